@@ -1,0 +1,123 @@
+"""From an ``ml_collections`` ConfigDict to small frozen dataclasses, validated once.
+
+A config file has ``get_config(arg)``; the command line changes it with ``--config.a.b=c``; then
+:func:`parse` turns the whole tree into dataclasses and nothing below a factory ever sees the
+ConfigDict again.
+"""
+
+import dataclasses
+import difflib
+import json
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import ml_collections
+
+T = TypeVar("T")
+
+
+class ConfigError(ValueError):
+    """A key or a value of the config is wrong; the message names the key and the mend."""
+
+
+def parse(schema: type[T], config: Mapping[str, Any], where: str = "config") -> T:
+    """Builds ``schema`` (a dataclass) from a mapping, field by field.
+
+    Nested dataclasses, ``X | None``, ``tuple[X, ...]``, ``dict[str, X]`` and ``Literal`` are
+    understood. Unknown keys, missing keys and wrong types raise :class:`ConfigError`.
+    """
+    if not isinstance(config, Mapping | ml_collections.ConfigDict):
+        raise ConfigError(f"{where} must be a group of keys, not {config!r}")
+    hints = typing.get_type_hints(schema)
+    fields = {f.name: f for f in dataclasses.fields(schema)}  # type: ignore[arg-type]
+    for key in config:
+        if key not in fields:
+            raise ConfigError(unknown_key(where, key, fields))
+    values = {}
+    for name, field in fields.items():
+        if name in config:
+            values[name] = _convert(hints[name], config[name], f"{where}.{name}")
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise ConfigError(f"{where}.{name} is missing; it has no default")
+    try:
+        return schema(**values)
+    except ConfigError:
+        raise
+    except ValueError as e:  # a dataclass's own __post_init__ check
+        raise ConfigError(f"{where}: {e}") from e
+
+
+def unknown_key(where: str, key: str, known: Any) -> str:
+    """The sentence for an unknown key, with the nearest valid one."""
+    near = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
+    hint = f"did you mean {where}.{near[0]}?" if near else f"valid: {', '.join(sorted(known))}"
+    return f"{where}.{key} is not a known key; {hint}"
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if isinstance(value, ml_collections.FieldReference):
+        value = value.get()
+    if hint is Any:
+        return to_plain(value)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in args:
+            return None
+        options = [a for a in args if a is not type(None)]
+        errors = []
+        for option in options:
+            try:
+                return _convert(option, value, where)
+            except ConfigError as e:
+                errors.append(str(e))
+        raise ConfigError(errors[0])
+    if origin is typing.Literal:
+        if value not in args:
+            near = difflib.get_close_matches(str(value), [str(a) for a in args], n=1, cutoff=0.4)
+            hint_text = f"; did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(f"{where}={value!r} must be one of {list(args)}{hint_text}")
+        return value
+    if dataclasses.is_dataclass(hint):
+        return parse(hint, value, where)  # type: ignore[type-var]
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"{where} must be a list, not {value!r}")
+        if len(args) == 2 and args[1] is Ellipsis:
+            return tuple(_convert(args[0], v, f"{where}[{i}]") for i, v in enumerate(value))
+        if len(args) != len(value):
+            raise ConfigError(f"{where} must have {len(args)} entries, not {len(value)}")
+        return tuple(
+            _convert(a, v, f"{where}[{i}]")
+            for i, (a, v) in enumerate(zip(args, value, strict=True))
+        )
+    if origin is dict:
+        if not isinstance(value, Mapping | ml_collections.ConfigDict):
+            raise ConfigError(f"{where} must be a group of keys, not {value!r}")
+        return {str(k): _convert(args[1], value[k], f"{where}.{k}") for k in value}
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint in (int, float, str, bool):
+        if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+            raise ConfigError(
+                f"{where}={value!r} must be {hint.__name__}, not {type(value).__name__}"
+            )
+        return value
+    raise TypeError(f"{where}: config schemas cannot use the type {hint}")
+
+
+def to_plain(config: Any) -> Any:
+    """ConfigDict, dataclass, tuple -> dict, list and scalars that JSON can hold."""
+    if dataclasses.is_dataclass(config) and not isinstance(config, type):
+        return {f.name: to_plain(getattr(config, f.name)) for f in dataclasses.fields(config)}
+    if isinstance(config, ml_collections.ConfigDict | Mapping):
+        return {str(k): to_plain(config[k]) for k in config}
+    if isinstance(config, list | tuple):
+        return [to_plain(v) for v in config]
+    return config
+
+
+def dumps(config: Any) -> str:
+    """Stable JSON of a resolved config; what checkpoints and golden files hold."""
+    return json.dumps(to_plain(config), indent=1, sort_keys=True)
