@@ -47,7 +47,10 @@ def workdir_lock(path: str | os.PathLike, purpose: str = "run") -> Iterator[path
         owner = {"pid": os.getpid(), "host": socket.gethostname(), "purpose": purpose}
         os.ftruncate(fd, 0)
         os.pwrite(fd, (json.dumps(owner) + "\n").encode(), 0)
-        yield directory
+        try:
+            yield directory
+        finally:
+            fcntl.flock(fd, fcntl.LOCK_UN)  # a forked child may still hold a copy of fd
     finally:
         os.close(fd)
 

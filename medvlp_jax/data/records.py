@@ -99,7 +99,7 @@ class Record:
     provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def validate(self) -> "Record":
-        """Returns self; raises :class:`RecordError` for the first thing that is wrong."""
+        """Returns self, or raises what :func:`check_record` finds."""
         check_record(self)
         return self
 

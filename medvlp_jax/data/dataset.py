@@ -1,0 +1,264 @@
+"""A finished data folder: its TFDS metadata, and random access to its records."""
+
+import os
+import pathlib
+import tempfile
+import threading
+from bisect import bisect_right
+from itertools import accumulate
+from typing import Any, SupportsIndex
+
+from array_record.python import array_record_module
+
+from medvlp_jax.data.manifest import MANIFEST, LabelCounts, ShardError, ShardInfo, read_manifest
+from medvlp_jax.data.records import Record, RecordError, from_example, schema
+
+VERSION = "1.0.0"  # of the record's layout, which is what TFDS calls the version of a data set
+_REGENERATE = "delete it and rerun the command that made the folder"
+
+
+def splits(directory: str | os.PathLike) -> dict[str, list[ShardInfo]]:
+    """``{split: its shards in order}`` of a folder, complete ones only.
+
+    Raises:
+      ShardError: no manifest, a shard of a split is missing, or shards of two jobs are mixed.
+    """
+    directory = pathlib.Path(directory)
+    infos = read_manifest(directory)
+    if not infos:
+        raise ShardError(
+            f"{directory} has no finished shard in {MANIFEST}; it is no data folder of this "
+            "package, or its generation never got to the first shard"
+        )
+    newest = {info.name.split: info.name for info in infos.values()}
+    by_split: dict[str, list[ShardInfo]] = {}
+    for info in infos.values():
+        name, last = info.name, newest[info.name.split]
+        current = (name.dataset, name.count) == (last.dataset, last.count)
+        # Other lines are history, of a job whose files were deleted before this one ran.
+        if current or (directory / info.file).exists():
+            by_split.setdefault(name.split, []).append(info)
+    for split, shards in by_split.items():
+        shards.sort(key=lambda info: info.name)
+        _check_split(directory, split, shards)
+    return dict(sorted(by_split.items()))
+
+
+def _check_split(directory: pathlib.Path, split: str, shards: list[ShardInfo]) -> None:
+    first = shards[0]
+    for info in shards:
+        a, b = first.name, info.name
+        if (a.dataset, a.count) != (b.dataset, b.count) or first.fingerprint != info.fingerprint:
+            raise ShardError(
+                f"{directory}: {first.file} and {info.file} come from different jobs; delete the "
+                f"stale shards of split {split!r} and rerun the generation command"
+            )
+    have = {info.name.index for info in shards}
+    missing = [i for i in range(first.name.count) if i not in have]
+    if missing:
+        raise ShardError(
+            f"{directory}: split {split!r} lacks {len(missing)} of {first.name.count} shards, "
+            f"first index {missing[0]}; rerun the generation command to make them"
+        )
+    for info in shards:
+        check_size(directory / info.file, info.bytes)
+
+
+def check_size(path: pathlib.Path, expected: int) -> None:
+    """Raises :class:`ShardError` for a file that is missing, empty, or cut short."""
+    if not path.exists():
+        raise ShardError(f"{path} is missing; rerun the command that made the folder")
+    size = path.stat().st_size
+    if size != expected:
+        what = "is empty (0 bytes)" if size == 0 else f"has {size} bytes, not {expected}"
+        raise ShardError(f"{path} {what}: truncated or foreign; {_REGENERATE}")
+
+
+def finalise(directory: str | os.PathLike, description: str = "") -> dict[str, int]:
+    """Writes ``features.json`` and ``dataset_info.json``; returns ``{split: records}``.
+
+    After it, ``tfds.builder_from_directory(directory).as_data_source(split="train")`` reads the
+    folder without this package. Images and masks are the encoded bytes (TFDS cannot decode
+    DICOM), ``provenance`` is JSON. Splits without a record are left out.
+
+    Raises:
+      ShardError: the folder is not complete (see :func:`splits`).
+    """
+    import tensorflow_datasets as tfds  # takes seconds; only the end of a job needs it
+
+    directory = pathlib.Path(directory)
+    by_split = {
+        split: shards
+        for split, shards in splits(directory).items()
+        if any(s.records for s in shards)
+    }
+    if not by_split:
+        raise ShardError(f"{directory} holds no record; look at what the job rejected")
+    name = next(iter(by_split.values()))[0].name.dataset
+    features = tfds.features.FeaturesDict({k: _feature(v) for k, v in schema().items()})
+    identity = tfds.core.dataset_info.DatasetIdentity(
+        name=name,
+        version=tfds.core.Version(VERSION),
+        data_dir=str(directory),
+        module_name="medvlp_jax.data.dataset",
+    )
+    info = tfds.core.DatasetInfo(builder=identity, features=features, description=description)
+    info.set_file_format("array_record")
+    template = tfds.core.ShardedFileTemplate(
+        data_dir=directory, dataset_name=name, filetype_suffix="array_record"
+    )
+    info.set_splits(
+        tfds.core.splits.SplitDict(
+            [
+                tfds.core.SplitInfo(
+                    name=split,
+                    shard_lengths=[s.records for s in shards],
+                    num_bytes=sum(s.bytes for s in shards),
+                    filename_template=template,
+                )
+                for split, shards in by_split.items()
+            ]
+        )
+    )
+    with tempfile.TemporaryDirectory(prefix=".metadata-", dir=directory) as temporary:
+        info.write_to_directory(temporary)
+        for path in sorted(pathlib.Path(temporary).iterdir()):
+            os.replace(path, directory / path.name)
+    return {split: sum(s.records for s in shards) for split, shards in by_split.items()}
+
+
+def _feature(kind: Any) -> Any:
+    import numpy as np
+    import tensorflow_datasets as tfds
+
+    if isinstance(kind, dict):
+        return tfds.features.Sequence({k: _feature(v) for k, v in kind.items()})
+    return {
+        "str": tfds.features.Text(),
+        "bytes": tfds.features.Tensor(shape=(), dtype=np.object_),
+        "int": tfds.features.Scalar(dtype=np.int64),
+        "float": tfds.features.Scalar(dtype=np.float32),
+    }[kind]
+
+
+class RecordSource:
+    """Random access to the records of one split; what Grain calls a data source.
+
+    Picklable: the files are opened again, when first touched, in the process that unpickles it.
+    Safe for several reading threads.
+
+    Attributes:
+      directory, split: what was opened.
+      shards: the manifest lines of the split, in order.
+      fingerprint: of the job that made the split; with ``len`` it names the content.
+    """
+
+    def __init__(self, directory: str | os.PathLike, split: str):
+        self.directory = pathlib.Path(directory).absolute()
+        self.split = split
+        by_split = splits(self.directory)
+        if split not in by_split:
+            raise ShardError(f"{directory} has no split {split!r}; it has: {', '.join(by_split)}")
+        self.shards: tuple[ShardInfo, ...] = tuple(by_split[split])
+        self.fingerprint = self.shards[0].fingerprint
+        self._ends = list(accumulate(info.records for info in self.shards))
+        self.__setstate__(self.__dict__)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k not in ("_readers", "_lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._readers: list[Any] = [None] * len(self.shards)
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def __getitem__(self, index: SupportsIndex) -> Record:
+        """Record ``index`` in 0..len-1 (negative counts from the end)."""
+        position, data = self._read(index)
+        try:
+            return from_example(data)
+        except RecordError as e:
+            raise ShardError(f"{self._path(position)}: {e}") from e
+
+    def example(self, index: SupportsIndex) -> bytes:
+        """The serialized ``tf.train.Example`` of record ``index``."""
+        return self._read(index)[1]
+
+    def __repr__(self) -> str:
+        return f"RecordSource({str(self.directory)!r}, {self.split!r}, records={len(self)})"
+
+    @property
+    def label_counts(self) -> dict[str, dict[str, int]]:
+        """``{label: {"positive": n, "negative": n, "uncertain": n}}``, from the manifest."""
+        counts = LabelCounts()
+        for info in self.shards:
+            counts.merge(info.labels)
+        keys = ("positive", "negative", "uncertain")
+        return {k: dict(zip(keys, v, strict=True)) for k, v in sorted(counts.counts.items())}
+
+    @property
+    def label_names(self) -> list[str]:
+        """Every label that some record of the split carries, sorted."""
+        return sorted(self.label_counts)
+
+    def _path(self, shard: int) -> pathlib.Path:
+        return self.directory / self.shards[shard].file
+
+    def _read(self, index: SupportsIndex) -> tuple[int, bytes]:
+        i = index.__index__()
+        if i < 0:
+            i += len(self)
+        if not 0 <= i < len(self):
+            raise IndexError(f"record {index} of {len(self)} in {self.directory} ({self.split})")
+        shard = bisect_right(self._ends, i)
+        offset = i - (self._ends[shard - 1] if shard else 0)
+        try:
+            return shard, self._reader(shard).read([offset])[0]
+        except RuntimeError as e:
+            if isinstance(e, ShardError):
+                raise
+            raise ShardError(
+                f"{self._path(shard)} is corrupt at record {offset} ({str(e).split(',')[0]}); "
+                f"{_REGENERATE}"
+            ) from e
+
+    def _reader(self, shard: int) -> Any:
+        with self._lock:
+            if self._readers[shard] is None:
+                self._readers[shard] = open_array_record(
+                    self._path(shard), self.shards[shard].records
+                )
+            return self._readers[shard]
+
+
+def open_array_record(path: pathlib.Path, records: int | None = None) -> Any:
+    """An ``ArrayRecordReader`` for random access; the C++ reader alone reports no error here.
+
+    Raises:
+      ShardError: no ArrayRecord file, truncated, or not holding ``records`` records.
+    """
+    if not path.exists():
+        raise ShardError(f"{path} is missing; rerun the command that made the folder")
+    reader = array_record_module.ArrayRecordReader(
+        str(path), "readahead_buffer_size:0,max_parallelism:0", file_reader_buffer_size=32768
+    )
+    if not reader.ok():
+        raise ShardError(f"{path} is no whole ArrayRecord file; {_REGENERATE}")
+    if records is not None and reader.num_records() != records:
+        raise ShardError(
+            f"{path} holds {reader.num_records()} records, not {records} as {MANIFEST} says; "
+            f"{_REGENERATE}"
+        )
+    return reader
+
+
+def open_dataset(directory: str | os.PathLike, split: str = "train") -> RecordSource:
+    """Opens one split of a data folder; cheap, the files are read when records are asked for.
+
+    Raises:
+      ShardError: no such folder or split, or a shard that is missing, empty or truncated, by name.
+    """
+    return RecordSource(directory, split)
