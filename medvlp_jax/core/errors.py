@@ -1,0 +1,56 @@
+"""Errors that a user can mend, and the wrapper that shows them as one line.
+
+Every launch script ends in ``run(main)``. An error whose cause lies with the input, the config or
+the machine is raised as :class:`UserError` (or a subclass) with a sentence that names the file,
+row or key and the mend; anything else is a defect of the package and keeps its traceback.
+"""
+
+import re
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from absl import app, flags
+
+
+class UserError(Exception):
+    """What the user can mend; the message is a whole sentence and is shown without a traceback."""
+
+
+def run(main: Callable[[list[str]], Any]) -> NoReturn:
+    """``absl.app.run`` for launch scripts: parses the flags, calls ``main(argv)``, then exits.
+
+    Exit status 0 on success, 2 after a :class:`UserError` or a flag that cannot be used (one line
+    on stderr), 130 after Ctrl-C; other exceptions propagate with their traceback.
+    """
+    try:
+        app.run(main, flags_parser=_parse_flags)
+    except UserError as error:
+        _exit(f"error: {error}", 2)
+    except KeyboardInterrupt as error:
+        _exit(str(error) or "stopped", 130)
+    sys.exit(0)
+
+
+def _exit(line: str, status: int) -> NoReturn:
+    print(line, file=sys.stderr)
+    sys.exit(status)
+
+
+def _parse_flags(argv: list[str]) -> list[str]:
+    try:
+        rest = app.parse_flags_with_usage(argv)
+        for value in flags.FLAGS.flag_values_dict().values():
+            # A config file that failed to load answers every attribute with that failure.
+            getattr(value, "lock", None)
+    except (AttributeError, KeyError, TypeError, OSError) as error:
+        text = " ".join(str(error).split())
+        near = re.search(r'Did you mean "(\w+)" instead of "(\w+)"', text)
+        bare = re.fullmatch(r"[\"'\\]*(\w+)[\"'\\]*", text)  # a KeyError's own words
+        if not near and not bare:
+            raise UserError(f"a flag cannot be used: {text}") from error
+        wrong = near[2] if near else bare[1] if bare else ""
+        given = next((a for a in argv if re.search(rf"\.{wrong}\b", a)), "--config")
+        hint = f"; did you mean {near[1]!r}?" if near else ""
+        raise UserError(f"{given}: the config has no key {wrong!r}{hint}") from error
+    return rest
