@@ -1,0 +1,138 @@
+"""Start-up of a multi-process run, and the few things processes must agree on."""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding
+
+from medvlp_jax.core import sharding
+
+#: Set by a scheduler only when a job has more than one process. Cloud TPU pods are recognised by
+#: their list of workers, Slurm by its task count, Kubernetes JobSets by their completion index.
+_TASK_COUNTS = ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE")
+
+
+@dataclasses.dataclass(frozen=True)
+class DistributedConfig:
+    """How processes find each other; the defaults let JAX find out.
+
+    Attributes:
+      coordinator: ``host:port`` of process 0; empty = ``JAX_COORDINATOR_ADDRESS`` or the cluster's.
+      num_processes: -1 = ``JAX_NUM_PROCESSES`` or the cluster's.
+      process_id: -1 = ``JAX_PROCESS_ID`` or the cluster's.
+    """
+
+    coordinator: str = ""
+    num_processes: int = -1
+    process_id: int = -1
+
+
+def initialize(config: DistributedConfig | None = None) -> None:
+    """Joins the other processes, if there are any; must run before JAX touches a device.
+
+    Cloud TPU pods, Slurm, Open MPI and Kubernetes are detected; elsewhere give a coordinator
+    address. On CPU the collectives run on gloo. On a single host nothing happens.
+
+    Raises:
+      ValueError: an address without a process count or id, outside of a known cluster.
+    """
+    if jax.distributed.is_initialized():
+        return
+    config = config or DistributedConfig()
+    address = config.coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS", "")
+    count = config.num_processes
+    if count < 0:
+        count = int(os.environ.get("JAX_NUM_PROCESSES", -1))
+    index = config.process_id
+    if index < 0:
+        index = int(os.environ.get("JAX_PROCESS_ID", -1))
+    if count == 1 or not (address or _in_cluster()):
+        return
+    if address and not _in_cluster() and (count < 0 or index < 0):
+        raise ValueError(
+            f"coordinator {address} is given, but not the number of processes and this one's id: "
+            "set JAX_NUM_PROCESSES and JAX_PROCESS_ID"
+        )
+    platforms = os.environ.get("JAX_PLATFORMS") or ""
+    if platforms == "cpu":
+        jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    jax.distributed.initialize(
+        coordinator_address=address or None,
+        num_processes=count if count > 0 else None,
+        process_id=index if index >= 0 else None,
+    )
+
+
+def _in_cluster() -> bool:
+    if any(int(os.environ.get(name, "1")) > 1 for name in _TASK_COUNTS):
+        return True
+    if "," in os.environ.get("TPU_WORKER_HOSTNAMES", ""):
+        return True
+    return "KUBERNETES_SERVICE_HOST" in os.environ and "JOB_COMPLETION_INDEX" in os.environ
+
+
+def is_main() -> bool:
+    """True on the one process that writes logs, reports and the progress line."""
+    return jax.process_index() == 0
+
+
+def barrier(name: str) -> None:
+    """Waits until every process is here; free on a single process."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
+
+
+def from_main(value: int) -> int:
+    """The integer that process 0 holds, on every process."""
+    if jax.process_count() == 1:
+        return value
+    return int(multihost_utils.broadcast_one_to_all(np.int64(value)))
+
+
+def data_slice(mesh: Mesh) -> tuple[int, int]:
+    """``(index, count)``: this process loads the index-th of ``count`` equal pieces of a batch.
+
+    Not always ``(process_index, process_count)``: processes that differ only along ``tensor`` need
+    the same rows.
+
+    Raises:
+      ValueError: the mesh gives this process rows that are not one aligned piece.
+    """
+    n = sharding.batch_shards(mesh)
+    index_map = sharding.batch_sharding(mesh).addressable_devices_indices_map((n,))
+    rows = sorted({s.start or 0 for (s,) in index_map.values()})
+    first, k = rows[0], len(rows)
+    if rows != list(range(first, first + k)) or n % k or first % k:
+        raise ValueError(
+            f"the mesh {dict(mesh.shape)} gives process {jax.process_index()} the batch pieces "
+            f"{rows} of {n}: they are not one contiguous piece. Use the default device order."
+        )
+    return first // k, n // k
+
+
+def make_global_batch(batch: Mapping[str, Any], mesh: Mesh) -> dict[str, jax.Array]:
+    """Puts this process's rows of a batch on its devices, as global arrays.
+
+    Args:
+      batch: numpy arrays with this process's share of the rows in front; arrays of text (such as
+        ``id``) stay on the host and are left out.
+
+    Returns:
+      Arrays sharded over ``sharding.BATCH_AXES``, in the order of the global batch.
+    """
+    place = sharding.batch_sharding(mesh)
+    return {k: _place(v, place) for k, v in batch.items() if on_device(v)}
+
+
+def on_device(value: Any) -> bool:
+    """Whether a batch entry is numeric, and so belongs on the devices."""
+    return np.asarray(value).dtype.kind in "biuf" or getattr(value, "dtype", None) == "bfloat16"
+
+
+def _place(value: Any, place: NamedSharding) -> jax.Array:
+    return jax.make_array_from_process_local_data(place, np.asarray(value))

@@ -1,0 +1,354 @@
+"""The optimizer: an optax chain, a learning rate that is a function of the step, and guards.
+
+The learning rate is read from the step that the training state stores, never from a counter of
+its own, so that a skipped update or a changed schedule cannot put the two out of step.
+"""
+
+import dataclasses
+import re
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Bool, Float, Int
+
+from medvlp_jax.core.state import Path, flatten, partition, path_str, unflatten
+
+Tree = Any
+Schedule = Callable[[Int[Array, ""]], Float[Array, ""]]
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimConfig:
+    """What ``config.optim`` may say. Patterns are regular expressions matched from the start of a
+    parameter path such as ``vision/blocks/mlp_in/kernel``.
+
+    Attributes:
+      lr: peak learning rate.
+      schedule: ``cosine`` to ``final_lr_fraction``; ``constant``; ``cooldown`` (constant, then
+        linear over the last ``cooldown_steps``; warm-up-stable-decay, Hu et al. 2024,
+        arXiv:2404.06395); ``rsqrt`` (Zhai et al. 2022, arXiv:2106.04560: lr / sqrt(1 + s / t)
+        with the time scale t = ``rsqrt_timescale``, with the same optional cooldown).
+      weight_decay: decoupled for ``adamw`` and multiplied by the learning rate; for ``adam`` and
+        ``sgd`` the L2 term added to the gradient. Both as PyTorch, and so most recipes, mean it.
+      no_decay: patterns that are never decayed, besides vectors, norms, biases and positions.
+      clip_norm: the global gradient norm is clipped to it; ``None`` turns it off.
+      lr_multipliers: pattern -> factor; the first pattern that matches wins.
+      layer_decay: factor per layer, counted from the last layer down (Clark et al. 2020,
+        arXiv:2003.10555, as in BEiT); needs stacked blocks. 1 turns it off.
+      layer_decay_stem: patterns of what lies in front of the blocks, decayed once more.
+      freeze: patterns of parameters that are not trained and have no moments.
+      skip_factor: an update is skipped (and counted) if the gradient norm is not finite or is
+        above this many times the median of the last ``skip_window`` norms; ``None`` never skips.
+      ema_decay: decay of the exponential moving average of the parameters; 0 keeps none.
+    """
+
+    name: Literal["adamw", "adam", "sgd"] = "adamw"
+    lr: float = 1e-3
+    schedule: Literal["cosine", "constant", "cooldown", "rsqrt"] = "cosine"
+    warmup_steps: int = 0
+    cooldown_steps: int = 0
+    final_lr_fraction: float = 0.0
+    rsqrt_timescale: int = 10_000
+    b1: float = 0.9
+    b2: float = 0.999
+    eps: float = 1e-8
+    momentum: float = 0.9
+    mu_dtype: Literal["float32", "bfloat16"] = "float32"
+    weight_decay: float = 0.0
+    no_decay: tuple[str, ...] = ()
+    clip_norm: float | None = 1.0
+    lr_multipliers: dict[str, float] = dataclasses.field(default_factory=dict)
+    layer_decay: float = 1.0
+    layer_decay_stem: tuple[str, ...] = (r".*(embed|position|class_token|patch|token)",)
+    freeze: tuple[str, ...] = ()
+    skip_factor: float | None = None
+    skip_window: int = 64
+    ema_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.warmup_steps < 0 or self.cooldown_steps < 0:
+            raise ValueError("warmup_steps and cooldown_steps are counts of steps, not negative")
+        if not 0 < self.layer_decay <= 1:
+            raise ValueError(f"layer_decay={self.layer_decay} must be in (0, 1]")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay={self.ema_decay} must be in [0, 1)")
+        if self.skip_factor is not None and self.skip_factor <= 1:
+            raise ValueError(f"skip_factor={self.skip_factor} must be above 1")
+        if self.clip_norm is not None and self.clip_norm <= 0:
+            raise ValueError(f"clip_norm={self.clip_norm} must be positive, or None")
+        if self.schedule == "cooldown" and self.cooldown_steps == 0:
+            raise ValueError("schedule='cooldown' needs cooldown_steps")
+
+
+def make_schedule(config: OptimConfig, total_steps: int) -> Schedule:
+    """The learning rate as a pure function of the number of steps already done.
+
+    Warm-up is linear and reaches the peak after ``warmup_steps``: step 0 uses lr / warmup_steps.
+    """
+    warmup, cooldown = config.warmup_steps, config.cooldown_steps
+    if warmup + cooldown > total_steps:
+        raise ValueError(
+            f"optim.warmup_steps={warmup} + optim.cooldown_steps={cooldown} are more than the "
+            f"{total_steps} steps of the run"
+        )
+    floor = config.final_lr_fraction
+
+    def schedule(step: Int[Array, ""]) -> Float[Array, ""]:
+        s = jnp.asarray(step, jnp.float32)
+        after = jnp.maximum(s - warmup, 0.0)
+        factor = jnp.float32(1.0)
+        if config.schedule == "cosine":
+            done = jnp.clip(after / max(total_steps - warmup, 1), 0.0, 1.0)
+            factor = floor + (1 - floor) * 0.5 * (1 + jnp.cos(jnp.pi * done))
+        elif config.schedule == "rsqrt":
+            factor = jax.lax.rsqrt(1 + after / config.rsqrt_timescale)
+        if config.schedule in ("cooldown", "rsqrt") and cooldown:
+            left = jnp.clip((total_steps - s) / cooldown, 0.0, 1.0)
+            factor = factor * (floor + (1 - floor) * left)
+        if warmup:
+            factor = factor * jnp.minimum((s + 1) / warmup, 1.0)
+        return config.lr * factor
+
+    return schedule
+
+
+class SkipState(NamedTuple):
+    """Memory of the spike guard."""
+
+    norms: Float[Array, " window"]  # the last finite gradient norms, oldest overwritten first
+    seen: Int[Array, ""]  # finite norms written so far
+    skipped: Int[Array, ""]  # updates skipped so far
+
+
+class OptState(NamedTuple):
+    """State of :class:`Optimizer`."""
+
+    chain: Any  # the optax chain's own state
+    skip: SkipState | None
+
+
+class UpdateInfo(NamedTuple):
+    """What one update did; scalars for the log."""
+
+    lr: Float[Array, ""]
+    grad_norm: Float[Array, ""]  # before clipping
+    update_norm: Float[Array, ""]
+    skip: Bool[Array, ""]  # True: parameters, moments and averages must stay as they were
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimizer:
+    """An optax chain with the run's schedule, multipliers and spike guard; see ``make_optimizer``.
+
+    Attributes:
+      multipliers: per parameter a scalar, or a vector along the stacked layer axis that broadcasts
+        against the parameter.
+    """
+
+    config: OptimConfig
+    chain: optax.GradientTransformation
+    schedule: Schedule
+    multipliers: Tree
+
+    def split(self, params: Tree) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Parts a model's parameters into (trained, frozen)."""
+        return partition(params, self.config.freeze)
+
+    def init(self, params: Tree) -> OptState:
+        """State for the trained parameters."""
+        skip = None
+        if self.config.skip_factor is not None:
+            skip = SkipState(
+                norms=jnp.full((self.config.skip_window,), jnp.nan, jnp.float32),
+                seen=jnp.zeros((), jnp.int32),
+                skipped=jnp.zeros((), jnp.int32),
+            )
+        return OptState(self.chain.init(params), skip)
+
+    def update(
+        self, grads: Tree, state: OptState, params: Tree, step: Int[Array, ""]
+    ) -> tuple[Tree, OptState, UpdateInfo]:
+        """New parameters; on a skipped update the old ones, bit for bit.
+
+        Args:
+          grads: gradients of the trained parameters, fp32.
+          step: optimizer steps done before this one.
+        """
+        lr = self.schedule(step)
+        grad_norm = optax.tree.norm(grads)
+        directions, chain = self.chain.update(grads, state.chain, params)
+        updates = jax.tree.map(
+            lambda d, m: -lr * jnp.asarray(m, jnp.float32) * d, directions, self.multipliers
+        )
+        new_params = jax.tree.map(lambda p, u: (p + u).astype(p.dtype), params, updates)
+        info = UpdateInfo(lr, grad_norm, optax.tree.norm(updates), jnp.zeros((), bool))
+        if state.skip is None:
+            return new_params, OptState(chain, None), info
+        skip, skip_state = _judge(grad_norm, state.skip, self.config)
+        info = info._replace(skip=skip, update_norm=jnp.where(skip, 0.0, info.update_norm))
+        new_params = keep_if(skip, params, new_params)
+        chain = keep_if(skip, state.chain, chain)
+        return new_params, OptState(chain, skip_state), info
+
+
+def keep_if(condition: Bool[Array, ""], old: Tree, new: Tree) -> Tree:
+    """``old`` where ``condition`` holds, else ``new``."""
+    return jax.tree.map(lambda o, n: jnp.where(condition, o, n), old, new)
+
+
+def _judge(
+    norm: Float[Array, ""], state: SkipState, config: OptimConfig
+) -> tuple[Bool[Array, ""], SkipState]:
+    """Decides whether to skip, and remembers the norm.
+
+    Norms of skipped updates are remembered too: after a lasting change of scale half a window
+    moves the median, and training goes on instead of skipping for ever.
+    """
+    finite = jnp.isfinite(norm)
+    # Half a window of history first, because early norms fall steeply.
+    known = state.seen >= config.skip_window // 2
+    spike = known & (norm > config.skip_factor * jnp.nanmedian(state.norms))
+    skip = ~finite | spike
+    at = state.seen % config.skip_window
+    return skip, SkipState(
+        norms=jnp.where(finite, state.norms.at[at].set(norm), state.norms),
+        seen=state.seen + finite,
+        skipped=state.skipped + skip,
+    )
+
+
+def make_optimizer(
+    config: OptimConfig, abstract_params: Tree, logical_axes: Tree, total_steps: int
+) -> Optimizer:
+    """Builds the optimizer for a model.
+
+    Args:
+      abstract_params: all parameters of the model (``ModelDef.abstract_params``); those that
+        ``config.freeze`` matches are left out.
+      logical_axes: ``ModelDef.logical_axes``; tells how many axes one layer has.
+      total_steps: length of the run, in optimizer steps.
+
+    Raises:
+      ValueError: a pattern that matches nothing, a parameter without logical axes, or a schedule
+        longer than the run.
+    """
+    trained, _ = partition(abstract_params, config.freeze)
+    if not flatten(trained):
+        raise ValueError("optim.freeze matches every parameter: nothing is left to train")
+    axes = flatten(logical_axes)
+    layers = {p: layer_shape(p, leaf, axes) for p, leaf in flatten(trained).items()}
+    decay = _decay_mask(config, layers, axes)
+    steps = []
+    if config.clip_norm is not None:
+        steps.append(optax.clip_by_global_norm(config.clip_norm))
+    if config.name != "adamw" and config.weight_decay:
+        steps.append(optax.add_decayed_weights(config.weight_decay, mask=decay))
+    if config.name == "sgd":
+        steps.append(optax.trace(config.momentum, accumulator_dtype=config.mu_dtype))
+    else:
+        steps.append(
+            optax.scale_by_adam(config.b1, config.b2, config.eps, mu_dtype=config.mu_dtype)
+        )
+    if config.name == "adamw" and config.weight_decay:
+        steps.append(optax.add_decayed_weights(config.weight_decay, mask=decay))
+    return Optimizer(
+        config=config,
+        chain=optax.chain(*steps),
+        schedule=make_schedule(config, total_steps),
+        multipliers=_multipliers(config, abstract_params, trained, layers),
+    )
+
+
+def layer_shape(path: Path, leaf: Any, axes: dict[Path, Any]) -> tuple[int, ...]:
+    """Shape of one layer's share of a parameter: without the axes that stack layers."""
+    names = axes.get(path, ())
+    if not names and len(leaf.shape) > 1:
+        raise ValueError(
+            f"parameter {path_str(path)!r} of shape {tuple(leaf.shape)} has no logical_axes: "
+            "give them in nnx.Param(value, logical_axes=(...))"
+        )
+    return tuple(leaf.shape[len(leaf.shape) - len(names) :])
+
+
+def _decay_mask(
+    config: OptimConfig, layers: dict[Path, tuple[int, ...]], axes: dict[Path, Any]
+) -> Tree:
+    """True for matrices and larger; False for vectors, norms, biases, positions, scalars."""
+    exempt = _matcher(config.no_decay, layers, "optim.no_decay")
+
+    def decays(path: Path, shape: tuple[int, ...]) -> bool:
+        while shape and shape[0] == 1:  # a class token of shape [1, 1, d] is a vector
+            shape = shape[1:]
+        names = set(axes.get(path, ()))
+        return len(shape) >= 2 and not names & {"position", "norm"} and exempt(path) is None
+
+    return unflatten({path: decays(path, shape) for path, shape in layers.items()})
+
+
+def _multipliers(
+    config: OptimConfig, everything: Tree, trained: Tree, layers: dict[Path, tuple[int, ...]]
+) -> Tree:
+    """Learning-rate factor of every trained parameter."""
+    # Patterns are checked against all parameters: one that matches only frozen ones is no typo.
+    by_pattern = _matcher(config.lr_multipliers, flatten(everything), "optim.lr_multipliers")
+    in_stem = _matcher(config.layer_decay_stem, {}, "")
+    flat = flatten(trained)
+    depths = _tower_depths(flat, layers)
+    if config.layer_decay < 1 and not depths:
+        raise ValueError("optim.layer_decay needs stacked blocks, and this model has none")
+    out: dict[Path, Any] = {}
+    for path, leaf in flat.items():
+        pattern = by_pattern(path)
+        factor: Any = 1.0 if pattern is None else config.lr_multipliers[pattern]
+        depth = next((d for tower, d in depths.items() if path[: len(tower)] == tower), None)
+        if config.layer_decay < 1 and depth is not None:
+            if len(leaf.shape) > len(layers[path]):
+                powers = config.layer_decay ** np.arange(depth, 0, -1)
+                shape = (depth,) + (1,) * (len(leaf.shape) - 1)
+                factor = factor * powers.astype(np.float32).reshape(shape)
+            elif in_stem(path) is not None:
+                factor = factor * config.layer_decay ** (depth + 1)
+        out[path] = factor
+    return unflatten(out)
+
+
+def _tower_depths(flat: dict[Path, Any], layers: dict[Path, tuple[int, ...]]) -> dict[Path, int]:
+    """``{path of a tower: its number of stacked layers}``.
+
+    The stack is the topmost module all of whose parameters carry a layer axis, and the tower is
+    the module that holds the stack: ``('vision',)`` for ``vision/blocks/...``.
+    """
+    stacked = {p for p, leaf in flat.items() if len(leaf.shape) > len(layers[p])}
+    mixed = {p[:i] for p in flat.keys() - stacked for i in range(len(p))}
+    depths: dict[Path, int] = {}
+    for path in stacked:
+        below = next(i for i in range(len(path) + 1) if path[:i] not in mixed)
+        depths[path[: max(below - 1, 0)]] = flat[path].shape[0]
+    return depths
+
+
+def _matcher(patterns: Any, known: Any, where: str) -> Callable[[Path], str | None]:
+    """A function from a path to the first pattern that matches it, or ``None``."""
+    compiled = [re.compile(p) for p in patterns]
+    for pattern in compiled if where else ():
+        if not any(pattern.match(path_str(p)) for p in known):
+            raise ValueError(f"{where}: pattern {pattern.pattern!r} matches no parameter")
+
+    def first(path: Path) -> str | None:
+        return next((p.pattern for p in compiled if p.match(path_str(path))), None)
+
+    return first
+
+
+def average(ema: Tree, params: Tree, decay: float, step: Int[Array, ""]) -> Tree:
+    """Exponential moving average with a warm-up: decay_t = min(decay, (1 + t) / (10 + t)).
+
+    Without the warm-up the random start would weigh in for 1 / (1 - decay) steps.
+    """
+    t = jnp.asarray(step, jnp.float32)
+    d = jnp.minimum(decay, (1 + t) / (10 + t))
+    return jax.tree.map(lambda e, p: e + (1 - d) * (p - e), ema, params)

@@ -1,0 +1,82 @@
+"""Prediction for evaluators: named functions of a model and a batch, compiled for a mesh."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from medvlp_jax.core import distributed, sharding
+from medvlp_jax.core.state import ModelDef, TrainState
+
+Tree = Any
+Batch = Mapping[str, jax.Array]
+
+
+class Predictor:
+    """The task's predict functions on one state: ``predictor("image_embed", batch) -> rows``.
+
+    Each process gives its own rows and gets all rows. Nothing is padded; a new shape compiles anew,
+    so give batches of one size, and only the keys that the function reads.
+    """
+
+    def __init__(
+        self, model_def: ModelDef, predict: Mapping[str, Callable[[Any, Batch], Any]], mesh: Mesh
+    ) -> None:
+        self.mesh = mesh
+        self._model_def = model_def
+        self._predict = predict
+        self._compiled: dict[str, Any] = {}
+        self._arrays: Any = None
+
+    def with_state(self, state: TrainState, use_ema: bool = True) -> "Predictor":
+        """A predictor that reads ``state`` (its averaged parameters, if it has some).
+
+        It shares what is compiled. It is of no use after the next training step, which takes the
+        state's memory.
+        """
+        bound = Predictor(self._model_def, self._predict, self.mesh)
+        bound._compiled = self._compiled
+        bound._arrays = (state.model_params(use_ema), state.buffers)
+        return bound
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The functions that can be called."""
+        return tuple(self._predict)
+
+    def __call__(self, name: str, batch: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Applies one predict function.
+
+        Args:
+          batch: this process's rows, as numpy arrays; those of text are ignored.
+
+        Returns:
+          The rows of all processes, in the order of the global batch.
+        """
+        if name not in self._predict:
+            raise KeyError(f"no predict function {name!r}; this task has: {', '.join(self.names)}")
+        if self._arrays is None:
+            raise ValueError("this predictor has no state yet: use with_state(state)")
+        many = jax.process_count() > 1
+        batch = {k: v for k, v in batch.items() if distributed.on_device(v)}
+        rows = len(next(iter(batch.values())))
+        split = many or rows % sharding.batch_shards(self.mesh) == 0
+        place = sharding.batch_sharding(self.mesh) if split else sharding.replicated(self.mesh)
+        arrays = {
+            k: jax.make_array_from_process_local_data(place, np.asarray(v))
+            for k, v in batch.items()
+        }
+        if name not in self._compiled:
+            # One process reads every shard itself; several need a copy of all rows each.
+            out = sharding.replicated(self.mesh) if many else None
+            self._compiled[name] = jax.jit(self._function(name), out_shardings=out)
+        return jax.device_get(self._compiled[name](*self._arrays, arrays))
+
+    def _function(self, name: str) -> Callable[[Tree, Tree, Batch], Any]:
+        def function(params: Tree, buffers: Tree, batch: Batch) -> Any:
+            with sharding.use_mesh(self.mesh):
+                return self._predict[name](self._model_def.merge(params, buffers), batch)
+
+        return function
