@@ -36,9 +36,13 @@ class Predictor:
         It shares what is compiled. It is of no use after the next training step, which takes the
         state's memory.
         """
+        return self.with_arrays(state.model_params(use_ema), state.buffers)
+
+    def with_arrays(self, params: Tree, buffers: Tree) -> "Predictor":
+        """A predictor that reads these arrays (``pretrained.load_model``)."""
         bound = Predictor(self._model_def, self._predict, self.mesh)
         bound._compiled = self._compiled
-        bound._arrays = (state.model_params(use_ema), state.buffers)
+        bound._arrays = (params, buffers)
         return bound
 
     @property

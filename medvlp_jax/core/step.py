@@ -44,6 +44,17 @@ def abstract_state(model_def: ModelDef, optimizer: Optimizer, mesh: Mesh) -> Tra
     )
 
 
+def abstract_model(model_def: ModelDef, mesh: Mesh) -> tuple[dict[str, Any], dict[str, Any]]:
+    """``(params, buffers)`` of a whole model as ``ShapeDtypeStruct`` with shardings on ``mesh``."""
+    shapes = (model_def.abstract_params, model_def.abstract_buffers)
+    params, buffers = jax.tree.map(
+        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
+        shapes,
+        sharding.tree_shardings(shapes, model_def.logical_axes, mesh),
+    )
+    return params, buffers
+
+
 def init_state(model_def: ModelDef, optimizer: Optimizer, key: jax.Array, mesh: Mesh) -> TrainState:
     """A fresh state, created in place on the devices that will hold it."""
     places = shardings_of(abstract_state(model_def, optimizer, mesh))
