@@ -2,18 +2,17 @@
 
 import os
 import pathlib
-import tempfile
 import threading
 from bisect import bisect_right
 from itertools import accumulate
 from typing import Any, SupportsIndex
 
-from array_record.python import array_record_module
+from array_record.python import array_record_module  # pyright: ignore[reportAttributeAccessIssue]
 
 from medvlp_jax.data.manifest import MANIFEST, LabelCounts, ShardError, ShardInfo, read_manifest
-from medvlp_jax.data.records import Record, RecordError, from_example, schema
+from medvlp_jax.data.metadata import write_metadata
+from medvlp_jax.data.records import Record, RecordError, from_example
 
-VERSION = "1.0.0"  # of the record's layout, which is what TFDS calls the version of a data set
 _REGENERATE = "delete it and rerun the command that made the folder"
 
 
@@ -84,61 +83,18 @@ def finalise(directory: str | os.PathLike, description: str = "") -> dict[str, i
     Raises:
       ShardError: the folder is not complete (see :func:`splits`).
     """
-    import tensorflow_datasets as tfds  # takes seconds; only the end of a job needs it
-
     directory = pathlib.Path(directory)
-    by_split = {
-        split: shards
-        for split, shards in splits(directory).items()
-        if any(s.records for s in shards)
-    }
+    by_split = {k: v for k, v in splits(directory).items() if any(s.records for s in v)}
     if not by_split:
         raise ShardError(f"{directory} holds no record; look at what the job rejected")
-    name = next(iter(by_split.values()))[0].name.dataset
-    features = tfds.features.FeaturesDict({k: _feature(v) for k, v in schema().items()})
-    identity = tfds.core.dataset_info.DatasetIdentity(
-        name=name,
-        version=tfds.core.Version(VERSION),
-        data_dir=str(directory),
-        module_name="medvlp_jax.data.dataset",
+    write_metadata(
+        directory,
+        dataset=next(iter(by_split.values()))[0].name.dataset,
+        shard_lengths={k: [s.records for s in v] for k, v in by_split.items()},
+        sizes={k: sum(s.bytes for s in v) for k, v in by_split.items()},
+        description=description,
     )
-    info = tfds.core.DatasetInfo(builder=identity, features=features, description=description)
-    info.set_file_format("array_record")
-    template = tfds.core.ShardedFileTemplate(
-        data_dir=directory, dataset_name=name, filetype_suffix="array_record"
-    )
-    info.set_splits(
-        tfds.core.splits.SplitDict(
-            [
-                tfds.core.SplitInfo(
-                    name=split,
-                    shard_lengths=[s.records for s in shards],
-                    num_bytes=sum(s.bytes for s in shards),
-                    filename_template=template,
-                )
-                for split, shards in by_split.items()
-            ]
-        )
-    )
-    with tempfile.TemporaryDirectory(prefix=".metadata-", dir=directory) as temporary:
-        info.write_to_directory(temporary)
-        for path in sorted(pathlib.Path(temporary).iterdir()):
-            os.replace(path, directory / path.name)
     return {split: sum(s.records for s in shards) for split, shards in by_split.items()}
-
-
-def _feature(kind: Any) -> Any:
-    import numpy as np
-    import tensorflow_datasets as tfds
-
-    if isinstance(kind, dict):
-        return tfds.features.Sequence({k: _feature(v) for k, v in kind.items()})
-    return {
-        "str": tfds.features.Text(),
-        "bytes": tfds.features.Tensor(shape=(), dtype=np.object_),
-        "int": tfds.features.Scalar(dtype=np.int64),
-        "float": tfds.features.Scalar(dtype=np.float32),
-    }[kind]
 
 
 class RecordSource:

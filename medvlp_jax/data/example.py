@@ -6,7 +6,8 @@ seconds, and makes the bytes deterministic: keys are sorted, lists are packed.
 """
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 Values = list[bytes] | list[float] | list[int]
 
@@ -18,7 +19,7 @@ class ExampleError(ValueError):
     """The bytes are no serialized ``tf.train.Example``."""
 
 
-def encode(features: Mapping[str, tuple[str, Sequence]]) -> bytes:
+def encode(features: Mapping[str, tuple[str, Sequence[Any]]]) -> bytes:
     """Serializes ``{key: (kind, values)}``, kind one of ``bytes``, ``float`` (fp32), ``int``."""
     entries = []
     for key in sorted(features):
@@ -33,20 +34,16 @@ def decode(data: bytes) -> dict[str, Values]:
     """Parses a serialized Example into ``{key: list}``; raises :class:`ExampleError`."""
     features: dict[str, Values] = {}
     try:
-        view = memoryview(data)
-        for number, message in _fields(view):
-            if number != 1:
-                continue
-            for entry_number, entry in _fields(message):
-                if entry_number == 1:
-                    key, values = _decode_entry(entry)
-                    features[key] = values
-    except (IndexError, struct.error, UnicodeDecodeError, TypeError) as e:
+        for message in _messages(memoryview(data), 1):
+            for entry in _messages(message, 1):
+                key = next(_messages(entry, 1))
+                features[bytes(key).decode()] = _decode_feature(next(_messages(entry, 2)))
+    except (IndexError, StopIteration, struct.error, UnicodeDecodeError) as e:
         raise ExampleError(f"not a serialized tf.train.Example ({e})") from e
     return features
 
 
-def _encode_list(kind: int, values: Sequence) -> bytes:
+def _encode_list(kind: int, values: Sequence[Any]) -> bytes:
     if kind == _BYTES:
         return b"".join(_delimited(1, v) for v in values)
     if not values:
@@ -83,58 +80,56 @@ def _read_varint(view: memoryview, at: int) -> tuple[int, int]:
             raise ExampleError("not a serialized tf.train.Example (varint longer than 10 bytes)")
 
 
-def _fields(view: memoryview):
-    """Yields ``(field number, payload)``; scalars come as int (varint) or raw bytes (fixed)."""
+def _fields(view: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    """Yields ``(field number, payload)``: an int for a varint, else the bytes of the field."""
     at = 0
     while at < len(view):
         tag, at = _read_varint(view, at)
         wire = tag & 7
         if wire == 0:
-            payload, at = _read_varint(view, at)
-        elif wire in (1, 2, 5):
-            size = {1: 8, 5: 4}.get(wire)
-            if size is None:
-                size, at = _read_varint(view, at)
-            if at + size > len(view):
-                raise ExampleError("not a serialized tf.train.Example (cut short)")
-            payload = view[at : at + size]
-            at += size
+            number, at = _read_varint(view, at)
+            yield tag >> 3, number
+            continue
+        if wire == 2:
+            size, at = _read_varint(view, at)
+        elif wire in (1, 5):
+            size = 8 if wire == 1 else 4
         else:
             raise ExampleError(f"not a serialized tf.train.Example (wire type {wire})")
-        yield tag >> 3, payload
+        if at + size > len(view):
+            raise ExampleError("not a serialized tf.train.Example (cut short)")
+        yield tag >> 3, view[at : at + size]
+        at += size
 
 
-def _decode_entry(entry: memoryview) -> tuple[str, Values]:
-    key, values = "", []
-    for number, payload in _fields(entry):
-        if number == 1:
-            key = bytes(payload).decode()
-        elif number == 2:
-            for kind, message in _fields(payload):
-                values = _decode_list(kind, message)
-    return key, values
+def _messages(view: memoryview, number: int) -> Iterator[memoryview]:
+    """The length-delimited fields ``number`` of a message."""
+    for found, payload in _fields(view):
+        if found == number and isinstance(payload, memoryview):
+            yield payload
+
+
+def _decode_feature(feature: memoryview) -> Values:
+    for kind, message in _fields(feature):
+        if isinstance(message, memoryview):
+            return _decode_list(kind, message)
+    return []
 
 
 def _decode_list(kind: int, message: memoryview) -> Values:
     if kind == _BYTES:
-        return [bytes(p) for n, p in _fields(message) if n == 1]
-    if kind == _FLOAT:
-        floats: list[float] = []
-        for n, p in _fields(message):  # packed by every modern writer; a single value else
-            if n == 1:
-                floats.extend(struct.unpack(f"<{len(p) // 4}f", p))
-        return floats
+        return [bytes(p) for p in _messages(message, 1)]
+    if kind == _FLOAT:  # packed by every modern writer, one fixed32 field each by old ones
+        return [x for p in _messages(message, 1) for x in struct.unpack(f"<{len(p) // 4}f", p)]
     ints: list[int] = []
-    for n, p in _fields(message):
-        if n != 1:
-            continue
-        if isinstance(p, int):
-            ints.append(_signed(p))
-            continue
-        at = 0
-        while at < len(p):
-            value, at = _read_varint(p, at)
-            ints.append(_signed(value))
+    for number, payload in _fields(message):
+        if isinstance(payload, int):
+            ints.append(_signed(payload))
+        elif number == 1:
+            at = 0
+            while at < len(payload):
+                value, at = _read_varint(payload, at)
+                ints.append(_signed(value))
     return ints
 
 

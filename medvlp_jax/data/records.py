@@ -124,11 +124,7 @@ def check_record(record: Record) -> None:
             raise bad(f"{field}.data", "is empty (0 bytes)", "restore the file or drop the record")
         magic = _MAGIC.get(image.format)
         if magic and not image.data.startswith(magic):
-            raise bad(
-                f"{field}.data",
-                f"does not start like a {image.format} file",
-                "fix the format or restore the file",
-            )
+            raise bad(f"{field}.data", f"is no {image.format} file", "fix the format or the file")
         if image.width < 0 or image.height < 0:
             raise bad(field, f"has size {image.width}x{image.height}", "use 0 for unknown")
     for i, text in enumerate(record.texts):
@@ -140,22 +136,14 @@ def check_record(record: Record) -> None:
         if not name or name != name.lower().strip():
             raise bad(f"labels[{name!r}]", "is no label name", "use lower case, no outer spaces")
         if isinstance(value, bool) or value not in LABEL_VALUES:
-            raise bad(
-                f"labels[{name!r}]",
-                f"is {value!r}",
-                "use 1 positive, 0 negative, -1 uncertain, or leave the key out",
-            )
+            raise bad(f"labels[{name!r}]", f"is {value!r}", "use 1, 0, -1 (uncertain) or drop it")
     for i, box in enumerate(record.boxes):
         field = f"boxes[{i}]"
         corners = (box.x0, box.y0, box.x1, box.y1)
         if not all(math.isfinite(c) for c in corners):
             raise bad(field, f"{corners} is not finite", "drop the box")
         if not all(0 <= c <= 1 for c in corners):
-            raise bad(
-                field,
-                f"{corners} leaves [0, 1]",
-                "divide pixels by the image's width and height, and clip",
-            )
+            raise bad(field, f"{corners} leaves [0, 1]", "divide by the image's size and clip")
         if box.x0 >= box.x1 or box.y0 >= box.y1:
             raise bad(field, f"{corners} has no area", "order it x0 < x1, y0 < y1 or drop it")
         _check_reference(bad, field, box, record)
@@ -167,9 +155,7 @@ def check_record(record: Record) -> None:
     try:
         json.dumps(record.provenance, allow_nan=False)
     except (TypeError, ValueError) as e:
-        raise bad(
-            "provenance", f"is not JSON ({e})", "use str, int, finite float, list, dict"
-        ) from e
+        raise bad("provenance", f"is not JSON ({e})", "use str, int, float, list, dict") from e
 
 
 def _check_reference(bad: Any, field: str, item: Box | Mask, record: Record) -> None:
@@ -275,31 +261,27 @@ def to_example(record: Record) -> bytes:
 def from_example(data: bytes) -> Record:
     """Inverse of :func:`to_example`; raises :class:`RecordError` for foreign bytes."""
     try:
-        features = example.decode(data)
-        scalars = {name: _text(features[name][0]) for name in _SCALARS}
-        sequences: dict[str, tuple] = {}
+        features: dict[str, list[Any]] = dict(example.decode(data))
+        scalars = {name: features[name][0].decode() for name in _SCALARS}
+        sequences: dict[str, tuple[Any, ...]] = {}
         for name, (build, fields) in _SEQUENCES.items():
             columns = []
             for field, kind in fields:
-                values: Sequence = features[f"{name}/{field}"]
-                columns.append([_text(v) for v in values] if kind == "str" else values)
+                values = features[f"{name}/{field}"]
+                columns.append([v.decode() for v in values] if kind == "str" else values)
             sequences[name] = tuple(build(*row) for row in zip(*columns, strict=True))
-        labels = dict(
-            zip(map(_text, features["labels/name"]), features["labels/value"], strict=True)
-        )
-        provenance = json.loads(_text(features["provenance"][0]))
+        names = [n.decode() for n in features["labels/name"]]
+        labels = dict(zip(names, features["labels/value"], strict=True))
+        provenance = json.loads(features["provenance"][0])
     except KeyError as e:
         raise RecordError(
-            f"the example has no feature {e}; it was not written by this package, "
-            "import it with data_gen/sources instead"
+            f"the example has no feature {e}; it was not written by this package, import it with "
+            "data_gen/sources instead"
         ) from e
     except (ValueError, IndexError, AttributeError) as e:
         raise RecordError(f"the example does not hold a record ({e}); regenerate its shard") from e
-    return Record(labels=labels, provenance=provenance, **scalars, **sequences)
-
-
-def _text(value: Any) -> str:
-    return value.decode()
+    arguments: dict[str, Any] = {**scalars, **sequences}
+    return Record(labels=labels, provenance=provenance, **arguments)
 
 
 def _float32(value: float) -> float:
