@@ -1,0 +1,274 @@
+"""CLIP (Radford et al. 2021): a vision and a text tower, projected into one space."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.nn import initializers
+from jaxtyping import Array, Bool, Float, Int
+
+from medvlp_jax.core.config import ConfigError, parse, to_plain, unknown_key
+from medvlp_jax.models import resnet, text_encoder, vit
+from medvlp_jax.models.features import ImageFeatures, TextFeatures
+from medvlp_jax.models.layers import ACTIVATIONS, Activation, Linear, l2_normalize
+from medvlp_jax.models.resnet import ResNet, ResNetConfig
+from medvlp_jax.models.text_encoder import TextConfig, TextEncoder
+from medvlp_jax.models.vit import ViT, ViTConfig
+
+#: What ``config.model.vision.name`` may be. ``vit`` and ``resnet`` spell out their sizes.
+VISION: dict[str, ViTConfig | ResNetConfig] = {
+    "vit": ViTConfig(),
+    "resnet": ResNetConfig(),
+    **vit.PRESETS,
+    **resnet.PRESETS,
+}
+#: What ``config.model.text.name`` may be.
+TEXT: dict[str, TextConfig] = {"bert": TextConfig(), **text_encoder.PRESETS}
+
+
+@dataclasses.dataclass(frozen=True)
+class ProjectionConfig:
+    """Map from a tower's width to the joint space.
+
+    Attributes:
+      kind: ``linear``; ``mlp``, two layers; ``none``, for a tower that already has the width.
+      hidden: width of the hidden layer, 0 for ``(in + out) // 2`` (UniMed-CLIP).
+      activation: of the hidden layer: ``gelu`` for UniMed-CLIP, ``relu`` for ConVIRT.
+      bias: on every layer.
+    """
+
+    kind: Literal["linear", "mlp", "none"] = "linear"
+    hidden: int = 0
+    activation: Activation = "gelu"
+    bias: bool = False
+
+    def hidden_width(self, features_in: int, features_out: int) -> int:
+        return self.hidden or (features_in + features_out) // 2
+
+
+@dataclasses.dataclass(frozen=True)
+class CLIPConfig:
+    """The whole model.
+
+    Attributes:
+      embed_dim: width of the joint space.
+      logit_scale: initial factor on the cosines (1/τ); its logarithm is the parameter.
+      logit_bias: initial bias of the logits for the sigmoid loss; None: no such parameter.
+      dtype: compute dtype of the projections; the towers have their own.
+    """
+
+    vision: ViTConfig | ResNetConfig = dataclasses.field(default_factory=ViTConfig)
+    text: TextConfig = dataclasses.field(default_factory=TextConfig)
+    embed_dim: int = 512
+    vision_proj: ProjectionConfig = ProjectionConfig()
+    text_proj: ProjectionConfig = ProjectionConfig()
+    logit_scale: float = 1 / 0.07
+    logit_bias: float | None = None
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.logit_scale <= 0:
+            raise ValueError(f"logit_scale {self.logit_scale} must be positive")
+        for side, proj in (("vision", self.vision_proj), ("text", self.text_proj)):
+            width = self.vision.features if side == "vision" else self.text.width
+            if proj.kind == "none" and width != self.embed_dim:
+                raise ValueError(
+                    f"{side}_proj.kind='none' needs embed_dim {self.embed_dim} to be the tower's "
+                    f"width {width}"
+                )
+
+
+def clip_config(config: Mapping[str, Any], where: str = "config.model") -> CLIPConfig:
+    """A :class:`CLIPConfig` from a group of config keys.
+
+    ``vision.name`` and ``text.name`` pick a preset (:data:`VISION`, :data:`TEXT`); the other keys
+    of these groups replace its values. ``dtype`` and ``remat`` at the top apply to both towers
+    unless a tower has its own.
+
+    Raises:
+      ConfigError: an unknown preset or key, or a wrong type; the message names the key.
+    """
+    tree = to_plain(config)
+    shared = {key: tree[key] for key in ("dtype", "remat") if key in tree}
+    tree.pop("remat", None)
+    for side, presets in (("vision", VISION), ("text", TEXT)):
+        tree[side] = to_plain(_from_preset(presets, tree.get(side, {}), shared, f"{where}.{side}"))
+    return parse(CLIPConfig, tree, where)
+
+
+def _from_preset(
+    presets: Mapping[str, Any], group: dict[str, Any], shared: dict[str, Any], where: str
+) -> Any:
+    name = group.get("name", next(iter(presets)))
+    if name not in presets:
+        raise ConfigError(unknown_key(f"{where}.name", name, presets))
+    preset = presets[name]
+    fields = {f.name for f in dataclasses.fields(preset)}
+    inherited = {key: value for key, value in shared.items() if key in fields}
+    return parse(type(preset), {**to_plain(preset), **inherited, **group}, where)
+
+
+class Projection(nnx.Module):
+    """Tower width to joint space; the result is float32."""
+
+    def __init__(
+        self,
+        config: ProjectionConfig,
+        features_in: int,
+        features_out: int,
+        *,
+        dtype: str,
+        rngs: nnx.Rngs,
+    ):
+        def linear(i: int, o: int, axes: tuple[str, str]) -> Linear:
+            init = initializers.normal(i**-0.5)
+            return Linear(i, o, axes=axes, bias=config.bias, init=init, dtype=dtype, rngs=rngs)
+
+        hidden = config.hidden_width(features_in, features_out)
+        two, one = config.kind == "mlp", config.kind == "linear"
+        self.activation = config.activation
+        self.hidden = linear(features_in, hidden, ("embed", "mlp")) if two else None
+        self.out = (
+            linear(hidden, features_out, ("mlp", "joint"))
+            if two
+            else linear(features_in, features_out, ("embed", "joint"))
+            if one
+            else None
+        )
+
+    def __call__(self, x: Float[Array, "... d"]) -> Float[Array, "... e"]:
+        if self.hidden is not None:
+            x = ACTIVATIONS[self.activation](self.hidden(x))
+        if self.out is None:
+            return x.astype(jnp.float32)
+        return self.out(x, out_dtype=jnp.dtype("float32"))
+
+
+class CLIP(nnx.Module):
+    """Two towers, two projections, and the loss's scale and bias.
+
+    ``logit_scale`` is the logarithm of the factor on the cosines; ``logit_bias`` is None unless
+    the config gives it a value. Embeddings are float32 unit vectors.
+    """
+
+    def __init__(self, config: CLIPConfig, *, rngs: nnx.Rngs):
+        c = self.config = config
+        if isinstance(c.vision, ViTConfig):
+            self.vision: ViT | ResNet = ViT(c.vision, rngs=rngs)
+        else:
+            self.vision = ResNet(c.vision, rngs=rngs)
+        self.text = TextEncoder(c.text, rngs=rngs)
+        self.vision_proj = Projection(
+            c.vision_proj, c.vision.features, c.embed_dim, dtype=c.dtype, rngs=rngs
+        )
+        self.text_proj = Projection(
+            c.text_proj, c.text.width, c.embed_dim, dtype=c.dtype, rngs=rngs
+        )
+        self.logit_scale = nnx.Param(
+            jnp.asarray(math.log(c.logit_scale), jnp.float32), logical_axes=()
+        )
+        self.logit_bias = (
+            None
+            if c.logit_bias is None
+            else nnx.Param(jnp.asarray(c.logit_bias, jnp.float32), logical_axes=())
+        )
+
+    def encode_image(
+        self,
+        image: Float[Array, "b y x c"],
+        *,
+        train: bool = False,
+        rng: jax.Array | None = None,
+    ) -> ImageFeatures:
+        """The vision tower on normalised images; ``rng=None`` turns all randomness off."""
+        return self.vision(image, train=train, rng=rng)
+
+    def encode_text(
+        self,
+        ids: Int[Array, "b t"],
+        mask: Bool[Array, "b t"],
+        *,
+        train: bool = False,
+        rng: jax.Array | None = None,
+        hidden: int = 0,
+    ) -> TextFeatures:
+        """The text tower; ``hidden`` asks for the last so many hidden states too."""
+        return self.text(ids, mask, train=train, rng=rng, hidden=hidden)
+
+    def image_embed(
+        self,
+        image: Float[Array, "b y x c"],
+        *,
+        train: bool = False,
+        rng: jax.Array | None = None,
+    ) -> Float[Array, "b e"]:
+        """Unit vectors of whole images."""
+        return self.project_image(self.encode_image(image, train=train, rng=rng))
+
+    def text_embed(
+        self,
+        ids: Int[Array, "b t"],
+        mask: Bool[Array, "b t"],
+        *,
+        train: bool = False,
+        rng: jax.Array | None = None,
+    ) -> Float[Array, "b e"]:
+        """Unit vectors of whole texts."""
+        return self.project_text(self.encode_text(ids, mask, train=train, rng=rng))
+
+    def patch_embed(
+        self,
+        image: Float[Array, "b y x c"],
+        *,
+        normalize: bool = True,
+        train: bool = False,
+        rng: jax.Array | None = None,
+    ) -> Float[Array, "b h w e"]:
+        """Vectors of image patches in the joint space, for heat-maps; see ``project_patches``."""
+        return self.project_patches(
+            self.encode_image(image, train=train, rng=rng), normalize=normalize
+        )
+
+    def token_embed(
+        self,
+        ids: Int[Array, "b t"],
+        mask: Bool[Array, "b t"],
+        *,
+        train: bool = False,
+        rng: jax.Array | None = None,
+    ) -> Float[Array, "b t e"]:
+        """Unit vectors of tokens; those of padding are meaningless."""
+        return self.project_tokens(self.encode_text(ids, mask, train=train, rng=rng))
+
+    def project_image(self, features: ImageFeatures) -> Float[Array, "b e"]:
+        """Unit vectors of whole images from the tower's output."""
+        return l2_normalize(self.vision_proj(features.pooled))
+
+    def project_patches(
+        self, features: ImageFeatures, *, normalize: bool = True
+    ) -> Float[Array, "b h w e"]:
+        """Vectors of patches from the tower's output.
+
+        With ``normalize=False``, a linear projection and a tower that averages its patches
+        (``pool="mean"``, any ResNet), the mean over the patches is the image's vector before its
+        normalisation, so the mean of the patches' logits is the image's logit.
+        """
+        patches = self.vision_proj(self.vision.local(features))
+        return l2_normalize(patches) if normalize else patches
+
+    def project_text(self, features: TextFeatures) -> Float[Array, "b e"]:
+        """Unit vectors of whole texts from the tower's output."""
+        return l2_normalize(self.text_proj(features.pooled))
+
+    def project_tokens(self, features: TextFeatures) -> Float[Array, "b t e"]:
+        """Unit vectors of tokens from the tower's output."""
+        return l2_normalize(self.text_proj(features.tokens))
+
+
+def build_clip(config: CLIPConfig) -> Callable[[nnx.Rngs], CLIP]:
+    """The factory that ``core.state.ModelDef.of`` wants."""
+    return lambda rngs: CLIP(config, rngs=rngs)

@@ -1,0 +1,260 @@
+"""Small building blocks. Parameters are float32 and carry the logical names of their axes; each
+module computes in its ``dtype`` except for statistics, which are float32.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.nn import initializers
+from jaxtyping import Array, Float, Int
+
+Initializer = Callable[[jax.Array, tuple[int, ...], jnp.dtype], jax.Array]
+Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "relu"]
+
+
+def param(
+    init: Initializer, rngs: nnx.Rngs, shape: Sequence[int], axes: tuple[str | None, ...]
+) -> nnx.Param:
+    """A float32 parameter whose dimensions carry the names ``axes`` of ``core.sharding.RULES``."""
+    return nnx.Param(init(rngs.params(), tuple(shape), jnp.dtype("float32")), logical_axes=axes)
+
+
+def gelu(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """x·Φ(x), exact (Hendrycks & Gimpel 2016). ``erf`` compiles to less work than ``erfc``."""
+    return 0.5 * x * (1.0 + jax.lax.erf(x * math.sqrt(0.5)))
+
+
+def quick_gelu(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """x·σ(1.702 x), the approximation that OpenAI's CLIP was trained with."""
+    return x * jax.nn.sigmoid(1.702 * x)
+
+
+def gelu_tanh(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """The tanh approximation of GELU, as SigLIP uses it."""
+    return jax.nn.gelu(x, approximate=True)
+
+
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "gelu": gelu,
+    "gelu_tanh": gelu_tanh,
+    "quick_gelu": quick_gelu,
+    "relu": jax.nn.relu,
+}
+
+
+def dropout(x: Float[Array, "..."], rate: float, rng: jax.Array | None) -> Float[Array, "..."]:
+    """Zeroes entries with probability ``rate`` and scales the rest by 1/(1-rate).
+
+    Without a key, or with rate 0, ``x`` is returned as it is.
+    """
+    if rng is None or rate == 0.0:
+        return x
+    keep = jax.random.bernoulli(rng, 1.0 - rate, x.shape)
+    return jnp.where(keep, x / (1.0 - rate), jnp.zeros_like(x))
+
+
+def subkey(rng: jax.Array | None, index: int) -> jax.Array | None:
+    """``fold_in`` that passes None (randomness off) through."""
+    return None if rng is None else jax.random.fold_in(rng, index)
+
+
+def l2_normalize(x: Float[Array, "... d"], eps: float = 1e-12) -> Float[Array, "... d"]:
+    """Unit vectors in float32; a vector shorter than ``eps`` stays (almost) zero."""
+    x = x.astype(jnp.float32)
+    return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(x * x, axis=-1, keepdims=True), eps * eps))
+
+
+class Linear(nnx.Module):
+    """``x @ kernel + bias`` over the last axis; ``kernel`` is [in, out]."""
+
+    def __init__(
+        self,
+        features_in: int,
+        features_out: int,
+        *,
+        axes: tuple[str | None, str | None],
+        bias: bool = True,
+        init: Initializer | None = None,
+        dtype: str = "float32",
+        rngs: nnx.Rngs,
+    ):
+        self.dtype = jnp.dtype(dtype)
+        init = initializers.truncated_normal(0.02) if init is None else init
+        self.kernel = param(init, rngs, (features_in, features_out), axes)
+        # A bias over the model width is too small to be worth splitting; one over the heads or
+        # the hidden width lies where its activations lie.
+        bias_axis = "norm" if axes[1] in ("embed", "conv_out") else axes[1]
+        self.bias = param(initializers.zeros, rngs, (features_out,), (bias_axis,)) if bias else None
+
+    def __call__(
+        self, x: Float[Array, "... i"], *, out_dtype: jnp.dtype | None = None
+    ) -> Float[Array, "... o"]:
+        """The product in the compute dtype, accumulated and returned in ``out_dtype``."""
+        out_dtype = self.dtype if out_dtype is None else out_dtype
+        y = jnp.matmul(
+            x.astype(self.dtype),
+            self.kernel[...].astype(self.dtype),
+            preferred_element_type=out_dtype,
+        )
+        return y if self.bias is None else y + self.bias[...].astype(out_dtype)
+
+
+class LayerNorm(nnx.Module):
+    """Normalises the last axis in float32 (biased variance), then scale and bias."""
+
+    def __init__(self, features: int, *, eps: float = 1e-6, dtype: str = "float32", rngs: nnx.Rngs):
+        self.eps = eps
+        self.dtype = jnp.dtype(dtype)
+        self.scale = param(initializers.ones, rngs, (features,), ("norm",))
+        self.bias = param(initializers.zeros, rngs, (features,), ("norm",))
+
+    def __call__(self, x: Float[Array, "... d"]) -> Float[Array, "... d"]:
+        x = x.astype(jnp.float32)
+        centred = x - jnp.mean(x, axis=-1, keepdims=True)
+        variance = jnp.mean(centred * centred, axis=-1, keepdims=True)
+        y = centred * jax.lax.rsqrt(variance + self.eps) * self.scale[...] + self.bias[...]
+        return y.astype(self.dtype)
+
+
+class Mlp(nnx.Module):
+    """``down(activation(up(x)))``."""
+
+    def __init__(
+        self,
+        width: int,
+        hidden: int,
+        *,
+        activation: Activation = "gelu",
+        bias: bool = True,
+        init: Initializer | None = None,
+        dtype: str = "float32",
+        rngs: nnx.Rngs,
+    ):
+        self.activation = activation
+        self.up = Linear(
+            width, hidden, axes=("embed", "mlp"), bias=bias, init=init, dtype=dtype, rngs=rngs
+        )
+        self.down = Linear(
+            hidden, width, axes=("mlp", "embed"), bias=bias, init=init, dtype=dtype, rngs=rngs
+        )
+
+    def __call__(self, x: Float[Array, "... d"]) -> Float[Array, "... d"]:
+        return self.down(ACTIVATIONS[self.activation](self.up(x)))
+
+
+class Embedding(nnx.Module):
+    """A table [vocabulary, width] looked up by integer ids.
+
+    Ids must lie in range: JAX clamps what lies outside, it does not raise.
+    """
+
+    def __init__(
+        self,
+        vocab: int,
+        width: int,
+        *,
+        init: Initializer | None = None,
+        dtype: str = "float32",
+        rngs: nnx.Rngs,
+    ):
+        self.dtype = jnp.dtype(dtype)
+        init = initializers.truncated_normal(0.02) if init is None else init
+        self.table = param(init, rngs, (vocab, width), ("vocab", "embed"))
+
+    def __call__(self, ids: Int[Array, "..."]) -> Float[Array, "... d"]:
+        return jnp.take(self.table[...], ids, axis=0).astype(self.dtype)
+
+
+class Conv(nnx.Module):
+    """2-D convolution, NHWC, kernel [k, k, in, out], zero padding ``(k-1)//2`` on every side.
+
+    A 1×1 kernel is a matrix product over the channels.
+    """
+
+    def __init__(
+        self,
+        features_in: int,
+        features_out: int,
+        size: int,
+        *,
+        stride: int = 1,
+        bias: bool = False,
+        dtype: str = "float32",
+        rngs: nnx.Rngs,
+    ):
+        self.stride = stride
+        self.dtype = jnp.dtype(dtype)
+        # He et al. 2015 for ReLU networks, by fan-out.
+        init = initializers.variance_scaling(2.0, "fan_out", "normal")
+        self.kernel = param(
+            init, rngs, (size, size, features_in, features_out), (None, None, "conv_in", "conv_out")
+        )
+        self.bias = param(initializers.zeros, rngs, (features_out,), ("norm",)) if bias else None
+
+    def __call__(self, x: Float[Array, "b h w i"]) -> Float[Array, "b h2 w2 o"]:
+        x = x.astype(self.dtype)
+        kernel = self.kernel[...].astype(self.dtype)
+        size, stride = kernel.shape[0], self.stride
+        if size == 1:
+            y = x[:, ::stride, ::stride] @ kernel[0, 0]
+        else:
+            pad = (size - 1) // 2
+            y = jax.lax.conv_general_dilated(
+                x,
+                kernel,
+                (stride, stride),
+                ((pad, pad), (pad, pad)),
+                dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            )
+        return y if self.bias is None else y + self.bias[...].astype(self.dtype)
+
+
+class BatchNorm(nnx.Module):
+    """Batch normalisation over all axes but the last, statistics in float32.
+
+    In training the statistics are those of the whole array, which on a mesh is the global batch
+    (or the micro-batch that the step hands over). The running values move by ``momentum`` towards
+    the batch's: ``running = (1 - momentum)·running + momentum·batch``, the variance with
+    Bessel's correction, as PyTorch does. They are ``nnx.BatchStat`` and are updated in place.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        *,
+        momentum: float = 0.1,
+        eps: float = 1e-5,
+        scale_init: float = 1.0,
+        dtype: str = "float32",
+        rngs: nnx.Rngs,
+    ):
+        self.momentum = momentum
+        self.eps = eps
+        self.dtype = jnp.dtype(dtype)
+        self.scale = param(initializers.constant(scale_init), rngs, (features,), ("norm",))
+        self.bias = param(initializers.zeros, rngs, (features,), ("norm",))
+        self.mean = nnx.BatchStat(jnp.zeros((features,), jnp.float32), logical_axes=("norm",))
+        self.var = nnx.BatchStat(jnp.ones((features,), jnp.float32), logical_axes=("norm",))
+
+    def __call__(self, x: Float[Array, "... c"], *, train: bool) -> Float[Array, "... c"]:
+        if train:
+            full = x.astype(jnp.float32)
+            axes = tuple(range(x.ndim - 1))
+            mean = jnp.mean(full, axis=axes)
+            var = jnp.mean(jnp.square(full - mean), axis=axes)
+            self._update(mean, var, x.size // x.shape[-1])
+        else:
+            mean, var = self.mean[...], self.var[...]
+        gain = self.scale[...] * jax.lax.rsqrt(var + self.eps)
+        shift = self.bias[...] - mean * gain
+        return (x.astype(jnp.float32) * gain + shift).astype(self.dtype)
+
+    def _update(self, mean: Array, var: Array, count: int) -> None:
+        m = self.momentum
+        unbiased = jax.lax.stop_gradient(var) * (count / max(count - 1, 1))
+        self.mean[...] = (1 - m) * self.mean[...] + m * jax.lax.stop_gradient(mean)
+        self.var[...] = (1 - m) * self.var[...] + m * unbiased

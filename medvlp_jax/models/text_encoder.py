@@ -1,0 +1,204 @@
+"""Text transformer: BERT's layout by default, CLIP's and SigLIP's text towers by options."""
+
+import dataclasses
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.nn import initializers
+from jaxtyping import Array, Bool, Float, Int
+
+from medvlp_jax.models.attention import Implementation
+from medvlp_jax.models.blocks import BlockConfig, Remat, apply_blocks, stack_blocks
+from medvlp_jax.models.features import TextFeatures
+from medvlp_jax.models.layers import Activation, Embedding, LayerNorm, dropout, param, subkey
+
+
+@dataclasses.dataclass(frozen=True)
+class TextConfig:
+    """Sizes and variants of a text tower.
+
+    Attributes:
+      name: for the reader; presets are keyed by it.
+      vocab: rows of the word table; at least the tokenizer's size.
+      max_length: rows of the position table; longer texts are an error.
+      types: rows of the token-type table, 0 without one. All tokens have type 0.
+      norm: ``post`` (BERT) or ``pre`` (CLIP).
+      norm_embed: LayerNorm and dropout on the embeddings (BERT).
+      norm_final: LayerNorm after the blocks (CLIP).
+      causal: tokens see only earlier ones (CLIP).
+      pool: ``class`` is the first token, ``last`` the last real one, ``mean`` and ``max`` run over
+        the real tokens.
+      Others: see :class:`medvlp_jax.models.blocks.BlockConfig`.
+    """
+
+    name: str = "bert"
+    vocab: int = 30522
+    max_length: int = 512
+    types: int = 2
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    mlp_width: int = 3072
+    norm: Literal["pre", "post"] = "post"
+    norm_embed: bool = True
+    norm_final: bool = False
+    causal: bool = False
+    pool: Literal["class", "mean", "last", "max"] = "class"
+    activation: Activation = "gelu"
+    eps: float = 1e-12
+    bias: bool = True
+    dropout: float = 0.0
+    init_std: float = 0.02
+    dtype: str = "float32"
+    remat: Remat = "none"
+    unroll: int = 1
+    attention: Implementation = "auto"
+
+    def __post_init__(self) -> None:
+        if self.vocab < 1 or self.max_length < 1 or self.types < 0:
+            raise ValueError("vocab and max_length must be positive, types must not be negative")
+        self.blocks()
+
+    def blocks(self) -> BlockConfig:
+        return BlockConfig(
+            width=self.width,
+            depth=self.depth,
+            heads=self.heads,
+            mlp_width=self.mlp_width,
+            activation=self.activation,
+            norm=self.norm,
+            eps=self.eps,
+            bias=self.bias,
+            dropout=self.dropout,
+            causal=self.causal,
+            init_std=self.init_std,
+            dtype=self.dtype,
+            remat=self.remat,
+            unroll=self.unroll,
+            attention=self.attention,
+        )
+
+
+def _bert(name: str, width: int, depth: int, heads: int) -> TextConfig:
+    return TextConfig(name=name, width=width, depth=depth, heads=heads, mlp_width=4 * width)
+
+
+#: Sizes of BERT as published by Devlin et al. 2019 and Turc et al. 2019, and CLIP's text tower.
+PRESETS: dict[str, TextConfig] = {
+    c.name: c
+    for c in (
+        _bert("bert_tiny", 128, 2, 2),
+        _bert("bert_mini", 256, 4, 4),
+        _bert("bert_small", 512, 4, 8),
+        _bert("bert_base", 768, 12, 12),
+        _bert("bert_large", 1024, 24, 16),
+        TextConfig(
+            name="clip_text",
+            vocab=49408,
+            max_length=77,
+            types=0,
+            width=512,
+            heads=8,
+            mlp_width=2048,
+            norm="pre",
+            norm_embed=False,
+            norm_final=True,
+            causal=True,
+            pool="last",
+            eps=1e-5,
+        ),
+    )
+}
+
+
+class TextEmbed(nnx.Module):
+    """Sum of word, position and type vectors, then LayerNorm where the config has one."""
+
+    def __init__(self, config: TextConfig, *, rngs: nnx.Rngs):
+        c = config
+        init = initializers.truncated_normal(c.init_std)
+        self.words = Embedding(c.vocab, c.width, init=init, dtype=c.dtype, rngs=rngs)
+        self.positions = param(init, rngs, (c.max_length, c.width), ("position", "embed"))
+        self.types = param(init, rngs, (c.types, c.width), (None, "embed")) if c.types else None
+        self.norm = (
+            LayerNorm(c.width, eps=c.eps, dtype=c.dtype, rngs=rngs) if c.norm_embed else None
+        )
+
+    def __call__(self, ids: Int[Array, "b t"]) -> Float[Array, "b t d"]:
+        x = self.words(ids)
+        x = x + self.positions[: ids.shape[1]].astype(x.dtype)
+        if self.types is not None:
+            x = x + self.types[0].astype(x.dtype)
+        return x if self.norm is None else self.norm(x)
+
+
+class TextEncoder(nnx.Module):
+    """Token ids to one vector per text and one per token."""
+
+    def __init__(self, config: TextConfig, *, rngs: nnx.Rngs):
+        c = self.config = config
+        self.embed = TextEmbed(c, rngs=rngs)
+        self.blocks = stack_blocks(c.blocks(), rngs=rngs)
+        self.norm_final = (
+            LayerNorm(c.width, eps=c.eps, dtype=c.dtype, rngs=rngs) if c.norm_final else None
+        )
+
+    def __call__(
+        self,
+        ids: Int[Array, "b t"],
+        mask: Bool[Array, "b t"],
+        *,
+        train: bool = False,
+        rng: jax.Array | None = None,
+        hidden: int = 0,
+    ) -> TextFeatures:
+        """Encodes texts.
+
+        Args:
+          ids: token ids in [0, vocab).
+          mask: True for real tokens. The first token counts as real even where the mask is all
+            False, so that the padding rows of a last batch stay finite.
+          train: accepted for the common signature; a text tower has no batch statistics.
+          rng: key for dropout; None turns it off.
+          hidden: how many of the last hidden states to return; the embeddings are not counted,
+            so at most ``depth``.
+
+        Raises:
+          ValueError: the texts are longer than the position table, or ``hidden`` is out of range.
+        """
+        del train
+        c = self.config
+        if ids.shape[1] > c.max_length:
+            raise ValueError(
+                f"texts of {ids.shape[1]} tokens; {c.name} has {c.max_length} positions"
+            )
+        if not 0 <= hidden <= c.depth:
+            raise ValueError(f"hidden={hidden} states of {c.depth} blocks")
+        mask = mask | (jnp.arange(ids.shape[1]) == 0)
+        x = dropout(self.embed(ids), c.dropout, subkey(rng, 0))
+        x, states = apply_blocks(self.blocks, x, mask=mask, rng=subkey(rng, 1), collect=hidden > 0)
+        if self.norm_final is not None:
+            x = self.norm_final(x)
+        return TextFeatures(
+            pool_tokens(x, mask, c.pool), x, None if states is None else states[-hidden:]
+        )
+
+
+def pool_tokens(
+    x: Float[Array, "b t d"],
+    mask: Bool[Array, "b t"],
+    how: Literal["class", "mean", "last", "max"],
+) -> Float[Array, "b d"]:
+    """One vector per row from its real tokens; every row must have one."""
+    if how == "class":
+        return x[:, 0]
+    if how == "last":
+        last = jnp.max(jnp.where(mask, jnp.arange(mask.shape[1]), 0), axis=1)
+        return jnp.take_along_axis(x, last[:, None, None], axis=1)[:, 0]
+    if how == "max":
+        return jnp.max(jnp.where(mask[..., None], x, -jnp.inf), axis=1)
+    weights = mask.astype(jnp.float32)
+    total = jnp.einsum("btd,bt->bd", x.astype(jnp.float32), weights)
+    return (total / jnp.sum(weights, axis=1, keepdims=True)).astype(x.dtype)

@@ -1,0 +1,302 @@
+"""Vision transformer (Dosovitskiy et al. 2021) with the options of CLIP, SigLIP and DINOv2."""
+
+import dataclasses
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.nn import initializers
+from jaxtyping import Array, Float
+
+from medvlp_jax.models.attention import Implementation
+from medvlp_jax.models.blocks import (
+    Attention,
+    BlockConfig,
+    Remat,
+    apply_blocks,
+    stack_blocks,
+)
+from medvlp_jax.models.features import ImageFeatures
+from medvlp_jax.models.layers import Activation, Conv, LayerNorm, Mlp, gelu, param, subkey
+from medvlp_jax.models.positions import Grid, resize_positions
+
+
+@dataclasses.dataclass(frozen=True)
+class ViTConfig:
+    """Sizes and variants of a ViT.
+
+    Attributes:
+      name: for the reader; presets are keyed by it.
+      image_size: side in pixels of the images that the position table is made for. Other sizes
+        are accepted by a forward pass, which then resizes the table (bicubic).
+      channels: of the image, 1 or 3.
+      pool: ``class`` token, ``mean`` of the patches, or ``map``, an attention pool.
+      class_token: whether there is one; ``pool="class"`` needs it.
+      stem: ``patch`` is one strided convolution, ``conv`` a stack of 3×3 stride-2 convolutions
+        (Xiao et al. 2021), which trains better on small images; the patch is then a power of 2.
+      patch_bias: bias of the patch embedding (CLIP has none).
+      norm_pre: LayerNorm before the blocks (CLIP).
+      patch_dropout: share of the patches dropped in training (Li et al. 2023), 0 ≤ p < 1.
+      Others: see :class:`medvlp_jax.models.blocks.BlockConfig`.
+    """
+
+    name: str = "vit"
+    image_size: int = 224
+    patch: int = 16
+    channels: int = 3
+    width: int = 384
+    depth: int = 12
+    heads: int = 6
+    mlp_width: int = 1536
+    pool: Literal["class", "mean", "map"] = "class"
+    class_token: bool = True
+    stem: Literal["patch", "conv"] = "patch"
+    patch_bias: bool = True
+    norm_pre: bool = False
+    patch_dropout: float = 0.0
+    activation: Activation = "gelu"
+    eps: float = 1e-6
+    bias: bool = True
+    layer_scale: float | None = None
+    dropout: float = 0.0
+    init_std: float = 0.02
+    dtype: str = "float32"
+    remat: Remat = "none"
+    unroll: int = 1
+    attention: Implementation = "auto"
+
+    def __post_init__(self) -> None:
+        if self.image_size % self.patch:
+            raise ValueError(
+                f"image_size {self.image_size} is not a multiple of patch {self.patch}"
+            )
+        if self.pool == "class" and not self.class_token:
+            raise ValueError('pool="class" needs class_token=True')
+        if not 0.0 <= self.patch_dropout < 1.0:
+            raise ValueError(f"patch_dropout {self.patch_dropout} is not in [0, 1)")
+        if self.stem == "conv" and self.patch & (self.patch - 1):
+            raise ValueError(f'stem="conv" needs a patch that is a power of two, not {self.patch}')
+        self.blocks()
+
+    def blocks(self) -> BlockConfig:
+        return BlockConfig(
+            width=self.width,
+            depth=self.depth,
+            heads=self.heads,
+            mlp_width=self.mlp_width,
+            activation=self.activation,
+            eps=self.eps,
+            bias=self.bias,
+            layer_scale=self.layer_scale,
+            dropout=self.dropout,
+            init_std=self.init_std,
+            dtype=self.dtype,
+            remat=self.remat,
+            unroll=self.unroll,
+            attention=self.attention,
+        )
+
+    @property
+    def grid(self) -> Grid:
+        side = self.image_size // self.patch
+        return side, side
+
+    @property
+    def features(self) -> int:
+        """Width of the pooled vector."""
+        return self.width
+
+    def kept_patches(self, train: bool) -> int:
+        """Patches that reach the blocks, at ``image_size``."""
+        n = self.grid[0] * self.grid[1]
+        return max(1, round(n * (1.0 - self.patch_dropout))) if train else n
+
+
+def _preset(name: str, patch: int, width: int, depth: int, heads: int) -> ViTConfig:
+    return ViTConfig(
+        name=name, patch=patch, width=width, depth=depth, heads=heads, mlp_width=4 * width
+    )
+
+
+PRESETS: dict[str, ViTConfig] = {
+    c.name: c
+    for c in (
+        _preset("vit_ti16", 16, 192, 12, 3),
+        _preset("vit_s16", 16, 384, 12, 6),
+        _preset("vit_b16", 16, 768, 12, 12),
+        _preset("vit_b32", 32, 768, 12, 12),
+        _preset("vit_l14", 14, 1024, 24, 16),
+        _preset("vit_l16", 16, 1024, 24, 16),
+    )
+}
+
+
+class PatchEmbed(nnx.Module):
+    """Non-overlapping patches, one linear map each; the kernel is [patch, patch, in, out]."""
+
+    def __init__(self, config: ViTConfig, *, rngs: nnx.Rngs):
+        p, c, d = config.patch, config.channels, config.width
+        self.dtype = jnp.dtype(config.dtype)
+        self.kernel = param(
+            initializers.lecun_normal(in_axis=(0, 1, 2), out_axis=3),
+            rngs,
+            (p, p, c, d),
+            (None, None, "conv_in", "conv_out"),
+        )
+        self.bias = param(initializers.zeros, rngs, (d,), ("norm",)) if config.patch_bias else None
+
+    def __call__(self, image: Float[Array, "b y x c"]) -> Float[Array, "b h w d"]:
+        b, y, x, c = image.shape
+        p, _, _, d = self.kernel.shape
+        patches = image.astype(self.dtype).reshape(b, y // p, p, x // p, p, c)
+        patches = patches.transpose(0, 1, 3, 2, 4, 5).reshape(b, y // p, x // p, p * p * c)
+        out = patches @ self.kernel[...].astype(self.dtype).reshape(p * p * c, d)
+        return out if self.bias is None else out + self.bias[...].astype(self.dtype)
+
+
+class ConvStem(nnx.Module):
+    """3×3 stride-2 convolutions, each with LayerNorm over channels and GELU, then a 1×1.
+
+    The width halves from stage to stage counted from the end, so that the cost stays near that of
+    one block.
+    """
+
+    def __init__(self, config: ViTConfig, *, rngs: nnx.Rngs):
+        widths = self.widths(config)
+        inputs = (config.channels, *widths[:-1])
+        dtype = config.dtype
+        self.convs = nnx.List(
+            [Conv(i, o, 3, stride=2, dtype=dtype, rngs=rngs) for i, o in zip(inputs, widths)]
+        )
+        self.norms = nnx.List(
+            [LayerNorm(o, eps=config.eps, dtype=dtype, rngs=rngs) for o in widths]
+        )
+        self.project = Conv(widths[-1], config.width, 1, bias=True, dtype=dtype, rngs=rngs)
+
+    @staticmethod
+    def widths(config: ViTConfig) -> tuple[int, ...]:
+        """Channels after each stride-2 convolution."""
+        stages = config.patch.bit_length() - 1
+        return tuple(max(8, config.width >> (stages - i)) for i in range(stages))
+
+    def __call__(self, image: Float[Array, "b y x c"]) -> Float[Array, "b h w d"]:
+        x = image
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            x = gelu(norm(conv(x)))
+        return self.project(x)
+
+
+class AttentionPool(nnx.Module):
+    """Attention of one learned query on all tokens, then a residual MLP (SigLIP's MAP head)."""
+
+    def __init__(self, config: ViTConfig, *, rngs: nnx.Rngs):
+        c = config
+        init = initializers.truncated_normal(c.init_std)
+        self.impl: Implementation = "xla"  # one query: a fused kernel has nothing to save
+        self.probe = param(init, rngs, (c.width,), ("norm",))
+        self.attn = Attention(c.width, c.heads, bias=c.bias, init=init, dtype=c.dtype, rngs=rngs)
+        self.norm = LayerNorm(c.width, eps=c.eps, dtype=c.dtype, rngs=rngs)
+        self.mlp = Mlp(
+            c.width,
+            c.mlp_width,
+            activation=c.activation,
+            bias=c.bias,
+            init=init,
+            dtype=c.dtype,
+            rngs=rngs,
+        )
+
+    def __call__(self, tokens: Float[Array, "b n d"]) -> Float[Array, "b d"]:
+        b, _, d = tokens.shape
+        probe = jnp.broadcast_to(self.probe[...].astype(tokens.dtype), (b, 1, d))
+        return self._head(self.attn(probe, tokens, impl=self.impl))[:, 0]
+
+    def each(self, tokens: Float[Array, "... d"]) -> Float[Array, "... d"]:
+        """What the pool would give if a token were the only one: attention is then its value."""
+        return self._head(self.attn.out(self.attn.v(tokens)))
+
+    def _head(self, x: Array) -> Array:
+        return x + self.mlp(self.norm(x))
+
+
+class ViT(nnx.Module):
+    """Images to a pooled vector and a map of patch vectors, both after the last LayerNorm."""
+
+    def __init__(self, config: ViTConfig, *, rngs: nnx.Rngs):
+        c = self.config = config
+        n = c.grid[0] * c.grid[1] + c.class_token
+        init = initializers.truncated_normal(c.init_std)
+        self.embed = (ConvStem if c.stem == "conv" else PatchEmbed)(c, rngs=rngs)
+        self.class_token = param(init, rngs, (c.width,), ("norm",)) if c.class_token else None
+        # Row 0 belongs to the class token, if there is one; the rest is the grid, row-major.
+        self.positions = param(init, rngs, (n, c.width), ("position", "embed"))
+        self.norm_pre = (
+            LayerNorm(c.width, eps=c.eps, dtype=c.dtype, rngs=rngs) if c.norm_pre else None
+        )
+        self.blocks = stack_blocks(c.blocks(), rngs=rngs)
+        self.norm_post = LayerNorm(c.width, eps=c.eps, dtype=c.dtype, rngs=rngs)
+        self.pool = AttentionPool(c, rngs=rngs) if c.pool == "map" else None
+
+    def __call__(
+        self,
+        image: Float[Array, "b y x c"],
+        *,
+        train: bool = False,
+        rng: jax.Array | None = None,
+    ) -> ImageFeatures:
+        """Encodes normalised images.
+
+        Args:
+          image: normalised pixels; sides are multiples of the patch.
+          train: accepted for the common signature; a ViT has no batch statistics.
+          rng: key for patch dropout and dropout; None turns both off.
+
+        Raises:
+          ValueError: the image does not fit the patch or the channels.
+        """
+        del train
+        c = self.config
+        b, height, width, channels = image.shape
+        if height % c.patch or width % c.patch or channels != c.channels:
+            raise ValueError(
+                f"image {image.shape[1:]} does not fit {c.name}: sides must be multiples of "
+                f"{c.patch}, channels {c.channels}"
+            )
+        grid = height // c.patch, width // c.patch
+        prefix = int(c.class_token)
+        table = self.positions[...]
+        x = self.embed(image).reshape(b, -1, c.width)
+        x = x + resize_positions(table[prefix:], c.grid, grid).astype(x.dtype)
+        dropped = rng is not None and c.patch_dropout > 0
+        if dropped:
+            keep = max(1, round(x.shape[1] * (1.0 - c.patch_dropout)))
+            x = drop_patches(x, keep, jax.random.fold_in(rng, 0))
+        if self.class_token is not None:
+            first = (self.class_token[...] + table[0]).astype(x.dtype)
+            x = jnp.concatenate([jnp.broadcast_to(first, (b, 1, c.width)), x], axis=1)
+        if self.norm_pre is not None:
+            x = self.norm_pre(x)
+        x, _ = apply_blocks(self.blocks, x, rng=subkey(rng, 1))
+        x = self.norm_post(x)
+        if self.pool is not None:
+            pooled = self.pool(x)
+        elif c.pool == "mean":
+            pooled = jnp.mean(x[:, prefix:].astype(jnp.float32), axis=1).astype(x.dtype)
+        else:
+            pooled = x[:, 0]
+        patches = None if dropped else x[:, prefix:].reshape(b, *grid, c.width)
+        return ImageFeatures(pooled, patches)
+
+    def local(self, features: ImageFeatures) -> Float[Array, "b h w d"]:
+        """Patch vectors that live in the space of the pooled vector."""
+        if features.patches is None:
+            raise ValueError("there is no patch map under patch dropout; pass rng=None")
+        return features.patches if self.pool is None else self.pool.each(features.patches)
+
+
+def drop_patches(x: Float[Array, "b n d"], keep: int, rng: jax.Array) -> Float[Array, "b keep d"]:
+    """Keeps ``keep`` patches of each image, chosen uniformly and independently per image."""
+    noise = jax.random.uniform(rng, x.shape[:2])
+    index = jnp.argsort(noise, axis=1)[:, :keep]
+    return jnp.take_along_axis(x, index[:, :, None], axis=1)
