@@ -15,10 +15,12 @@ from typing import Any, TypeVar
 
 import ml_collections
 
+from medvlp_jax.core.errors import UserError
+
 T = TypeVar("T")
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError, ValueError):
     """A key or a value of the config is wrong; the message names the key and the mend."""
 
 
