@@ -7,7 +7,7 @@
 """
 
 import functools
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -205,7 +205,7 @@ def _splash(
     kernel = jax.shard_map(
         kernel,
         mesh=mesh,
-        in_specs=(specs, specs, specs, None if segments is None else Segments(id_spec, id_spec)),
+        in_specs=(specs, specs, specs, jax.tree.map(lambda _: id_spec, segments)),
         out_specs=specs,
         check_vma=False,
     )
@@ -239,7 +239,8 @@ def _splash_local(
     )
     ids = None if segments is None else splash.SegmentIds(q=segments.q, kv=segments.kv)
     q, k, v = (x.transpose(0, 2, 1, 3) for x in (q, k, v))
-    return jax.vmap(run)(q, k, v, ids).transpose(0, 2, 1, 3)
+    out: Any = jax.vmap(run)(q, k, v, ids)
+    return out.transpose(0, 2, 1, 3)
 
 
 def _block(length: int) -> int:

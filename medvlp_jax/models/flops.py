@@ -35,7 +35,8 @@ def image_flops(config: ViTConfig | ResNetConfig, *, train: bool = True) -> int:
     if isinstance(config, ResNetConfig):
         return _resnet(config)
     width, (rows, columns) = config.width, config.grid
-    tokens = config.kept_patches(train) + config.class_token
+    patches = rows * columns
+    tokens = (config.kept(patches) if train else patches) + config.class_token
     if config.stem == "conv":
         total, side, channels = 0, config.image_size, config.channels
         for out in ConvStem.widths(config):
@@ -44,7 +45,7 @@ def image_flops(config: ViTConfig | ResNetConfig, *, train: bool = True) -> int:
             channels = out
         total += _conv(side, 1, channels, width)
     else:
-        total = 2 * rows * columns * config.patch**2 * config.channels * width
+        total = 2 * patches * config.patch**2 * config.channels * width
     total += _blocks(config.blocks(), tokens)
     if config.pool == "map":
         projections = 2 * width * width * (2 + 2 * tokens)  # q and out of one query, k and v

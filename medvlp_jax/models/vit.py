@@ -107,10 +107,9 @@ class ViTConfig:
         """Width of the pooled vector."""
         return self.width
 
-    def kept_patches(self, train: bool) -> int:
-        """Patches that reach the blocks, at ``image_size``."""
-        n = self.grid[0] * self.grid[1]
-        return max(1, round(n * (1.0 - self.patch_dropout))) if train else n
+    def kept(self, patches: int) -> int:
+        """How many of so many patches survive patch dropout."""
+        return max(1, round(patches * (1.0 - self.patch_dropout)))
 
 
 def _preset(name: str, patch: int, width: int, depth: int, heads: int) -> ViTConfig:
@@ -167,7 +166,10 @@ class ConvStem(nnx.Module):
         inputs = (config.channels, *widths[:-1])
         dtype = config.dtype
         self.convs = nnx.List(
-            [Conv(i, o, 3, stride=2, dtype=dtype, rngs=rngs) for i, o in zip(inputs, widths)]
+            [
+                Conv(i, o, 3, stride=2, dtype=dtype, rngs=rngs)
+                for i, o in zip(inputs, widths, strict=True)
+            ]
         )
         self.norms = nnx.List(
             [LayerNorm(o, eps=config.eps, dtype=dtype, rngs=rngs) for o in widths]
@@ -268,10 +270,9 @@ class ViT(nnx.Module):
         table = self.positions[...]
         x = self.embed(image).reshape(b, -1, c.width)
         x = x + resize_positions(table[prefix:], c.grid, grid).astype(x.dtype)
-        dropped = rng is not None and c.patch_dropout > 0
-        if dropped:
-            keep = max(1, round(x.shape[1] * (1.0 - c.patch_dropout)))
-            x = drop_patches(x, keep, jax.random.fold_in(rng, 0))
+        if rng is not None:
+            x = drop_patches(x, c.kept(x.shape[1]), jax.random.fold_in(rng, 0))
+        dropped = x.shape[1] < grid[0] * grid[1]
         if self.class_token is not None:
             first = (self.class_token[...] + table[0]).astype(x.dtype)
             x = jnp.concatenate([jnp.broadcast_to(first, (b, 1, c.width)), x], axis=1)
@@ -297,6 +298,8 @@ class ViT(nnx.Module):
 
 def drop_patches(x: Float[Array, "b n d"], keep: int, rng: jax.Array) -> Float[Array, "b keep d"]:
     """Keeps ``keep`` patches of each image, chosen uniformly and independently per image."""
+    if keep == x.shape[1]:
+        return x
     noise = jax.random.uniform(rng, x.shape[:2])
     index = jnp.argsort(noise, axis=1)[:, :keep]
     return jnp.take_along_axis(x, index[:, :, None], axis=1)
