@@ -105,7 +105,7 @@ def data_slice(mesh: Mesh) -> tuple[int, int]:
     """
     n = sharding.batch_shards(mesh)
     index_map = sharding.batch_sharding(mesh).addressable_devices_indices_map((n,))
-    rows = sorted({s.start or 0 for (s,) in index_map.values()})
+    rows = sorted({index[0].start or 0 for index in index_map.values() if index})
     first, k = rows[0], len(rows)
     if rows != list(range(first, first + k)) or n % k or first % k:
         raise ValueError(

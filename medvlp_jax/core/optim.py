@@ -208,6 +208,7 @@ def _judge(
     Norms of skipped updates are remembered too: after a lasting change of scale half a window
     moves the median, and training goes on instead of skipping for ever.
     """
+    assert config.skip_factor is not None
     finite = jnp.isfinite(norm)
     # Half a window of history first, because early norms fall steeply.
     known = state.seen >= config.skip_window // 2

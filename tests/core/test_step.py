@@ -1,17 +1,14 @@
 """The step: micro-batches, meshes, sharding, donation, buffers, randomness."""
 
-import warnings
-
+import core_toy as toy
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-import core_toy as toy
 
 from medvlp_jax.core import distributed, sharding
 from medvlp_jax.core.optim import OptimConfig, make_optimizer
 from medvlp_jax.core.sharding import MeshConfig, make_mesh
-from medvlp_jax.core.step import abstract_state, init_state, make_train_step
+from medvlp_jax.core.step import init_state, make_train_step
 
 ADAMW = OptimConfig(lr=1e-2, weight_decay=0.1, warmup_steps=2)
 
@@ -38,14 +35,13 @@ def run(devices, mesh_config, *, task=None, config=ADAMW, steps=4, micro_batches
 def assert_close(a, b, atol=1e-5):
     jax.tree.map(
         lambda x, y: np.testing.assert_allclose(np.asarray(x), np.asarray(y), atol=atol, rtol=0),
-        a, b,
+        a,
+        b,
     )
 
 
 @pytest.mark.multidevice
-@pytest.mark.parametrize(
-    "shape", [(8, 1, 1), (1, 8, 1), (1, 1, 8), (2, 2, 2), (1, 4, 2)], ids=str
-)
+@pytest.mark.parametrize("shape", [(8, 1, 1), (1, 8, 1), (1, 1, 8), (2, 2, 2), (1, 4, 2)], ids=str)
 def test_one_device_equals_eight(devices, shape):
     config = OptimConfig(lr=1e-2, weight_decay=0.1, warmup_steps=2, ema_decay=0.9)
     task = toy.Contrastive(noise=0.1)

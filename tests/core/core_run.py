@@ -1,0 +1,103 @@
+"""A small training program for the tests that start, stop and kill one.
+
+``python core_run.py WORKDIR --steps N ...``: what a launch script does, with the toy model.
+"""
+
+import argparse
+import os
+import signal
+import sys
+
+import core_toy as toy
+import jax
+
+from medvlp_jax.core import distributed, preemption, sharding
+from medvlp_jax.core.checkpoint import CheckpointConfig, Checkpointer
+from medvlp_jax.core.lock import workdir_lock
+from medvlp_jax.core.loop import LoopConfig, fit
+from medvlp_jax.core.metrics import MetricWriter
+from medvlp_jax.core.optim import OptimConfig, make_optimizer
+from medvlp_jax.core.profiling import ProfileConfig, Profiler
+from medvlp_jax.core.step import abstract_state, init_state, make_train_step
+
+BATCH = 16
+
+
+def batches(mesh, start, host_hook=lambda step: None):
+    """The data of a run: a function of the step; each process loads its slice."""
+    index, count = distributed.data_slice(mesh)
+    rows = BATCH // count
+    step = start
+    while True:
+        host_hook(step)
+        batch = toy.batch_of(step, BATCH)
+        batch = {k: v[index * rows : (index + 1) * rows] for k, v in batch.items()}
+        step += 1
+        yield distributed.make_global_batch(batch, mesh), {"id": batch["id"]}, {"next": step}
+
+
+def train(workdir, loop, *, mesh_config=None, devices=None, config=None, host_hook=None, **extra):
+    """Opens, restores, trains, closes; returns the FitResult."""
+    mesh = sharding.make_mesh(mesh_config or sharding.MeshConfig(), devices)
+    model_def, task = toy.model_def(), toy.Contrastive(noise=0.1)
+    config = config or OptimConfig(lr=1e-3, weight_decay=0.1, warmup_steps=2, ema_decay=0.9)
+    optimizer = make_optimizer(
+        config, model_def.abstract_params, model_def.logical_axes, max(loop.steps, 100)
+    )
+    step = make_train_step(model_def, task, optimizer, mesh)
+    checkpoints = extra.pop("checkpoints", CheckpointConfig())
+    checkpointer = Checkpointer(workdir, checkpoints, {"optim": {"lr": config.lr}})
+    restored = checkpointer.restore_latest(abstract_state(model_def, optimizer, mesh))
+    state = (
+        restored.state if restored else init_state(model_def, optimizer, jax.random.key(0), mesh)
+    )
+    first = restored.data["next"] if restored else 0
+    if restored:
+        print(f"restored step {restored.step}", flush=True)
+    with MetricWriter(workdir, start_step=restored.step if restored else 0) as writer:
+        result = fit(
+            state,
+            train_step=step,
+            batches=batches(mesh, first, host_hook or (lambda step: None)),
+            key=jax.device_put(jax.random.key(1), sharding.replicated(mesh)),
+            config=loop,
+            checkpointer=checkpointer,
+            writer=writer,
+            profiler=Profiler(workdir, loop.profile),
+            restored=restored,
+            **extra,
+        )
+    checkpointer.close()
+    return result
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("workdir")
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--save_every", type=int, default=4)
+    parser.add_argument("--signal", choices=["SIGKILL", "SIGTERM"])
+    parser.add_argument("--at", type=int, default=-1, help="send the signal before this step")
+    parser.add_argument("--mesh", default="-1,1,1")
+    args = parser.parse_args()
+    distributed.initialize()
+
+    def hook(step):
+        if args.signal and step == args.at and distributed.is_main():
+            os.kill(os.getpid(), getattr(signal, args.signal))
+
+    mesh = sharding.MeshConfig(*map(int, args.mesh.split(",")))
+    loop = LoopConfig(
+        steps=args.steps, log_every=1, save_every=args.save_every, profile=ProfileConfig()
+    )
+    if jax.process_index() == 0:
+        with workdir_lock(args.workdir, "training"):
+            result = train(args.workdir, loop, mesh_config=mesh, host_hook=hook)
+    else:
+        result = train(args.workdir, loop, mesh_config=mesh, host_hook=hook)
+    if result.preempted:
+        sys.exit(preemption.EXIT_CODE)
+
+
+if __name__ == "__main__":
+    main()
