@@ -1,0 +1,52 @@
+"""The evaluators by name, and running several of them over shared embeddings."""
+
+from collections.abc import Callable, Mapping
+
+from medvlp_jax.eval.baselines import Baseline
+from medvlp_jax.eval.grounding import Grounding
+from medvlp_jax.eval.protocol import Batch, EvalResult, Evaluator, PredictFn, TokenizeFn
+from medvlp_jax.eval.retrieval import Retrieval
+from medvlp_jax.eval.zeroshot import ZeroShot
+
+__all__ = [
+    "EVALUATORS",
+    "Batch",
+    "EvalResult",
+    "Evaluator",
+    "PredictFn",
+    "TokenizeFn",
+    "evaluate",
+    "flat_metrics",
+]
+
+#: A config's word -> the class it builds. There is no other registry of evaluators.
+EVALUATORS: dict[str, Callable[..., Evaluator]] = {
+    "zeroshot": ZeroShot,
+    "retrieval": Retrieval,
+    "grounding": Grounding,
+    "baseline": Baseline,
+}
+
+
+def evaluate(evaluators: Mapping[str, Evaluator], predict: PredictFn) -> dict[str, EvalResult]:
+    """Runs ``evaluators`` in order; those that share an ``Embedded`` read its set once.
+
+    An error is raised again with the evaluator's name in front, so that a log of many sets tells
+    which one failed.
+    """
+    results = {}
+    for name, evaluator in evaluators.items():
+        try:
+            results[name] = evaluator(predict)
+        except ValueError as e:
+            raise ValueError(f"evaluator {name!r}: {e}") from e
+    return results
+
+
+def flat_metrics(results: Mapping[str, EvalResult]) -> dict[str, float]:
+    """``{'test-zeroshot/auc_macro': 0.91, ...}``: the form that a metric log takes."""
+    return {
+        f"{name}/{key}": value
+        for name, result in results.items()
+        for key, value in result.metrics.items()
+    }

@@ -1,0 +1,250 @@
+"""One evaluation set seen through one model, read once and shared by all evaluators.
+
+An evaluator says in its constructor which columns it needs (:meth:`Embedded.want`). The first
+evaluator that is called causes one pass over the batches, in which all columns are computed; the
+others find them. Host data of a process (labels, ids) is gathered, so that its rows stand beside
+the global rows of the predict function.
+"""
+
+import dataclasses
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jaxtyping import Float, Int
+
+from medvlp_jax.eval.protocol import Batch, PredictFn, TokenizeFn
+
+#: ``gather(local)`` -> global rows, in the order of the rows that the predict function returns.
+GatherFn = Callable[[np.ndarray], np.ndarray]
+
+
+def gather_processes(local: np.ndarray) -> np.ndarray:
+    """Concatenates the rows of all processes; the identity where there is one."""
+    if jax.process_count() == 1:
+        return local
+    return np.asarray(multihost_utils.process_allgather(local, tiled=True))
+
+
+class Column(Protocol):
+    """Something computed for every record of a set.
+
+    Columns are compared and hashed: equal columns are computed once. ``start`` is called at the
+    beginning of a pass and returns the function that maps a batch to its global rows.
+    """
+
+    def start(self, predict: PredictFn, gather: GatherFn) -> Callable[[Batch], np.ndarray]: ...
+
+    def __hash__(self) -> int: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Predicted:
+    """The rows of a predict function, for instance ``image_embed``."""
+
+    name: str
+
+    def start(self, predict: PredictFn, gather: GatherFn) -> Callable[[Batch], np.ndarray]:
+        return lambda batch: np.asarray(predict(self.name, batch))
+
+
+@dataclasses.dataclass(frozen=True)
+class FromBatch:
+    """An array of the batch, for instance ``labels``."""
+
+    key: str
+
+    def start(self, predict: PredictFn, gather: GatherFn) -> Callable[[Batch], np.ndarray]:
+        def read(batch: Batch) -> np.ndarray:
+            if self.key not in batch:
+                raise ValueError(f"the batches have no {self.key!r}, only {', '.join(batch)}")
+            value = np.asarray(batch[self.key])
+            return gather_strings(value, gather) if value.dtype.kind in "OUS" else gather(value)
+
+        return read
+
+
+def gather_strings(values: np.ndarray, gather: GatherFn) -> np.ndarray:
+    """Gathers strings as padded UTF-8 bytes, because collectives know numbers only."""
+    encoded = [str(v).encode() for v in values]
+    width = int(np.max(gather(np.array([max([1, *map(len, encoded)])]))))
+    padded = np.zeros((len(encoded), width), np.uint8)
+    for row, text in zip(padded, encoded, strict=True):
+        row[: len(text)] = np.frombuffer(text, np.uint8)
+    rows = [bytes(r).rstrip(b"\0").decode() for r in gather(padded)]
+    return np.array(rows, dtype=object)
+
+
+class Rows:
+    """The columns of all valid records, in the order of the set."""
+
+    def __init__(self, ids: np.ndarray, columns: dict[Column, np.ndarray]):
+        self.ids = ids
+        self._columns = columns
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, column: Column) -> Any:
+        return self._columns[column]
+
+    def __contains__(self, column: Column) -> bool:
+        return column in self._columns
+
+
+class Embedded:
+    """A named evaluation set and its cache of columns.
+
+    Args:
+      name: shown in results and errors, for instance ``synthetic``.
+      batches: called once per pass; yields the batches of this process, the same number with the
+        same shapes on all processes. Rows with ``valid`` False are dropped.
+      label_names: the order of the columns of ``labels``, of the channels of ``masks``, and what
+        the numbers in ``box_label`` mean.
+      split: shown in results.
+      groups: host string columns that subgroups and the bootstrap may use where the batches have
+        them, for instance ``view`` and ``patient_id``.
+      gather: see :data:`GatherFn`; to be given where processes do not hold their share of a
+        global batch in the order of their index.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        batches: Callable[[], Iterable[Batch]],
+        label_names: Sequence[str],
+        *,
+        split: str = "test",
+        groups: Sequence[str] = ("view", "patient_id"),
+        gather: GatherFn = gather_processes,
+    ):
+        self.name = name
+        self.split = split
+        self.label_names = tuple(label_names)
+        self._batches = batches
+        self._groups = tuple(groups)
+        self._gather = gather
+        self._wanted: dict[Column, None] = {FromBatch("labels"): None}
+        self._seen: weakref.ref[PredictFn] | None = None
+        self._rows: Rows | None = None
+
+    def want(self, column: Column) -> Column:
+        """Asks for a column in the passes to come; returns it, as the key into :class:`Rows`."""
+        self._wanted[column] = None
+        return column
+
+    def rows(self, predict: PredictFn) -> Rows:
+        """All wanted columns under ``predict``; cached until another predict object comes.
+
+        Raises:
+          ValueError: no valid record, a column whose rows do not match the batch, or a record id
+            that occurs twice.
+        """
+        if self._seen is None or self._seen() is not predict:
+            self._rows = None
+        missing = [c for c in self._wanted if self._rows is None or c not in self._rows]
+        if missing:
+            fresh = self._read(predict, missing)
+            old = {} if self._rows is None else self._rows._columns
+            self._rows = Rows(fresh.ids, old | fresh._columns)
+            # The cache dies with the predict object, which holds the parameters.
+            self._seen = weakref.ref(predict, self._forget)
+        assert self._rows is not None
+        return self._rows
+
+    def _forget(self, ref: Any) -> None:
+        if ref is self._seen:
+            self._rows = None
+
+    def _read(self, predict: PredictFn, columns: Sequence[Column]) -> Rows:
+        started = {c: c.start(predict, self._gather) for c in columns}
+        ids: list[np.ndarray] = []
+        parts: dict[Column, list[np.ndarray]] = {c: [] for c in columns}
+        for number, batch in enumerate(self._batches()):
+            if not number:
+                for key in self._groups:
+                    if key in batch and FromBatch(key) not in started:
+                        started[FromBatch(key)] = FromBatch(key).start(predict, self._gather)
+                        parts[FromBatch(key)] = []
+            valid = self._gather(np.asarray(batch["valid"], bool))
+            ids.append(gather_strings(batch["id"], self._gather)[valid])
+            for column, compute in started.items():
+                values = compute(batch)
+                if len(values) != len(valid):
+                    raise ValueError(
+                        f"set {self.name!r}, batch {number}: {column} gave {len(values)} rows for "
+                        f"{len(valid)} records"
+                    )
+                parts[column].append(values[valid])
+        if not ids or not sum(map(len, ids)):
+            raise ValueError(f"set {self.name!r} (split {self.split!r}) has no valid record")
+        all_ids = np.concatenate(ids)
+        names, count = np.unique(all_ids.astype(str), return_counts=True)
+        if (count > 1).any():
+            raise ValueError(
+                f"set {self.name!r}: record {names[count > 1][0]!r} occurs {count.max()} times; "
+                "an evaluation pass must visit every record once"
+            )
+        return Rows(all_ids, {c: np.concatenate(p) for c, p in parts.items()})
+
+    def clusters(self, rows: Rows) -> Int[np.ndarray, "n"] | None:
+        """Patient number of each record; ``None`` where the set names no patient.
+
+        A record without a patient is a patient of its own.
+        """
+        column = FromBatch("patient_id")
+        if column not in rows or not any(rows[column]):
+            return None
+        names = [p or f"record {i}" for p, i in zip(rows[column], rows.ids, strict=True)]
+        return np.unique(names, return_inverse=True)[1]
+
+    def label_columns(self, classes: Sequence[str]) -> list[int]:
+        """Position of each class among the labels.
+
+        Raises:
+          ValueError: a class is not a label of this set.
+        """
+        for name in classes:
+            if name not in self.label_names:
+                raise ValueError(
+                    f"class {name!r} is not a label of set {self.name!r}; "
+                    f"it has {', '.join(self.label_names)}"
+                )
+        return [self.label_names.index(c) for c in classes]
+
+
+def embed_texts(
+    predict: PredictFn, tokenize: TokenizeFn, texts: Sequence[str], batch_size: int = 64
+) -> Float[np.ndarray, "n e"]:
+    """L2-normalised text embeddings of ``texts``, in batches of one static shape.
+
+    Every process passes all texts, so that the first rows are theirs on any number of processes.
+    """
+    ids, mask = tokenize(list(texts))
+    rows = []
+    for start in range(0, len(texts), batch_size):
+        take = np.minimum(np.arange(start, start + batch_size), len(texts) - 1)
+        batch = {"text": np.asarray(ids)[take], "text_mask": np.asarray(mask)[take]}
+        rows.append(np.asarray(predict("text_embed", batch), np.float64)[:batch_size])
+    return normalise(np.concatenate(rows)[: len(texts)])
+
+
+def ensemble(
+    predict: PredictFn, tokenize: TokenizeFn, sides: Sequence[Sequence[str]]
+) -> Float[np.ndarray, "s e"]:
+    """One unit vector per list of prompts: the mean of its unit embeddings, scaled to one.
+
+    All prompts go through the text tower together; a list must not be empty.
+    """
+    flat = [p for side in sides for p in side]
+    embedded = embed_texts(predict, tokenize, flat)
+    ends = np.cumsum([len(side) for side in sides])[:-1]
+    return normalise(np.stack([part.mean(0) for part in np.split(embedded, ends)]))
+
+
+def normalise(x: Float[np.ndarray, "*n e"]) -> Float[np.ndarray, "*n e"]:
+    """Unit length along the last axis; a zero vector stays zero."""
+    return x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-12)

@@ -1,0 +1,102 @@
+"""What grounding keeps of a record that has a region: class maps, masks, and a few pictures."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Bool
+
+from medvlp_jax.eval.embedded import GatherFn, ensemble
+from medvlp_jax.eval.protocol import Batch, PredictFn, TokenizeFn
+
+
+@dataclasses.dataclass(frozen=True)
+class PatchMaps:
+    """Similarity of every patch to every class, for records that have a region; else ``None``.
+
+    Attributes:
+      positive: affirming prompts, one tuple per class.
+      negative: denying prompts, subtracted; empty: the affirming similarity alone.
+      tokenize: of the text tower.
+    """
+
+    positive: tuple[tuple[str, ...], ...]
+    negative: tuple[tuple[str, ...], ...]
+    tokenize: TokenizeFn = dataclasses.field(compare=False)
+
+    def start(self, predict: PredictFn, gather: GatherFn) -> Callable[[Batch], np.ndarray]:
+        text = ensemble(predict, self.tokenize, self.positive)
+        if self.negative:
+            text = text - ensemble(predict, self.tokenize, self.negative)
+
+        def read(batch: Batch) -> np.ndarray:
+            wanted = gather(_has_region(batch))
+            out = np.full(len(wanted), None, dtype=object)
+            if wanted.any():
+                patches = np.asarray(predict("patch_embed", batch), np.float32)
+                for i in np.flatnonzero(wanted):
+                    out[i] = np.einsum("hwe,ke->khw", patches[i], text.astype(np.float32))
+            return out
+
+        return read
+
+
+@dataclasses.dataclass(frozen=True)
+class RegionMasks:
+    """Masks of the batch [b, s, s, l] at ``size`` x ``size``, nearest pixel; ``None`` if empty."""
+
+    size: int
+
+    def start(self, predict: PredictFn, gather: GatherFn) -> Callable[[Batch], np.ndarray]:
+        def read(batch: Batch) -> np.ndarray:
+            masks = np.asarray(batch["masks"])
+            rows = ((np.arange(self.size) + 0.5) / self.size * masks.shape[1]).astype(int)
+            columns = ((np.arange(self.size) + 0.5) / self.size * masks.shape[2]).astype(int)
+            small = gather(np.moveaxis(masks[:, rows][:, :, columns] > 0, -1, 1))
+            out = np.full(len(small), None, dtype=object)
+            for i in np.flatnonzero(small.any((1, 2, 3))):
+                out[i] = small[i]
+            return out
+
+        return read
+
+
+@dataclasses.dataclass(frozen=True)
+class Pictures:
+    """The images of the first ``per_class`` records in set order that have a box of each class.
+
+    A fixed rule, so that the pictures of a report are not chosen by how well they came out.
+    """
+
+    per_class: int
+
+    def start(self, predict: PredictFn, gather: GatherFn) -> Callable[[Batch], np.ndarray]:
+        taken: dict[int, int] = {}
+
+        def read(batch: Batch) -> np.ndarray:
+            boxed = gather(np.asarray(batch["box_label"]))
+            valid = gather(np.asarray(batch["valid"], bool))
+            out = np.full(len(boxed), None, dtype=object)
+            wanted = []
+            for i in np.flatnonzero(valid):
+                new = {int(c) for c in boxed[i] if c >= 0 and taken.get(int(c), 0) < self.per_class}
+                if new:
+                    wanted.append(i)
+                    for c in new:
+                        taken[c] = taken.get(c, 0) + 1
+            if wanted:  # the same on every process: it follows from gathered arrays
+                images = gather(np.asarray(batch["image"]))
+                for i in wanted:
+                    out[i] = images[i]
+            return out
+
+        return read
+
+
+def _has_region(batch: Batch) -> Bool[np.ndarray, "b"]:
+    found = np.zeros(len(batch["valid"]), bool)
+    if "box_label" in batch:
+        found |= (np.asarray(batch["box_label"]) >= 0).any(1)
+    if "masks" in batch:
+        found |= np.asarray(batch["masks"]).any((1, 2, 3))
+    return found & np.asarray(batch["valid"], bool)

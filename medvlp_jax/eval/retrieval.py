@@ -1,0 +1,132 @@
+"""Image-text retrieval: is the report of an image among the k nearest, and the other way round."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.special import gammaln
+
+from medvlp_jax.eval.bootstrap import Bootstrap, interval, weighted_mean, weighted_median
+from medvlp_jax.eval.embedded import Embedded, FromBatch, Predicted, normalise
+from medvlp_jax.eval.protocol import EvalResult, PredictFn
+
+_QUERY_BLOCK = 512
+
+
+def ranks(
+    queries: Float[np.ndarray, "n e"],
+    gallery: Float[np.ndarray, "n e"],
+    keys: Int[np.ndarray, "n"],
+) -> Int[np.ndarray, "n"]:
+    """Rank (from 1) of the best correct item for every query.
+
+    An item is correct when it carries the key of the query, so that equal reports of different
+    records count for each other. A wrong item with exactly the score of the best correct one
+    ranks before it: embeddings that do not tell items apart earn nothing.
+    """
+    out = np.empty(len(queries), np.int64)
+    for start in range(0, len(queries), _QUERY_BLOCK):
+        block = slice(start, start + _QUERY_BLOCK)
+        similarity = queries[block] @ gallery.T
+        correct = keys[block, None] == keys[None, :]
+        best = np.where(correct, similarity, -np.inf).max(1, keepdims=True)
+        out[block] = 1 + (~correct & (similarity >= best)).sum(1)
+    return out
+
+
+def chance_recall(keys: Int[np.ndarray, "n"], k: int) -> float:
+    """Mean probability that k items drawn without replacement hold a correct one."""
+    n = len(keys)
+    _, inverse, count = np.unique(keys, return_inverse=True, return_counts=True)
+    wrong = n - count[inverse]
+    if k >= n:
+        return 1.0
+    possible = wrong >= k
+    w = wrong[possible]
+    miss = np.zeros(n)
+    # C(wrong, k) / C(n, k) by logarithms: the binomials themselves overflow.
+    miss[possible] = np.exp(
+        gammaln(w + 1) - gammaln(w - k + 1) - gammaln(n + 1) + gammaln(n - k + 1)
+    )
+    return float(1 - miss.mean())
+
+
+class Retrieval:
+    """Recall at k and median rank, from images to texts and from texts to images.
+
+    Every record is one query in each direction against all records of the set; its text is the
+    one that the batches carry. Intervals resample the queries, the gallery stays as it is.
+
+    Args:
+      test: the set; its batches carry ``text``, ``text_mask`` and ``text_key``.
+      at: the values of k.
+      bootstrap: of the intervals.
+    """
+
+    def __init__(
+        self,
+        test: Embedded,
+        *,
+        at: Sequence[int] = (1, 5, 10),
+        bootstrap: Bootstrap | None = None,
+    ):
+        self.test, self.at = test, tuple(at)
+        self.bootstrap = bootstrap or Bootstrap()
+        self._image = test.want(Predicted("image_embed"))
+        self._text = test.want(Predicted("text_embed"))
+        self._key = test.want(FromBatch("text_key"))
+
+    def __call__(self, predict: PredictFn) -> EvalResult:
+        rows = self.test.rows(predict)
+        image = normalise(np.asarray(rows[self._image], np.float64))
+        text = normalise(np.asarray(rows[self._text], np.float64))
+        for what, x in (("image", image), ("text", text)):
+            bad = np.flatnonzero(~np.isfinite(x).all(1))
+            if len(bad):
+                raise ValueError(
+                    f"the {what} embedding of record {str(rows.ids[bad[0]])!r} is not finite "
+                    f"({len(bad)} of {len(x)} records)"
+                )
+        keys = np.unique(rows[self._key], return_inverse=True)[1]
+        clusters = self.test.clusters(rows)
+        metrics: dict[str, float] = {}
+        directions = {}
+        found = {
+            "image_to_text": ranks(image, text, keys),
+            "text_to_image": ranks(text, image, keys),
+        }
+        for direction, rank in found.items():
+            directions[direction] = self._summary(rank, clusters)
+            for k in self.at:
+                metrics[f"{direction}/r@{k}"] = float((rank <= k).mean())
+            metrics[f"{direction}/median_rank"] = float(np.median(rank))
+        details = {
+            "set": self.test.name,
+            "split": self.test.split,
+            "records": len(rows),
+            "distinct_texts": int(keys.max()) + 1,
+            **directions,
+            "chance": {f"r@{k}": chance_recall(keys, k) for k in self.at},
+            "bootstrap": dataclasses.asdict(self.bootstrap),
+        }
+        return EvalResult(metrics, details, {f"rank_{d}": r for d, r in found.items()})
+
+    def _summary(
+        self, rank: Int[np.ndarray, "n"], clusters: Int[np.ndarray, "n"] | None
+    ) -> dict[str, Any]:
+        hits = np.stack([rank <= k for k in self.at], 1).astype(np.float64)
+        recalls, medians = [], []
+        for counts in self.bootstrap.counts(len(rank), clusters=clusters):
+            recalls.append(weighted_mean(hits, counts))
+            medians.append(weighted_median(rank.astype(np.float64), counts))
+        drawn = np.concatenate(recalls, 1) if recalls else np.zeros((len(self.at), 0))
+        median = np.concatenate(medians) if medians else np.zeros(0)
+        level = self.bootstrap.level
+        out: dict[str, Any] = {
+            f"r@{k}": interval(float(hits[:, i].mean()), drawn[i], level).to_json()
+            for i, k in enumerate(self.at)
+        }
+        out["median_rank"] = interval(float(np.median(rank)), median, level).to_json()
+        return out
