@@ -1,0 +1,222 @@
+"""Reduction of all image-text pairs of a batch to what a contrastive loss needs.
+
+The formulas, and the notation ``z_ij``, are those of ``losses.py``. How the ``n x n`` pairs are
+visited is not the loss's business: a *pairs* function reduces them to :class:`PairTerms`. Here all
+pairs are visited in one dense block, the reference; ``gathered_pairs.py`` and ``ring_softmax.py``,
+``ring_sigmoid.py`` visit them on a mesh.
+
+Numerics. ``LSE - positive`` cancels near convergence, where both are about ``scale`` and their
+difference about nothing. The row loss is therefore computed from the positives and negatives
+apart, ``(LSE_pos - mean_pos) + softplus(LSE_neg - LSE_pos)``: the first term is exactly zero for a
+single positive, and the second and its gradient keep their relative precision.
+"""
+
+from typing import NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, UInt32
+
+#: Stands for the log-sum-exp of an empty set. Finite, so that differences of two stay defined.
+EMPTY = -1e30
+
+
+class PairTerms(NamedTuple):
+    """What a loss and its metrics need to know of all pairs.
+
+    ``loss_sum`` is differentiable and summed over the valid records; the rest is for metrics, one
+    entry a record, meaningless on padding.
+    """
+
+    loss_sum: Float[Array, ""]
+    image_correct: Bool[Array, " b"]  # the best text of the image is a positive
+    text_correct: Bool[Array, " b"]  # the best image of the text is a positive
+    positive_sum: Float[Array, " b"]  # similarities of the image's positives
+    positive_count: Float[Array, " b"]
+
+
+class SoftmaxPairs(Protocol):
+    def __call__(
+        self,
+        image: Float[Array, "b d"],
+        text: Float[Array, "b d"],
+        scale: Float[Array, ""],
+        image_weight: float,
+        key: UInt32[Array, "b w"] | None,
+        valid: Bool[Array, " b"],
+        /,
+    ) -> PairTerms: ...
+
+
+class SigmoidPairs(Protocol):
+    def __call__(
+        self,
+        image: Float[Array, "b d"],
+        text: Float[Array, "b d"],
+        scale: Float[Array, ""],
+        bias: Float[Array, ""],
+        key: UInt32[Array, "b w"] | None,
+        valid: Bool[Array, " b"],
+        /,
+    ) -> PairTerms: ...
+
+
+class Records(NamedTuple):
+    """One side of the records along one axis of a block of pairs."""
+
+    embedding: Float[Array, "n d"]
+    key: UInt32[Array, "n w"]
+    valid: Bool[Array, " n"]
+
+
+def keys_of(key: UInt32[Array, "b w"] | None, batch: int) -> UInt32[Array, "b w"]:
+    """``key``, or the keys that make each record its own only positive."""
+    return jnp.arange(batch, dtype=jnp.uint32)[:, None] if key is None else key
+
+
+def masks(rows: Records, columns: Records) -> tuple[Bool[Array, "n m"], Bool[Array, "n m"]]:
+    """Where a pair is positive and where it is negative; a pair with padding is neither."""
+    candidate = rows.valid[:, None] & columns.valid[None, :]
+    same = candidate
+    for word in range(rows.key.shape[1]):  # word by word: nothing of size n m w exists
+        same = same & (rows.key[:, word, None] == columns.key[None, :, word])
+    return same, candidate & ~same
+
+
+def matmul(left: Float[Array, "n k"], right: Float[Array, "k m"]) -> Float[Array, "n m"]:
+    """A product in true fp32: the default of a TPU would round both factors to bf16."""
+    return jnp.matmul(left, right, precision=lax.Precision.HIGHEST)
+
+
+def largest(values: Float[Array, "n m"], mask: Bool[Array, "n m"], axis: int) -> Float[Array, " r"]:
+    """Largest masked entry along ``axis``, ``-inf`` if there is none."""
+    return jnp.max(jnp.where(mask, values, -jnp.inf), axis=axis, initial=-jnp.inf)
+
+
+def masked_lse(
+    logits: Float[Array, "n m"], mask: Bool[Array, "n m"], axis: int
+) -> tuple[Float[Array, " r"], Float[Array, " r"]]:
+    """``(log-sum-exp, max)`` along ``axis`` over the masked entries.
+
+    Without any entry they are :data:`EMPTY` and ``-inf``, and the gradient is zero.
+    """
+    kept = jnp.where(mask, logits, -jnp.inf)
+    top = lax.stop_gradient(largest(logits, mask, axis))
+    shift = jnp.where(jnp.isfinite(top), top, 0.0)
+    total = jnp.sum(jnp.exp(kept - jnp.expand_dims(shift, axis)), axis=axis)
+    some = total > 0
+    return jnp.where(some, shift + jnp.log(jnp.where(some, total, 1.0)), EMPTY), top
+
+
+def contrast(
+    lse_neg: Float[Array, " b"],
+    lse_pos: Float[Array, " b"],
+    mean_pos: Float[Array, " b"],
+    count: Float[Array, " b"],
+) -> Float[Array, " b"]:
+    """Cross-entropy of a row against uniform targets on its ``count`` positives."""
+    # The `where` keeps the two uses of a single positive from adding 1 - 1 to its gradient.
+    spread = jnp.where(count > 1, lse_pos - mean_pos, 0.0)
+    return spread + jax.nn.softplus(lse_neg - lse_pos)
+
+
+class Side(NamedTuple):
+    """The pairs of the softmax loss reduced along one axis; one entry a record."""
+
+    loss: Float[Array, " b"]
+    correct: Bool[Array, " b"]
+    positive_sum: Float[Array, " b"]  # of logits
+    positive_count: Float[Array, " b"]
+
+
+def softmax_side(
+    logits: Float[Array, "n m"],
+    own: Float[Array, " r"] | None,
+    positive: Bool[Array, "n m"],
+    negative: Bool[Array, "n m"],
+    axis: int,
+) -> Side:
+    """Reduces a block that holds all candidates of its records.
+
+    Args:
+      logits: ``z``.
+      own: ``z_ii`` where these are the only positives, which spares a pass; else None.
+      positive: as :func:`masks`.
+      negative: as :func:`masks`.
+      axis: the axis of the candidates.
+    """
+    lse_neg, max_neg = masked_lse(logits, negative, axis)
+    if own is not None:
+        one = jnp.ones_like(own)
+        return Side(contrast(lse_neg, own, own, one), own > max_neg, own, one)
+    lse_pos, max_pos = masked_lse(logits, positive, axis)
+    total = jnp.sum(jnp.where(positive, logits, 0.0), axis=axis)
+    count = jnp.sum(positive, axis=axis).astype(logits.dtype)
+    loss = contrast(lse_neg, lse_pos, total / jnp.maximum(count, 1.0), count)
+    return Side(loss, max_pos > max_neg, total, count)
+
+
+def join(
+    rows: Side, columns: Side, scale: jax.Array, image_weight: float, valid: jax.Array
+) -> PairTerms:
+    """The weighted sum of both directions."""
+    loss = image_weight * rows.loss + (1.0 - image_weight) * columns.loss
+    return PairTerms(
+        jnp.sum(jnp.where(valid, loss, 0.0)),
+        rows.correct,
+        columns.correct,
+        rows.positive_sum / scale,
+        rows.positive_count,
+    )
+
+
+def dense_softmax_pairs(
+    image: Float[Array, "b d"],
+    text: Float[Array, "b d"],
+    scale: Float[Array, ""],
+    image_weight: float,
+    key: UInt32[Array, "b w"] | None,
+    valid: Bool[Array, " b"],
+) -> PairTerms:
+    """All pairs at once, on whatever device holds the embeddings: the reference."""
+    keys = keys_of(key, image.shape[0])
+    positive, negative = masks(Records(image, keys, valid), Records(text, keys, valid))
+    logits = scale * matmul(image, text.T)
+    own = scale * jnp.sum(image * text, axis=-1) if key is None else None
+    rows, columns = (softmax_side(logits, own, positive, negative, axis) for axis in (1, 0))
+    return join(rows, columns, scale, image_weight, valid)
+
+
+def sigmoid_margin(
+    similarity: Float[Array, "n m"],
+    scale: Float[Array, ""],
+    bias: Float[Array, ""],
+    positive: Bool[Array, "n m"],
+) -> Float[Array, "n m"]:
+    """``-(2 P - 1) z``, whose softplus is the loss of a pair."""
+    logits = scale * similarity + bias
+    return jnp.where(positive, -logits, logits)
+
+
+def dense_sigmoid_pairs(
+    image: Float[Array, "b d"],
+    text: Float[Array, "b d"],
+    scale: Float[Array, ""],
+    bias: Float[Array, ""],
+    key: UInt32[Array, "b w"] | None,
+    valid: Bool[Array, " b"],
+) -> PairTerms:
+    """All pairs at once, on whatever device holds the embeddings: the reference."""
+    keys = keys_of(key, image.shape[0])
+    positive, negative = masks(Records(image, keys, valid), Records(text, keys, valid))
+    similarity = matmul(image, text.T)
+    losses = jax.nn.softplus(sigmoid_margin(similarity, scale, bias, positive))
+    seen = lax.stop_gradient(similarity)
+    return PairTerms(
+        jnp.sum(jnp.where(positive | negative, losses, 0.0)),
+        largest(seen, positive, 1) > largest(seen, negative, 1),
+        largest(seen, positive, 0) > largest(seen, negative, 0),
+        jnp.sum(jnp.where(positive, seen, 0.0), axis=1),
+        jnp.sum(positive, axis=1).astype(seen.dtype),
+    )
