@@ -1,0 +1,170 @@
+"""Encoded bytes to pixels: PNG (8 and 16 bit) and JPEG here, DICOM in :mod:`.dicom`.
+
+Everything comes out as uint8, [H, W] for one channel and [H, W, 3] in RGB order otherwise. The
+format is read from the bytes, because a PNG named ``.jpg`` is common; the declared one only serves
+error messages and DICOM files that lack the preamble.
+"""
+
+import struct
+
+import cv2
+import numpy as np
+import simplejpeg
+from jaxtyping import UInt8, UInt16
+
+Pixels = UInt8[np.ndarray, "h w"] | UInt8[np.ndarray, "h w 3"]
+
+#: Fractions of the pixels that a 16-bit image without a window loses at its dark and bright end.
+CLIP = (0.001, 0.999)
+
+
+class ImageError(ValueError):
+    """The bytes cannot be decoded; one line that says what they are and what is wrong."""
+
+
+def sniff(data: bytes) -> str | None:
+    """ "png", "jpeg", "dicom" or, where the first bytes are none of these, ``None``."""
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png"
+    if data.startswith(b"\xff\xd8\xff"):
+        return "jpeg"
+    if data[128:132] == b"DICM":
+        return "dicom"
+    return None
+
+
+def probe_size(data: bytes) -> tuple[int, int] | None:
+    """(width, height) in pixels from the header alone; ``None`` for DICOM.
+
+    Raises:
+      ImageError: a JPEG or PNG whose header is broken.
+    """
+    kind = sniff(data)
+    if kind == "png":
+        if len(data) < 24:
+            raise ImageError(f"PNG of {len(data)} bytes is cut short in its header")
+        width, height = struct.unpack(">II", data[16:24])
+        return width, height
+    if kind == "jpeg":
+        try:
+            height, width, _, _ = simplejpeg.decode_jpeg_header(data, strict=False)
+        except ValueError as e:
+            raise ImageError(f"JPEG of {len(data)} bytes has a broken header ({e})") from e
+        return int(width), int(height)
+    return None
+
+
+def decode(data: bytes, fmt: str, size_hint: int | None = None, *, gray: bool = False) -> Pixels:
+    """Pixels of one encoded image.
+
+    16-bit PNG (PadChest) has no window of its own, and its files differ in how many of the 16 bits
+    they use: values between the 0.1 % and the 99.9 % quantile map linearly to 0..255. An alpha
+    channel is dropped, EXIF orientation is ignored (boxes and masks refer to stored pixels).
+
+    Args:
+      data: the file.
+      fmt: "png", "jpeg" or "dicom" as declared; the bytes win where they say otherwise.
+      size_hint: the shorter side that is needed, in pixels. A JPEG is then decoded by scaled DCT
+        to the smallest size of n/8 whose shorter side is at least that; others come in full.
+      gray: one channel is enough: colour becomes luminance, which for JPEG skips the chroma.
+
+    Returns:
+      uint8 [H, W] or [H, W, 3] (RGB).
+
+    Raises:
+      ImageError: empty, truncated, corrupt, or none of the three formats.
+    """
+    kind = sniff(data) or ("dicom" if fmt == "dicom" else None)
+    if not data:
+        raise ImageError(f"the {fmt} file is empty (0 bytes)")
+    if kind == "jpeg":
+        return _decode_jpeg(data, size_hint or 0, gray)
+    if kind == "png":
+        pixels = _decode_png(data)
+    elif kind == "dicom":
+        from medvlp_jax.data.dicom import decode_dicom  # pydicom is slow to import
+
+        pixels = decode_dicom(data)
+    else:
+        raise ImageError(
+            f"declared {fmt}, but the {len(data)} bytes starting {data[:8].hex(' ')} are no PNG, "
+            "JPEG or DICOM; convert the file to one of these"
+        )
+    return to_gray(pixels) if gray else pixels
+
+
+def to_gray(pixels: Pixels) -> UInt8[np.ndarray, "h w"]:
+    """Luminance (ITU-R BT.601) of RGB; one channel is returned as it is."""
+    return pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+
+
+def _decode_jpeg(data: bytes, size_hint: int, gray: bool) -> Pixels:
+    try:
+        colorspace = simplejpeg.decode_jpeg_header(data, strict=False)[2]
+        if colorspace in ("CMYK", "YCCK"):
+            return _decode_cmyk(data, gray)
+        target = "GRAY" if gray or colorspace == "Gray" else "RGB"
+        try:
+            pixels = _scaled(data, target, size_hint, strict=True)
+        except ValueError as e:
+            # libjpeg only warns of bytes between segments, which some scanners leave behind and
+            # which damage no pixel; every other warning means that pixels are missing.
+            if "extraneous bytes" not in str(e):
+                raise
+            pixels = _scaled(data, target, size_hint, strict=False)
+    except ValueError as e:
+        raise ImageError(f"JPEG of {len(data)} bytes cannot be decoded ({e})") from e
+    return pixels[:, :, 0] if target == "GRAY" else pixels
+
+
+def _scaled(data: bytes, colorspace: str, size_hint: int, strict: bool) -> np.ndarray:
+    return simplejpeg.decode_jpeg(
+        data, colorspace, min_height=size_hint, min_width=size_hint, strict=strict
+    )
+
+
+def _decode_cmyk(data: bytes, gray: bool) -> Pixels:
+    # libjpeg-turbo leaves CMYK as it is; OpenCV knows Adobe's inverted inks.
+    pixels = cv2.imdecode(
+        np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    )
+    if pixels is None:
+        raise ValueError("corrupt CMYK data")
+    return to_gray(pixels) if gray else pixels
+
+
+def _decode_png(data: bytes) -> Pixels:
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as e:  # a header that asks for more pixels than OpenCV allows
+        raise ImageError(f"PNG of {len(data)} bytes cannot be decoded ({e.err})") from e
+    if pixels is None:
+        raise ImageError(f"PNG of {len(data)} bytes cannot be decoded (truncated or corrupt)")
+    if pixels.ndim == 3:
+        if pixels.shape[2] == 2:
+            pixels = pixels[:, :, 0]
+        else:
+            code = cv2.COLOR_BGRA2RGB if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB
+            pixels = cv2.cvtColor(pixels, code)
+    if pixels.dtype == np.uint16:
+        low, high = quantiles(pixels)
+        pixels = stretch(pixels, low, high)
+    return np.ascontiguousarray(pixels)
+
+
+def quantiles(values: UInt16[np.ndarray, "..."]) -> tuple[int, int]:
+    """The values at the two quantiles ``CLIP`` of a uint16 array, by its histogram."""
+    cumulative = np.cumsum(np.bincount(values.ravel(), minlength=1))
+    low, high = (int(np.searchsorted(cumulative, q * cumulative[-1])) for q in CLIP)
+    return low, high
+
+
+def stretch(values: UInt16[np.ndarray, "..."], low: float, high: float) -> np.ndarray:
+    """uint8 of the same shape: ``low`` and below to 0, ``high`` and above to 255, linear between.
+
+    A window without width (a constant image) gives 0 everywhere.
+    """
+    if high <= low:
+        return np.zeros(values.shape, np.uint8)
+    table = (np.arange(65536, dtype=np.float32) - low) * (255.0 / (high - low))
+    return np.rint(np.clip(table, 0, 255)).astype(np.uint8)[values]
