@@ -1,8 +1,8 @@
 """What a synthetic study can show: the words, their plausible values, and what excludes what.
 
-Everything here is plain Python data. The report grammar and the renderer read the same structures, so
-a sentence and its picture cannot disagree. "Left" and "right" are the patient's sides: the patient's
-right is at the image's left.
+Everything here is plain Python data. The report grammar and the renderer read the same
+structures, so a sentence and its picture cannot disagree. "Left" and "right" are the patient's
+sides: the patient's right is at the image's left.
 """
 
 from collections.abc import Mapping
