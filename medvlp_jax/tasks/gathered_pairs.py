@@ -19,6 +19,7 @@ from medvlp_jax.core.sharding import BATCH_AXES, batch_shards
 from medvlp_jax.tasks.pairs import (
     PairTerms,
     Records,
+    Side,
     SigmoidPairs,
     SoftmaxPairs,
     dense_sigmoid_pairs,
@@ -28,7 +29,7 @@ from medvlp_jax.tasks.pairs import (
     largest,
     masks,
     matmul,
-    sigmoid_margin,
+    sigmoid_loss,
     softmax_side,
 )
 
@@ -114,11 +115,13 @@ def _softmax_shard(
     scale: Float[Array, ""],
 ) -> PairTerms:
     own = scale * jnp.sum(images.embedding * texts.embedding, axis=-1) if unique else None
-    sides = []
-    for mine, other in ((images, _gather(texts)), (texts, _gather(images))):
-        logits = scale * matmul(mine.embedding, other.embedding.T)
-        sides.append(softmax_side(logits, own, *masks(mine, other), axis=1))
-    terms = join(*sides, scale, image_weight, images.valid)
+
+    def direction(mine: Records, other: Records) -> Side:
+        logits = matmul(scale * mine.embedding, other.embedding.T)
+        return softmax_side(logits, own, *masks(mine, other), axis=1)
+
+    rows, columns = direction(images, _gather(texts)), direction(texts, _gather(images))
+    terms = join(rows, columns, scale, image_weight, images.valid)
     return terms._replace(loss_sum=lax.psum(terms.loss_sum, BATCH_AXES))
 
 
@@ -127,18 +130,17 @@ def _sigmoid_shard(
 ) -> PairTerms:
     every = _gather(texts)
     positive, negative = masks(images, every)
-    similarity = matmul(images.embedding, every.embedding.T)
-    losses = jax.nn.softplus(sigmoid_margin(similarity, scale, bias, positive))
-    loss = jnp.sum(jnp.where(positive | negative, losses, 0.0))
-    seen = lax.stop_gradient(similarity)
+    logits = matmul(scale * images.embedding, every.embedding.T) + bias
+    seen = lax.stop_gradient(logits)
+    count = jnp.sum(positive, axis=1).astype(logits.dtype)
+    positives = jnp.sum(jnp.where(positive, seen, 0.0), axis=1)
     # A text's best image lies on some device; its score travels, the images need not.
     of_text = [lax.pmax(largest(seen, mask, 0), BATCH_AXES) for mask in (positive, negative)]
-    local = texts.valid.shape[0]
-    start = lax.axis_index(BATCH_AXES) * local
+    start = lax.axis_index(BATCH_AXES) * count.shape[0]
     return PairTerms(
-        lax.psum(loss, BATCH_AXES),
+        lax.psum(jnp.sum(sigmoid_loss(logits, positive, negative)), BATCH_AXES),
         largest(seen, positive, 1) > largest(seen, negative, 1),
-        lax.dynamic_slice_in_dim(of_text[0] > of_text[1], start, local),
-        jnp.sum(jnp.where(positive, seen, 0.0), axis=1),
-        jnp.sum(positive, axis=1).astype(seen.dtype),
+        lax.dynamic_slice_in_dim(of_text[0] > of_text[1], start, count.shape[0]),
+        (positives - bias * count) / scale,
+        count,
     )

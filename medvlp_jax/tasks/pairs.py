@@ -11,7 +11,8 @@ apart, ``(LSE_pos - mean_pos) + softplus(LSE_neg - LSE_pos)``: the first term is
 single positive, and the second and its gradient keep their relative precision.
 """
 
-from typing import NamedTuple, Protocol
+import functools
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -94,19 +95,47 @@ def largest(values: Float[Array, "n m"], mask: Bool[Array, "n m"], axis: int) ->
     return jnp.max(jnp.where(mask, values, -jnp.inf), axis=axis, initial=-jnp.inf)
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def masked_lse(
     logits: Float[Array, "n m"], mask: Bool[Array, "n m"], axis: int
 ) -> tuple[Float[Array, " r"], Float[Array, " r"]]:
     """``(log-sum-exp, max)`` along ``axis`` over the masked entries.
 
-    Without any entry they are :data:`EMPTY` and ``-inf``, and the gradient is zero.
+    Without any entry they are :data:`EMPTY` and ``-inf``, and the gradient is zero. The maximum has
+    no gradient. The derivative is written out, as JAX would keep the exponentials beside the
+    logits.
     """
-    kept = jnp.where(mask, logits, -jnp.inf)
-    top = lax.stop_gradient(largest(logits, mask, axis))
+    top = largest(logits, mask, axis)
     shift = jnp.where(jnp.isfinite(top), top, 0.0)
+    kept = jnp.where(mask, logits, -jnp.inf)
     total = jnp.sum(jnp.exp(kept - jnp.expand_dims(shift, axis)), axis=axis)
     some = total > 0
     return jnp.where(some, shift + jnp.log(jnp.where(some, total, 1.0)), EMPTY), top
+
+
+def _masked_lse_forward(logits: jax.Array, mask: jax.Array, axis: int) -> tuple[Any, Any]:
+    lse, top = masked_lse(logits, mask, axis)
+    return (lse, top), (logits, mask, lse)
+
+
+def _masked_lse_backward(axis: int, saved: Any, cotangents: Any) -> tuple[jax.Array, None]:
+    return lse_slope(*saved, cotangents[0], axis), None
+
+
+masked_lse.defvjp(_masked_lse_forward, _masked_lse_backward)
+
+
+def lse_slope(
+    logits: Float[Array, "n m"],
+    mask: Bool[Array, "n m"],
+    lse: Float[Array, " r"],
+    cotangent: Float[Array, " r"],
+    axis: int,
+) -> Float[Array, "n m"]:
+    """Gradient of ``sum(cotangent * lse)`` by the logits."""
+    kept = jnp.where(mask, logits, -jnp.inf)
+    weights = jnp.exp(kept - jnp.expand_dims(lse, axis))
+    return jnp.expand_dims(cotangent, axis) * weights
 
 
 def contrast(
@@ -182,21 +211,35 @@ def dense_softmax_pairs(
     """All pairs at once, on whatever device holds the embeddings: the reference."""
     keys = keys_of(key, image.shape[0])
     positive, negative = masks(Records(image, keys, valid), Records(text, keys, valid))
-    logits = scale * matmul(image, text.T)
+    logits = matmul(scale * image, text.T)
     own = scale * jnp.sum(image * text, axis=-1) if key is None else None
     rows, columns = (softmax_side(logits, own, positive, negative, axis) for axis in (1, 0))
     return join(rows, columns, scale, image_weight, valid)
 
 
-def sigmoid_margin(
-    similarity: Float[Array, "n m"],
-    scale: Float[Array, ""],
-    bias: Float[Array, ""],
-    positive: Bool[Array, "n m"],
+@jax.custom_vjp
+def sigmoid_loss(
+    logits: Float[Array, "n m"], positive: Bool[Array, "n m"], negative: Bool[Array, "n m"]
+) -> Float[Array, " n"]:
+    """``sum_j softplus(-(2 P_ij - 1) z_ij)`` of every row, over pairs without padding."""
+    margin = jnp.where(positive, -logits, logits)
+    losses = jnp.maximum(margin, 0.0) + jnp.log1p(jnp.exp(-jnp.abs(margin)))
+    return jnp.sum(jnp.where(positive | negative, losses, 0.0), axis=1)
+
+
+def sigmoid_slope(
+    logits: Float[Array, "n m"], positive: Bool[Array, "n m"], negative: Bool[Array, "n m"]
 ) -> Float[Array, "n m"]:
-    """``-(2 P - 1) z``, whose softplus is the loss of a pair."""
-    logits = scale * similarity + bias
-    return jnp.where(positive, -logits, logits)
+    """Derivative of :func:`sigmoid_loss` by the logits."""
+    slope = jax.nn.sigmoid(jnp.where(positive, -logits, logits))
+    return jnp.where(positive, -slope, jnp.where(negative, slope, 0.0))
+
+
+def _sigmoid_loss_backward(saved: Any, cotangent: jax.Array) -> tuple[jax.Array, None, None]:
+    return cotangent[:, None] * sigmoid_slope(*saved), None, None
+
+
+sigmoid_loss.defvjp(lambda *args: (sigmoid_loss(*args), args), _sigmoid_loss_backward)
 
 
 def dense_sigmoid_pairs(
@@ -210,13 +253,14 @@ def dense_sigmoid_pairs(
     """All pairs at once, on whatever device holds the embeddings: the reference."""
     keys = keys_of(key, image.shape[0])
     positive, negative = masks(Records(image, keys, valid), Records(text, keys, valid))
-    similarity = matmul(image, text.T)
-    losses = jax.nn.softplus(sigmoid_margin(similarity, scale, bias, positive))
-    seen = lax.stop_gradient(similarity)
+    logits = matmul(scale * image, text.T) + bias
+    seen = lax.stop_gradient(logits)
+    count = jnp.sum(positive, axis=1).astype(logits.dtype)
+    positives = jnp.sum(jnp.where(positive, seen, 0.0), axis=1)
     return PairTerms(
-        jnp.sum(jnp.where(positive | negative, losses, 0.0)),
+        jnp.sum(sigmoid_loss(logits, positive, negative)),
         largest(seen, positive, 1) > largest(seen, negative, 1),
         largest(seen, positive, 0) > largest(seen, negative, 0),
-        jnp.sum(jnp.where(positive, seen, 0.0), axis=1),
-        jnp.sum(positive, axis=1).astype(seen.dtype),
+        (positives - bias * count) / scale,
+        count,
     )

@@ -23,7 +23,8 @@ from medvlp_jax.tasks.pairs import (
     largest,
     masks,
     matmul,
-    sigmoid_margin,
+    sigmoid_loss,
+    sigmoid_slope,
 )
 from medvlp_jax.tasks.ring import ROWS, WHOLE, Ring
 
@@ -114,10 +115,9 @@ def _trip(
             (sums, row_best, *row_slopes), (column_best, *column_slopes) = of_row, of_column
             similarity = matmul(row.embedding, column.embedding.T)
             positive, negative = masks(row, column)
-            margin = sigmoid_margin(similarity, scale, bias, positive)
-            losses = jnp.where(positive | negative, jax.nn.softplus(margin), 0.0)
+            logits = scale * similarity + bias
             sums = _Sums(
-                sums.loss + jnp.sum(losses, axis=1),
+                sums.loss + sigmoid_loss(logits, positive, negative),
                 sums.positive + jnp.sum(jnp.where(positive, similarity, 0.0), axis=1),
                 sums.count + jnp.sum(positive, axis=1),
             )
@@ -132,8 +132,7 @@ def _trip(
                 for so_far, axis in ((row_best, 1), (column_best, 0))
             )
             if with_gradients:
-                slope = jax.nn.sigmoid(margin)
-                g = jnp.where(positive, -slope, jnp.where(negative, slope, 0.0))
+                g = sigmoid_slope(logits, positive, negative)
                 (d_image, d_bias), (d_text,) = row_slopes, column_slopes
                 row_slopes = d_image + matmul(g, column.embedding), d_bias + jnp.sum(g, axis=1)
                 column_slopes = (d_text + matmul(g.T, row.embedding),)

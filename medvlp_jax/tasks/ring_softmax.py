@@ -26,6 +26,7 @@ from medvlp_jax.tasks.pairs import (
     contrast,
     join,
     keys_of,
+    lse_slope,
     masks,
     matmul,
 )
@@ -195,8 +196,7 @@ def _by_logit(
     lses, cotangents = slope
     total = jnp.zeros_like(logits)
     for lse, d, mask in zip(lses, cotangents.lse, (negative, positive), strict=False):
-        d, lse = jnp.expand_dims(d, axis), jnp.expand_dims(lse, axis)
-        total += d * jnp.exp(jnp.where(mask, logits, -jnp.inf) - lse)
+        total += lse_slope(logits, mask, lse, d, axis)
     if cotangents.positives is None:
         return total
     of_sum = jnp.expand_dims(cotangents.positives.total, axis)
