@@ -194,7 +194,7 @@ def tidy(text: str) -> str:
     """Single spaces, none before punctuation, and "an" before a vowel."""
     text = re.sub(r"\s+", " ", text).strip()
     text = re.sub(r" ([,.;:])", r"\1", text)
-    return re.sub(r"\b([Aa]) (?=[aeio8]|11 |18 |un[^i]|ul)", r"\1n ", text)
+    return re.sub(r"\b([Aa]) (?=[aeioAEIO8]|11 |18 |un[^i]|ul)", r"\1n ", text)
 
 
 def sentence(text: str) -> str:
