@@ -1,0 +1,6 @@
+"""Importers of public data sets, one module each, and the job that runs them."""
+
+from data_gen.sources.base import SourceConfig, SourceError
+from data_gen.sources.job import SOURCES, ImportReport, run_import
+
+__all__ = ["SOURCES", "ImportReport", "SourceConfig", "SourceError", "run_import"]

@@ -1,0 +1,247 @@
+"""Any CSV with image paths, texts and labels; the config says which column is what.
+
+Rows that share a study (or, without a study column, an image) become one record: images and texts
+are collected, a label keeps its strongest value (positive, uncertain, negative), boxes add up.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Iterator
+from typing import Literal
+
+from data_gen.sources.base import (
+    ImageFile,
+    Item,
+    PixelBox,
+    Rejects,
+    Source,
+    SourceConfig,
+    keep_views,
+    patient_split,
+)
+from data_gen.sources.labels import LabelColumns, column_labels, is_number, normalise
+from data_gen.sources.report_text import clean
+from data_gen.sources.tables import Row, Table
+from medvlp_jax.data.records import SPLIT_PATTERN, Text
+
+_SPLITS = {
+    "training": "train",
+    "valid": "val",
+    "validate": "val",
+    "validation": "val",
+    "dev": "val",
+    "testing": "test",
+}
+_STRENGTH = {0: 0, -1: 1, 1: 2}
+
+
+@dataclasses.dataclass(frozen=True)
+class BoxColumns:
+    """Columns of a box, one box a row; a row whose ``x`` is empty has none.
+
+    Attributes:
+      x, y: of the top-left corner.
+      third, fourth: width and height, or the bottom-right corner (``corners``).
+      label: column of the label; empty takes ``label_name`` for all.
+      frame_width, frame_height: columns with the size of the image that the pixels count on, or
+        numbers; empty is the file's own size. Fractions have a frame of 1.
+    """
+
+    x: str = "x"
+    y: str = "y"
+    third: str = "width"
+    fourth: str = "height"
+    corners: bool = False
+    label: str = ""
+    label_name: str = ""
+    phrase: str = ""
+    frame_width: str = ""
+    frame_height: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.label and not self.label_name:
+            raise ValueError("boxes need label (a column) or label_name (one name for all)")
+
+
+@dataclasses.dataclass(frozen=True)
+class CsvConfig(SourceConfig):
+    """The mapping from columns to a record.
+
+    Attributes:
+      root: the folder that image paths are relative to.
+      csv: the table, absolute or relative to ``root``; ``.gz`` too.
+      image: column of the image path; ``image_suffix`` is appended (".png" where it holds ids).
+      texts: column -> section, e.g. {"impression": "impression"}.
+      text_source: what wrote the texts.
+      study, patient, split, view: columns; empty where there is none. Without a split column the
+        patients are divided by ``split_fractions``.
+      splits: spelling -> split name, on top of the usual ones (valid, validate, ...).
+      view_names: spelling -> view, e.g. {"lateral": "LATERAL"}.
+      modality: of all images; ``modality_column`` if the table says it.
+      where: column -> the values of rows to keep; other rows are passed over silently.
+      keep: columns to copy into the record's provenance.
+    """
+
+    csv: str = ""
+    delimiter: str = ","
+    image: str = "path"
+    image_suffix: str = ""
+    texts: dict[str, str] = dataclasses.field(default_factory=dict)
+    text_source: str = "radiologist"
+    labels: LabelColumns = dataclasses.field(default_factory=LabelColumns)
+    boxes: BoxColumns | None = None
+    study: str = ""
+    patient: str = ""
+    split: str = ""
+    splits: dict[str, str] = dataclasses.field(default_factory=dict)
+    view: str = ""
+    view_names: dict[str, str] = dataclasses.field(default_factory=dict)
+    modality: Literal["xray", "ct", "mri", "ultrasound", "fundus", "pathology", "other"] = "xray"
+    modality_column: str = ""
+    where: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    keep: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.csv or not self.image:
+            raise ValueError("csv (the table) and image (its column of paths) must be set")
+        if len(self.delimiter) != 1:
+            raise ValueError(f"delimiter {self.delimiter!r} must be one character")
+
+
+@dataclasses.dataclass
+class _Study:
+    """What the rows of one study add up to."""
+
+    where: str
+    patient: str
+    split: str
+    images: dict[str, ImageFile] = dataclasses.field(default_factory=dict)
+    texts: dict[Text, None] = dataclasses.field(default_factory=dict)
+    labels: dict[str, int] = dataclasses.field(default_factory=dict)
+    boxes: dict[PixelBox, None] = dataclasses.field(default_factory=dict)
+    kept: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+def items(config: CsvConfig, rejects: Rejects) -> Iterator[Item]:
+    """One item per study, or per image where no study column is named."""
+    table = Table(pathlib.Path(config.root, config.csv), rejects, config.delimiter)
+    _require(table, config)
+    studies: dict[str, _Study] = {}
+    for number, row in table:
+        if any(row[column] not in values for column, values in config.where.items()):
+            continue
+        where, image = table.where(number), row[config.image]
+        if not image:
+            rejects.add(where, "no image", f"column {config.image!r} is empty")
+            continue
+        path = image + config.image_suffix
+        key = (row[config.study] if config.study else "") or path
+        patient = row[config.patient] if config.patient else ""
+        try:
+            labels = column_labels(row, config.labels)
+            split = _split(row, config, patient or key)
+            study = studies.get(key) or _Study(where, patient, split)
+            if (study.patient, study.split) != (patient, split):
+                raise ValueError(
+                    f"study {key} has patient {patient!r}, split {split!r} here but "
+                    f"{study.patient!r}, {study.split!r} in {study.where}"
+                )
+            view = row[config.view] if config.view else ""
+            view = config.view_names.get(view, view.upper())
+            modality = row[config.modality_column] if config.modality_column else config.modality
+            file = ImageFile(pathlib.Path(config.root, path), view, modality or config.modality)
+            index = list(study.images).index(path) if path in study.images else len(study.images)
+            box = _box(row, config, index)
+        except ValueError as e:
+            rejects.add(where, "bad row", str(e))
+            continue
+        studies[key] = study
+        study.images.setdefault(path, file)
+        for column, section in config.texts.items():
+            if text := clean(row[column]):
+                study.texts[Text(text, section, config.text_source)] = None
+        for name, value in labels.items():
+            if name not in study.labels or _STRENGTH[value] > _STRENGTH[study.labels[name]]:
+                study.labels[name] = value
+        if box is not None:
+            study.boxes[box] = None
+        study.kept |= {column: row[column] for column in config.keep}
+    for key, study in studies.items():
+        images = tuple(study.images.values())
+        kept = keep_views(images, config.views)
+        if not kept:
+            continue
+        place = {images.index(image): i for i, image in enumerate(kept)}
+        yield Item(
+            id=key,
+            where=study.where,
+            images=kept,
+            split=study.split,
+            texts=tuple(study.texts),
+            labels=study.labels,
+            boxes=tuple(
+                dataclasses.replace(box, image=place[box.image])
+                for box in study.boxes
+                if box.image in place
+            ),
+            patient_id=study.patient,
+            provenance={"source": config.name, **study.kept},
+        )
+
+
+def _require(table: Table, config: CsvConfig) -> None:
+    labels, boxes = config.labels, config.boxes
+    table.require((config.image,), "config.image")
+    for key in ("study", "patient", "split", "view", "modality_column"):
+        table.require((getattr(config, key),), f"config.{key}")
+    for key in ("texts", "where", "keep"):
+        table.require(tuple(getattr(config, key)), f"config.{key}")
+    table.require((*labels.columns, labels.list_column), "config.labels")
+    if boxes is not None:
+        columns = (boxes.x, boxes.y, boxes.third, boxes.fourth, boxes.label, boxes.phrase)
+        frame = (c for c in (boxes.frame_width, boxes.frame_height) if not is_number(c))
+        table.require((*columns, *frame), "config.boxes")
+
+
+def _split(row: Row, config: CsvConfig, patient: str) -> str:
+    if not config.split:
+        return patient_split(patient, config.split_fractions, config.split_seed)
+    cell = row[config.split]
+    name = config.splits.get(cell) or _SPLITS.get(cell.lower(), cell.lower())
+    if not SPLIT_PATTERN.fullmatch(name):
+        raise ValueError(f"column {config.split!r} is {cell!r}, no split name; see config.splits")
+    return name
+
+
+def _box(row: Row, config: CsvConfig, image: int) -> PixelBox | None:
+    spec = config.boxes
+    if spec is None or not row[spec.x]:
+        return None
+    x, y, third, fourth = (_number(row, c) for c in (spec.x, spec.y, spec.third, spec.fourth))
+    frame = None
+    if spec.frame_width and spec.frame_height:
+        frame = (_number(row, spec.frame_width), _number(row, spec.frame_height))
+        if min(frame) <= 0:
+            raise ValueError(f"the frame of the box is {frame}")
+    return PixelBox(
+        x,
+        y,
+        third - x if spec.corners else third,
+        fourth - y if spec.corners else fourth,
+        normalise(row[spec.label]) if spec.label else spec.label_name,
+        clean(row[spec.phrase]) if spec.phrase else "",
+        image,
+        frame,
+    )
+
+
+def _number(row: Row, column: str) -> float:
+    """A cell as a finite number; ``column`` may be a number itself."""
+    cell = row.get(column, column)
+    if not is_number(cell):
+        raise ValueError(f"column {column!r} is {cell!r}, not a number")
+    return float(cell)
+
+
+SOURCE = Source(CsvConfig, items)

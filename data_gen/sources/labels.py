@@ -1,0 +1,125 @@
+"""Label names and values as data sets spell them, to the package's: lower case; 1, 0, -1."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+CHEXPERT = (
+    "No Finding",
+    "Enlarged Cardiomediastinum",
+    "Cardiomegaly",
+    "Lung Opacity",
+    "Lung Lesion",
+    "Edema",
+    "Consolidation",
+    "Pneumonia",
+    "Atelectasis",
+    "Pneumothorax",
+    "Pleural Effusion",
+    "Pleural Other",
+    "Fracture",
+    "Support Devices",
+)
+#: Other names of the same thing. Only what is a synonym, not what is more or less specific.
+ALIASES = {
+    "effusion": "pleural effusion",
+    "infiltrate": "infiltration",
+    "normal": "no finding",
+}
+
+
+def normalise(name: str, aliases: Mapping[str, str] = ALIASES) -> str:
+    """``"Pleural_Thickening "`` -> ``"pleural thickening"``, then the alias, if there is one."""
+    plain = " ".join(name.replace("_", " ").lower().split())
+    return aliases.get(plain, plain)
+
+
+def chexpert_values(row: Mapping[str, str], columns: Sequence[str] = CHEXPERT) -> dict[str, int]:
+    """The labels of a CheXpert or MIMIC row: 1.0, 0.0, -1.0, or an empty cell for not mentioned.
+
+    Raises:
+      ValueError: a cell holds something else.
+    """
+    labels = {}
+    for column in columns:
+        cell = row.get(column, "")
+        if cell == "":
+            continue
+        value = float(cell)
+        if value not in (1, 0, -1):
+            raise ValueError(f"{column} is {cell!r}, not 1.0, 0.0, -1.0 or empty")
+        labels[normalise(column)] = int(value)
+    return labels
+
+
+def closed_world(positive: Sequence[str], names: Sequence[str]) -> dict[str, int]:
+    """Labels of a list that names all that is present: the other ``names`` are negative.
+
+    "no finding" beside a finding, which some lists contain, is negative.
+    """
+    labels = dict.fromkeys(names, 0) | dict.fromkeys(positive, 1)
+    if any(value for name, value in labels.items() if name != "no finding"):
+        labels["no finding"] = 0
+    return labels
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelColumns:
+    """Where labels stand, and how they are spelled.
+
+    Attributes:
+      columns: column -> label name, one column per label; an empty name is the column's own.
+      list_column: one column that names all that is present, e.g. ``Effusion|Mass``.
+      separator: between the names in ``list_column``.
+      judged: labels that are negative when ``list_column`` does not name them; the others stay
+        absent. Leave it empty if the list is not complete.
+      names: spelling -> label name, on top of lower case and blanks for underscores.
+      positive, negative, uncertain: spellings in ``columns``, compared in lower case, numbers as
+        numbers (1 is 1.0). An empty cell is absent; any other value rejects the row.
+    """
+
+    columns: dict[str, str] = dataclasses.field(default_factory=dict)
+    list_column: str = ""
+    separator: str = "|"
+    judged: tuple[str, ...] = ()
+    names: dict[str, str] = dataclasses.field(default_factory=dict)
+    positive: tuple[str, ...] = ("1", "true", "yes", "positive", "pos")
+    negative: tuple[str, ...] = ("0", "false", "no", "negative", "neg")
+    uncertain: tuple[str, ...] = ("-1", "uncertain")
+
+    def __post_init__(self) -> None:
+        if self.list_column and not self.separator:
+            raise ValueError("separator is empty; give the character between two labels")
+
+
+def column_labels(row: Mapping[str, str], spec: LabelColumns) -> dict[str, int]:
+    """The labels of a row as ``spec`` reads them; ``ValueError`` for a value it does not spell."""
+    aliases = ALIASES | {normalise(k, {}): v for k, v in spec.names.items()}
+    labels: dict[str, int] = {}
+    if spec.list_column:
+        names = [normalise(n, aliases) for n in row[spec.list_column].split(spec.separator)]
+        labels |= closed_world([n for n in names if n], spec.judged)
+    for column, name in spec.columns.items():
+        value = _value(row[column], spec, column)
+        if value is not None:
+            labels[name or normalise(column, aliases)] = value
+    return labels
+
+
+def _value(cell: str, spec: LabelColumns, column: str) -> int | None:
+    if not cell:
+        return None
+    for value, spellings in ((1, spec.positive), (0, spec.negative), (-1, spec.uncertain)):
+        for spelling in spellings:
+            same = cell.lower() == spelling.lower()
+            if same or (is_number(cell) and is_number(spelling) and float(cell) == float(spelling)):
+                return value
+    raise ValueError(f"column {column!r} is {cell!r}, which config.labels does not spell")
+
+
+def is_number(text: str) -> bool:
+    """Whether ``text`` is a finite number."""
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False

@@ -1,0 +1,125 @@
+"""MIMIC-CXR-JPG 2.0.0 and 2.1.0 with the reports of MIMIC-CXR.
+
+Layout: ``<root>/files/p10/p10000032/s50414267/<dicom_id>.jpg`` and tables
+``mimic-cxr-2.?.0-{metadata,split,chexpert,negbio}.csv.gz`` beside ``files``. The JPG set holds no
+reports: unpack ``mimic-cxr-reports.zip`` over it or point ``reports`` to where its ``files`` is.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Iterator
+
+from data_gen.sources.base import ImageFile, Item, Rejects, Source, SourceConfig, keep_views
+from data_gen.sources.labels import CHEXPERT, chexpert_values
+from data_gen.sources.report_text import report_texts
+from data_gen.sources.tables import Table, find, find_or_none
+from medvlp_jax.data.records import Text
+
+_SPLITS = {"train": "train", "validate": "val", "test": "test"}
+_VIEWS = {"LL": "LATERAL", "RL": "LATERAL"}
+_KEY = ("subject_id", "study_id")
+
+
+@dataclasses.dataclass(frozen=True)
+class MimicCxrConfig(SourceConfig):
+    """What to take of MIMIC-CXR.
+
+    Attributes:
+      root: the folder with ``files`` and the tables.
+      reports: the folder whose ``files`` holds the reports; empty if it is ``root``.
+      labeler: which of the two automatic labellings to use.
+      test_labels: where 2.1.0's table of labels by radiologists is there, use it for the test set.
+    """
+
+    name: str = "mimic_cxr"
+    reports: str = ""
+    labeler: str = "chexpert"
+    test_labels: bool = True
+    text_required: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.labeler not in ("chexpert", "negbio"):
+            raise ValueError(f"labeler {self.labeler!r} must be 'chexpert' or 'negbio'")
+
+
+def items(config: MimicCxrConfig, rejects: Rejects) -> Iterator[Item]:
+    """One item per study with all its images, in the order of the metadata table."""
+    root = pathlib.Path(config.root)
+    metadata = Table(find(root, _patterns("metadata"), "metadata table"), rejects)
+    metadata.require(("dicom_id", *_KEY, "ViewPosition"))
+    splits = _splits(root, rejects)
+    labels = _labels(root, config, rejects)
+    studies: dict[str, Item] = {}
+    for number, row in metadata:
+        where = metadata.where(number)
+        dicom, subject, study = row["dicom_id"], row["subject_id"], row["study_id"]
+        if dicom not in splits:
+            rejects.add(where, "no split", f"image {dicom} is not in the split table")
+            continue
+        folder = pathlib.Path("files", f"p{subject[:2]}", f"p{subject}")
+        view = row["ViewPosition"].upper()
+        file = ImageFile(root / folder / f"s{study}" / f"{dicom}.jpg", _VIEWS.get(view, view))
+        item = studies.get(study)
+        if item is None:
+            study_labels, table = labels.get(study, ({}, ""))
+            studies[study] = Item(
+                id=f"s{study}",
+                where=where,
+                images=(file,),
+                split=splits[dicom],
+                labels=study_labels,
+                patient_id=f"p{subject}",
+                provenance={"source": "mimic-cxr", "labels": table},
+                report=pathlib.Path(config.reports or root) / folder / f"s{study}.txt",
+            )
+        else:
+            studies[study] = dataclasses.replace(item, images=(*item.images, file))
+    for item in studies.values():
+        if images := keep_views(item.images, config.views):
+            yield dataclasses.replace(item, images=images)
+
+
+def _patterns(table: str) -> tuple[str, ...]:
+    return tuple(f"mimic-cxr-2.*-{table}.csv{end}" for end in (".gz", ""))
+
+
+def _splits(root: pathlib.Path, rejects: Rejects) -> dict[str, str]:
+    table = Table(find(root, _patterns("split"), "split table"), rejects)
+    table.require(("dicom_id", "split"))
+    splits = {}
+    for number, row in table:
+        if row["split"] in _SPLITS:
+            splits[row["dicom_id"]] = _SPLITS[row["split"]]
+        else:
+            rejects.add(table.where(number), "bad split", row["split"])
+    return splits
+
+
+def _labels(
+    root: pathlib.Path, config: MimicCxrConfig, rejects: Rejects
+) -> dict[str, tuple[dict[str, int], str]]:
+    """``{study: (labels, name of the table they are from)}``."""
+    paths = [find(root, _patterns(config.labeler), f"{config.labeler} labels")]
+    if config.test_labels:
+        by_radiologists = find_or_none(root, _patterns("test-set-labeled"))
+        paths += [by_radiologists] if by_radiologists else []
+    labels: dict[str, tuple[dict[str, int], str]] = {}
+    for path in paths:  # the later table wins
+        table = Table(path, rejects)
+        columns = [c for c in CHEXPERT if c in table.columns] or CHEXPERT
+        table.require(("study_id", *columns))
+        for number, row in table:
+            try:
+                labels[row["study_id"]] = chexpert_values(row, columns), path.name
+            except ValueError as e:
+                rejects.add(table.where(number), "bad label", str(e))
+    return labels
+
+
+def read_report(path: pathlib.Path) -> tuple[Text, ...]:
+    """The sections of one report file; Latin-1 bytes, which a few reports hold, are replaced."""
+    return report_texts(path.read_text(encoding="utf-8", errors="replace"))
+
+
+SOURCE = Source(MimicCxrConfig, items, read_report)
