@@ -6,6 +6,7 @@ others find them. Host data of a process (labels, ids) is gathered, so that its 
 the global rows of the predict function.
 """
 
+import collections
 import dataclasses
 import weakref
 from collections.abc import Callable, Iterable, Sequence
@@ -182,11 +183,11 @@ class Embedded:
         if not ids or not sum(map(len, ids)):
             raise ValueError(f"set {self.name!r} (split {self.split!r}) has no valid record")
         all_ids = np.concatenate(ids)
-        names, count = np.unique(all_ids.astype(str), return_counts=True)
-        if (count > 1).any():
+        name, count = collections.Counter(all_ids).most_common(1)[0]
+        if count > 1:
             raise ValueError(
-                f"set {self.name!r}: record {names[count > 1][0]!r} occurs {count.max()} times; "
-                "an evaluation pass must visit every record once"
+                f"set {self.name!r}: record {name!r} occurs {count} times; an evaluation pass "
+                "must visit every record once"
             )
         return Rows(all_ids, {c: np.concatenate(p) for c, p in parts.items()})
 
@@ -248,3 +249,13 @@ def ensemble(
 def normalise(x: Float[np.ndarray, "*n e"]) -> Float[np.ndarray, "*n e"]:
     """Unit length along the last axis; a zero vector stays zero."""
     return x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
+
+
+def cosine(a: Float[np.ndarray, "n e"], b: Float[np.ndarray, "m e"]) -> Float[np.ndarray, "n m"]:
+    """Cosine of every row of ``a`` with every row of ``b``.
+
+    Rounded to 9 decimals, far below what fp32 embeddings resolve: a matrix product rounds
+    differently by position, and equal embeddings have to tie.
+    """
+    a, b = (normalise(np.asarray(x, np.float64)) for x in (a, b))
+    return np.round(a @ b.T, 9)

@@ -46,11 +46,15 @@ def bilinear_matrix(n_out: int, n_in: int) -> Float[np.ndarray, "n_out n_in"]:
 def to_pixels(
     patch_map: Float[np.ndarray, "*n h w"], size: int, sigma: float
 ) -> Float[np.ndarray, "*n size size"]:
-    """Smooths on the patch grid (sigma in patches), then interpolates to ``size`` x ``size``."""
+    """Smooths on the patch grid (sigma in patches), then interpolates to ``size`` x ``size``.
+
+    A constant map stays exactly constant: it must tie everywhere, not have a peak of rounding.
+    """
     h, w = patch_map.shape[-2:]
     rows = bilinear_matrix(size, h) @ gaussian_matrix(h, sigma)
     columns = bilinear_matrix(size, w) @ gaussian_matrix(w, sigma)
-    return rows @ patch_map @ columns.T
+    origin = patch_map[..., :1, :1]
+    return rows @ (patch_map - origin) @ columns.T + origin
 
 
 def box_mask(boxes: Float[np.ndarray, "m 4"], size: int) -> Bool[np.ndarray, "size size"]:

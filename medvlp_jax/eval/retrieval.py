@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from scipy.special import gammaln
 
 from medvlp_jax.eval.bootstrap import Bootstrap, interval, weighted_mean, weighted_median
-from medvlp_jax.eval.embedded import Embedded, FromBatch, Predicted, normalise
+from medvlp_jax.eval.embedded import Embedded, FromBatch, Predicted, cosine
 from medvlp_jax.eval.protocol import EvalResult, PredictFn
 
 _QUERY_BLOCK = 512
@@ -29,7 +29,7 @@ def ranks(
     out = np.empty(len(queries), np.int64)
     for start in range(0, len(queries), _QUERY_BLOCK):
         block = slice(start, start + _QUERY_BLOCK)
-        similarity = queries[block] @ gallery.T
+        similarity = cosine(queries[block], gallery)
         correct = keys[block, None] == keys[None, :]
         best = np.where(correct, similarity, -np.inf).max(1, keepdims=True)
         out[block] = 1 + (~correct & (similarity >= best)).sum(1)
@@ -80,8 +80,7 @@ class Retrieval:
 
     def __call__(self, predict: PredictFn) -> EvalResult:
         rows = self.test.rows(predict)
-        image = normalise(np.asarray(rows[self._image], np.float64))
-        text = normalise(np.asarray(rows[self._text], np.float64))
+        image, text = rows[self._image], rows[self._text]
         for what, x in (("image", image), ("text", text)):
             bad = np.flatnonzero(~np.isfinite(x).all(1))
             if len(bad):

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from medvlp_jax.eval.bootstrap import Bootstrap, mean_interval
 from medvlp_jax.eval.compare import classification_result
-from medvlp_jax.eval.embedded import Embedded, FromBatch, Predicted, Rows, ensemble, normalise
+from medvlp_jax.eval.embedded import Embedded, FromBatch, Predicted, Rows, cosine, ensemble
 from medvlp_jax.eval.promptbank import ClassPrompts, PromptBank
 from medvlp_jax.eval.protocol import EvalResult, PredictFn, TokenizeFn
 from medvlp_jax.eval.scores import ThresholdRule
@@ -154,14 +154,14 @@ class ZeroShot:
         self, data: Embedded, predict: PredictFn, text: Float[np.ndarray, "s e"]
     ) -> tuple[Int[np.ndarray, "n k"], Float[np.ndarray, "n k"], Rows]:
         rows = data.rows(predict)
-        cosine = normalise(np.asarray(rows[self._image], np.float64)) @ text.T
+        similarity = cosine(rows[self._image], text)
         k = len(self._prompts)
         if self.protocol == "pos_vs_neg":
-            scored = (cosine[:, :k] - cosine[:, k:]) / self.temperature
+            scored = (similarity[:, :k] - similarity[:, k:]) / self.temperature
         elif self.protocol == "positive":
-            scored = cosine
+            scored = similarity
         else:
-            logits = (cosine - cosine.max(1, keepdims=True)) / self.temperature
+            logits = (similarity - similarity.max(1, keepdims=True)) / self.temperature
             scored = logits - np.log(np.exp(logits).sum(1, keepdims=True))
         scores = np.empty((len(scored), len(self.classes)))
         for column, name in enumerate(self._scored()):
