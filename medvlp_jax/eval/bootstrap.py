@@ -77,8 +77,11 @@ class Bootstrap:
 
 def _multiplicities(rng: np.random.Generator, n: int, r: int) -> Int[np.ndarray, "n r"]:
     """Each column counts n draws with replacement out of n."""
-    cell = rng.integers(0, n, (n, r), dtype=np.int64) * r + np.arange(r)
-    return np.bincount(cell.ravel(), minlength=n * r).reshape(n, r).astype(np.int32)
+    out = np.empty((r, n), np.int32)
+    # One histogram at a time stays in the first-level cache; one over all resamples does not.
+    for row, drawn in zip(out, rng.integers(0, n, (r, n), dtype=np.int32), strict=True):
+        row[:] = np.bincount(drawn, minlength=n)
+    return np.ascontiguousarray(out.T)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,16 +124,17 @@ class AucCounts:
         ranked = scores[self.negative]
         self.below = np.searchsorted(ranked, scores[positive], side="left")
         self.up_to = np.searchsorted(ranked, scores[positive], side="right")
+        self.tied = bool((self.below != self.up_to).any())
 
     def __call__(self, counts: Int[np.ndarray, "n r"]) -> Float[np.ndarray, "r"]:
-        r = counts.shape[1]
-        heap = np.zeros((len(self.negative) + 1, r), np.int64)
+        heap = np.zeros((len(self.negative) + 1, counts.shape[1]), np.int32)
         np.cumsum(counts[self.negative], axis=0, out=heap[1:])
-        won_twice = heap[self.below] + heap[self.up_to]
-        drawn = counts[self.positive].astype(np.int64)
-        pairs = drawn.sum(0) * heap[-1]
+        lost = heap[self.below]
+        won_twice = lost + (heap[self.up_to] if self.tied else lost)
+        drawn = counts[self.positive]
+        pairs = drawn.sum(0, dtype=np.int64) * heap[-1]
         # Integers up to here: no rounding before the one division.
-        return _divide(np.einsum("pr,pr->r", drawn, won_twice), 2 * pairs)
+        return _divide(np.einsum("pr,pr->r", drawn, won_twice, dtype=np.int64), 2 * pairs)
 
 
 class ApCounts:
