@@ -12,7 +12,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, UInt32
 
 from medvlp_jax.core.sharding import BATCH_AXES, batch_shards
@@ -32,9 +32,7 @@ from medvlp_jax.tasks.pairs import (
     sigmoid_loss,
     softmax_side,
 )
-
-_ROWS, _WHOLE = PartitionSpec(BATCH_AXES), PartitionSpec()
-_TERMS = PairTerms(_WHOLE, _ROWS, _ROWS, _ROWS, _ROWS)
+from medvlp_jax.tasks.shards import ROWS, TERMS, WHOLE, check_divisible
 
 
 def gathered_softmax_pairs(mesh: Mesh | None) -> SoftmaxPairs:
@@ -74,17 +72,6 @@ def gathered_sigmoid_pairs(mesh: Mesh | None) -> SigmoidPairs:
     return pairs
 
 
-def check_divisible(batch: int, mesh: Mesh) -> None:
-    """Raises ``ValueError`` if a batch cannot be split evenly over the mesh."""
-    shards = batch_shards(mesh)
-    if batch % shards:
-        axes = " x ".join(f"{a}={mesh.shape[a]}" for a in BATCH_AXES)
-        raise ValueError(
-            f"a global batch of {batch} records does not divide into the {shards} shards of the "
-            f"mesh ({axes}); make the batch size a multiple of {shards}"
-        )
-
-
 def _on(
     mesh: Mesh,
     shard: Callable[..., PairTerms],
@@ -96,9 +83,9 @@ def _on(
 ) -> PairTerms:
     batch = image.shape[0]
     check_divisible(batch, mesh)
-    specs = (_ROWS, _ROWS) + (_WHOLE,) * len(scalars)
+    specs = (ROWS, ROWS) + (WHOLE,) * len(scalars)
     keys = keys_of(key, batch)
-    return jax.shard_map(shard, mesh=mesh, in_specs=specs, out_specs=_TERMS)(
+    return jax.shard_map(shard, mesh=mesh, in_specs=specs, out_specs=TERMS)(
         Records(image, keys, valid), Records(text, keys, valid), *scalars
     )
 

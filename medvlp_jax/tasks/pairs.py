@@ -11,7 +11,6 @@ apart, ``(LSE_pos - mean_pos) + softplus(LSE_neg - LSE_pos)``: the first term is
 single positive, and the second and its gradient keep their relative precision.
 """
 
-import functools
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -95,7 +94,6 @@ def largest(values: Float[Array, "n m"], mask: Bool[Array, "n m"], axis: int) ->
     return jnp.max(jnp.where(mask, values, -jnp.inf), axis=axis, initial=-jnp.inf)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def masked_lse(
     logits: Float[Array, "n m"], mask: Bool[Array, "n m"], axis: int
 ) -> tuple[Float[Array, " r"], Float[Array, " r"]]:
@@ -105,6 +103,10 @@ def masked_lse(
     no gradient. The derivative is written out, as JAX would keep the exponentials beside the
     logits.
     """
+    return _masked_lse(logits, mask, axis)
+
+
+def _masked_lse_value(logits: jax.Array, mask: jax.Array, axis: int) -> tuple[Any, Any]:
     top = largest(logits, mask, axis)
     shift = jnp.where(jnp.isfinite(top), top, 0.0)
     kept = jnp.where(mask, logits, -jnp.inf)
@@ -114,15 +116,17 @@ def masked_lse(
 
 
 def _masked_lse_forward(logits: jax.Array, mask: jax.Array, axis: int) -> tuple[Any, Any]:
-    lse, top = masked_lse(logits, mask, axis)
+    lse, top = _masked_lse_value(logits, mask, axis)
     return (lse, top), (logits, mask, lse)
 
 
 def _masked_lse_backward(axis: int, saved: Any, cotangents: Any) -> tuple[jax.Array, None]:
-    return lse_slope(*saved, cotangents[0], axis), None
+    logits, mask, lse = saved
+    return lse_slope(logits, mask, lse, cotangents[0], axis), None
 
 
-masked_lse.defvjp(_masked_lse_forward, _masked_lse_backward)
+_masked_lse = jax.custom_vjp(_masked_lse_value, nondiff_argnums=(2,))
+_masked_lse.defvjp(_masked_lse_forward, _masked_lse_backward)
 
 
 def lse_slope(

@@ -18,13 +18,12 @@ from typing import Any
 
 import jax
 from jax import lax
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh
 
+from medvlp_jax.core.config import ConfigError
 from medvlp_jax.core.sharding import BATCH_AXES, batch_shards
-from medvlp_jax.tasks.gathered_pairs import check_divisible
+from medvlp_jax.tasks.shards import check_divisible
 
-#: PartitionSpecs of arrays with one row a record, and of scalars.
-ROWS, WHOLE = PartitionSpec(BATCH_AXES), PartitionSpec()
 #: Side of a tile where the caller names none: 512 x 512 fp32 logits are 1 MiB.
 _LARGEST_BLOCK, _SMALLEST_BLOCK = 512, 128
 
@@ -50,7 +49,7 @@ class Ring:
         """The side of a tile for a global batch.
 
         Raises:
-          ValueError: the batch does not divide into the shards, or a shard into blocks.
+          ConfigError: the batch does not divide into the shards, or a shard into blocks.
         """
         if self.mesh is not None:
             check_divisible(batch, self.mesh)
@@ -59,9 +58,9 @@ class Ring:
             sides = range(min(local, _LARGEST_BLOCK), min(local, _SMALLEST_BLOCK) - 1, -1)
             return next((side for side in sides if local % side == 0), local)
         if self.block < 1:
-            raise ValueError(f"block={self.block} must be positive")
+            raise ConfigError(f"block={self.block} must be positive")
         if local > self.block and local % self.block:
-            raise ValueError(
+            raise ConfigError(
                 f"block={self.block} does not divide the {local} records of a device "
                 f"({batch} records on {self.hops} shards)"
             )

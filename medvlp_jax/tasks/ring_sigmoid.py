@@ -8,7 +8,6 @@ the value and, if somebody differentiates, the gradients too: ``dx_i = scale sum
 Communication a device: ``n d`` floats, ``2 n d`` with gradients.
 """
 
-import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -26,7 +25,8 @@ from medvlp_jax.tasks.pairs import (
     sigmoid_loss,
     sigmoid_slope,
 )
-from medvlp_jax.tasks.ring import ROWS, WHOLE, Ring
+from medvlp_jax.tasks.ring import Ring
+from medvlp_jax.tasks.shards import ROWS, TERMS, WHOLE
 
 
 class _Best(NamedTuple):
@@ -61,8 +61,7 @@ def ring_sigmoid_pairs(ring: Ring) -> SigmoidPairs:
     return pairs
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _sigmoid(
+def _value(
     ring: Ring,
     image: jax.Array,
     text: jax.Array,
@@ -95,6 +94,7 @@ def _backward(ring: Ring, gradients: Any, cotangents: PairTerms) -> Any:
     return *(cotangents.loss_sum * d for d in gradients), None, None
 
 
+_sigmoid = jax.custom_vjp(_value, nondiff_argnums=(0,))
 _sigmoid.defvjp(_forward, _backward)
 
 
@@ -164,7 +164,6 @@ def _trip(
         d_scale, d_bias = ring.sum((d_scale, jnp.sum(d_bias)))
         return terms, (scale * d_image, scale * d_text, d_scale, d_bias)
 
-    terms_spec = PairTerms(WHOLE, ROWS, ROWS, ROWS, ROWS)
     gradients_spec = (ROWS, ROWS, WHOLE, WHOLE) if with_gradients else ()
-    run = ring.run(shard, (ROWS, ROWS, WHOLE, WHOLE), (terms_spec, gradients_spec))
+    run = ring.run(shard, (ROWS, ROWS, WHOLE, WHOLE), (TERMS, gradients_spec))
     return run(images, texts, scale, bias)

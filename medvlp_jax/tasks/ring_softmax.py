@@ -10,7 +10,6 @@ anew.
 Communication a device: ``n d`` floats in the first trip, ``2 n d`` in the second.
 """
 
-import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -30,7 +29,8 @@ from medvlp_jax.tasks.pairs import (
     masks,
     matmul,
 )
-from medvlp_jax.tasks.ring import ROWS, WHOLE, Ring
+from medvlp_jax.tasks.ring import Ring
+from medvlp_jax.tasks.shards import ROWS, WHOLE
 
 
 class _LogSumExp(NamedTuple):
@@ -104,13 +104,12 @@ def _side(own: jax.Array, sets: _Sets, top: tuple[jax.Array, ...]) -> Side:
     if sets.positives is None:
         one = jnp.ones_like(own)
         return Side(contrast(sets.lse[0], own, own, one), own > top[0], own, one)
-    total, count = sets.positives
-    loss = contrast(*sets.lse, total / jnp.maximum(count, 1.0), count)
+    (lse_neg, lse_pos), (total, count) = sets.lse, sets.positives
+    loss = contrast(lse_neg, lse_pos, total / jnp.maximum(count, 1.0), count)
     return Side(loss, top[1] > top[0], total, count)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _softmax(
+def _value(
     ring: Ring,
     unique: bool,
     image: jax.Array,
@@ -118,24 +117,15 @@ def _softmax(
     scale: jax.Array,
     keys: jax.Array,
     valid: jax.Array,
-) -> tuple[tuple[_Sets, tuple[jax.Array, ...]], ...]:
-    """``(log-sum-exps, maxima)`` by image and by text; the maxima have no gradient."""
+) -> tuple[Any, Any]:
+    """``(_Sets, maxima)`` by image and by text; the maxima have no gradient."""
     block = ring.tile(image.shape[0])
 
     def shard(rows: Records, columns: Records, scale: jax.Array) -> Any:
-        def tile(row: Records, column: Records, *states: _Sets) -> tuple[_Sets, ...]:
+        def tile(row: Records, column: Records, *states: Any) -> tuple[Any, Any]:
             logits = scale * matmul(row.embedding, column.embedding.T)
-            positive, negative = masks(row, column)
-            return tuple(
-                _Sets(
-                    tuple(
-                        lse.add(logits, mask, axis)
-                        for lse, mask in zip(state.lse, (negative, positive), strict=False)
-                    ),
-                    state.positives and state.positives.add(logits, positive, axis),
-                )
-                for state, axis in zip(states, (1, 0), strict=True)
-            )
+            found = masks(row, column)
+            return _add(states[0], logits, *found, axis=1), _add(states[1], logits, *found, axis=0)
 
         like = jnp.zeros_like(rows.embedding[:, 0])
         lse = _LogSumExp.start(like)
@@ -151,12 +141,20 @@ def _softmax(
     )
 
 
-def _softmax_forward(ring: Ring, unique: bool, *args: jax.Array) -> tuple[Any, Any]:
-    reduced = _softmax(ring, unique, *args)
+def _add(
+    sets: _Sets, logits: jax.Array, positive: jax.Array, negative: jax.Array, axis: int
+) -> _Sets:
+    found = (negative,) if sets.positives is None else (negative, positive)
+    lse = tuple(s.add(logits, mask, axis) for s, mask in zip(sets.lse, found, strict=True))
+    return _Sets(lse, sets.positives and sets.positives.add(logits, positive, axis))
+
+
+def _forward(ring: Ring, unique: bool, *args: jax.Array) -> tuple[Any, Any]:
+    reduced = _value(ring, unique, *args)
     return reduced, (args, [sets.lse for sets, _ in reduced])
 
 
-def _softmax_backward(ring: Ring, unique: bool, saved: Any, cotangents: Any) -> Any:
+def _backward(ring: Ring, unique: bool, saved: Any, cotangents: Any) -> Any:
     (image, text, scale, keys, valid), lses = saved
     block = ring.tile(image.shape[0])
     # Of each side: the log-sum-exps, and the cotangents of them and of the positives' sum.
@@ -182,7 +180,8 @@ def _softmax_backward(ring: Ring, unique: bool, saved: Any, cotangents: Any) -> 
     return *gradients, None, None
 
 
-_softmax.defvjp(_softmax_forward, _softmax_backward)
+_softmax = jax.custom_vjp(_value, nondiff_argnums=(0, 1))
+_softmax.defvjp(_forward, _backward)
 
 
 def _by_logit(

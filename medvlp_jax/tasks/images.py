@@ -1,0 +1,27 @@
+"""From the bytes of a batch to what a tower eats; on the device, so that bytes cross the bus."""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, UInt8
+
+
+def normalise(
+    image: UInt8[Array, "b y x c"], mean: Sequence[float], std: Sequence[float]
+) -> Float[Array, "b y x c"]:
+    """``(image / 255 - mean) / std`` in fp32.
+
+    Args:
+      image: grey (c = 1) or colour (c = 3) images in 0..255.
+      mean: one value, or one a channel, on the scale 0..1.
+      std: the same, > 0.
+
+    Raises:
+      ValueError: the number of values is neither 1 nor the number of channels.
+    """
+    channels = image.shape[-1]
+    for name, values in (("mean", mean), ("std", std)):
+        if len(values) not in (1, channels):
+            raise ValueError(f"{name} {tuple(values)} does not fit images of {channels} channels")
+    factor = 1.0 / (255.0 * jnp.asarray(std, jnp.float32))
+    return image.astype(jnp.float32) * factor - 255.0 * jnp.asarray(mean, jnp.float32) * factor
