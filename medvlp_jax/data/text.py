@@ -54,13 +54,13 @@ class TextConfig:
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """The policies that candidates are collected for."""
-        return tuple(self.mix) if self.policy == "random" else (self.policy,)
+        """The policies that candidates are collected for; sorted, as a config keeps no order."""
+        return tuple(sorted(self.mix)) if self.policy == "random" else (self.policy,)
 
     @property
     def weights(self) -> tuple[float, ...]:
         """One weight per group."""
-        return tuple(self.mix.values()) if self.policy == "random" else (1.0,)
+        return tuple(self.mix[g] for g in self.groups) if self.policy == "random" else (1.0,)
 
     @property
     def max_len(self) -> int:

@@ -1,0 +1,80 @@
+"""What the input pipeline is told: sources, image, text, and how many hands do the work."""
+
+import dataclasses
+
+from medvlp_jax.data.augment import ImageConfig
+from medvlp_jax.data.text import TextConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceConfig:
+    """One split of one data folder.
+
+    Attributes:
+      path: the folder that :func:`medvlp_jax.data.dataset.open_dataset` reads.
+      split: "train", "val", ...
+      weight: share of the batches, relative to the other sources; ``None`` for all of them = by
+        number of records, so that every record is seen equally often.
+    """
+
+    path: str
+    split: str = "train"
+    weight: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.weight is not None and not self.weight > 0:
+            raise ValueError(f"weight={self.weight} of {self.path} must be positive; drop a source")
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """The whole input pipeline.
+
+    Attributes:
+      sources: what training reads.
+      batch_size: rows of one global batch, over all processes.
+      image, text: how a visit becomes arrays.
+      labels: names in the order of ``batch["labels"]`` and of ``batch["box_label"]``.
+      with_boxes, max_boxes: whether batches carry boxes, and how many a row holds.
+      with_masks, masks: whether batches carry masks, and their names in the order of the last axis.
+      seed: of the data order, text choice and augmentation.
+      workers: worker processes; 0 loads in threads of the main process.
+      threads: decoding threads per process; 0 = the cores at hand divided among the workers.
+      prefetch: batches that each process prepares ahead.
+      max_bad_fraction: training stops when more than this fraction of the visited records cannot
+        be read (ten are always forgiven, unless it is 0).
+      cache_dir: folder for text lengths and a trained tokenizer; "" = the source's folder.
+    """
+
+    sources: tuple[SourceConfig, ...]
+    batch_size: int
+    image: ImageConfig = dataclasses.field(default_factory=ImageConfig)
+    text: TextConfig = dataclasses.field(default_factory=TextConfig)
+    labels: tuple[str, ...] = ()
+    with_boxes: bool = False
+    max_boxes: int = 16
+    with_masks: bool = False
+    masks: tuple[str, ...] = ()
+    seed: int = 0
+    workers: int = 0
+    threads: int = 0
+    prefetch: int = 2
+    max_bad_fraction: float = 0.01
+    cache_dir: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.sources:
+            raise ValueError("sources is empty; give at least one data folder")
+        if len({s.weight is None for s in self.sources}) > 1:
+            raise ValueError("either all sources have a weight or none has")
+        if self.batch_size < 1 or self.prefetch < 1 or self.max_boxes < 1:
+            raise ValueError("batch_size, prefetch and max_boxes must be at least 1")
+        if self.workers < 0 or self.threads < 0 or self.seed < 0:
+            raise ValueError("workers, threads and seed must not be negative")
+        if not 0 <= self.max_bad_fraction <= 1:
+            raise ValueError(f"max_bad_fraction={self.max_bad_fraction} must be in [0, 1]")
+        if self.with_masks and not self.masks:
+            raise ValueError("with_masks needs the names of the masks in masks")
+        for name in ("labels", "masks"):
+            if len(set(getattr(self, name))) != len(getattr(self, name)):
+                raise ValueError(f"{name} names one thing twice")

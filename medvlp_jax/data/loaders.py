@@ -1,0 +1,215 @@
+"""What Grain maps over the steps: step number to batch, and what became of unreadable records."""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from medvlp_jax.data.batch import Batch, BatchBuilder
+from medvlp_jax.data.image import ImageError
+from medvlp_jax.data.manifest import ShardError
+from medvlp_jax.data.plan import Plan
+from medvlp_jax.data.records import RecordError
+from medvlp_jax.data.text import candidates
+from medvlp_jax.data.text_index import Source, eligible_images
+
+#: Where a loader leaves (id, shard, reason) of each record it could not read; taken out again
+#: before the batch is handed to anyone.
+UNREADABLE = "_unreadable"
+#: Records that may be unreadable before the fraction counts; small numbers say little.
+_FORGIVEN = 10
+_BAD = (ImageError, ShardError, RecordError)
+_TRIES = 64
+
+
+class DataError(RuntimeError):
+    """The data or the way they are asked for is wrong; one line with the mend."""
+
+
+class RowThreads:
+    """A thread pool that is made where it is first used, so that its holder can be pickled."""
+
+    def __init__(self, threads: int):
+        self.threads = threads
+        self.__setstate__({"threads": threads})
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"threads": self.threads}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.threads = state["threads"]
+        self._pool: ThreadPoolExecutor | None = None
+        self._lock = threading.Lock()
+
+    def map(self, function: Callable[[int], Any], rows: int) -> list[Any]:
+        """``[function(0), ..., function(rows - 1)]``."""
+        if self.threads <= 1:
+            return [function(i) for i in range(rows)]
+        with self._lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self.threads, "medvlp-decode")
+        return list(self._pool.map(function, range(rows)))
+
+    def close(self) -> None:
+        with self._lock:
+            if self._pool is not None:
+                self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def shard_of(source: Source, index: int) -> str:
+    """File name of the shard that holds a record; "" for a source without shards."""
+    for shard in getattr(source, "shards", ()):
+        if index < shard.records:
+            return shard.file
+        index -= shard.records
+    return ""
+
+
+def _reason(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+class TrainLoader:
+    """Step -> this process's rows of that global batch; what Grain maps over the steps."""
+
+    def __init__(
+        self,
+        builder: BatchBuilder,
+        plan: Plan,
+        sources: Sequence[Source],
+        rows: slice,
+        threads: RowThreads,
+    ):
+        self._builder, self._plan, self._sources = builder, plan, tuple(sources)
+        self._rows, self._threads = rows, threads
+
+    def __call__(self, step: int) -> Batch:
+        visits, length = self._plan.step(step)
+        mine = visits.rows(self._rows)
+        batch = self._builder.empty(len(mine.record), length)
+        unreadable: list[tuple[str, str, str]] = []
+
+        def load(row: int) -> str:
+            source = int(mine.source[row])
+            # An unreadable record is replaced by the next one that the plan has for its source:
+            # the same one in every run, whoever loads the row.
+            for attempt in range(_TRIES):
+                one = mine.rows(slice(row, row + 1))
+                if attempt:
+                    one = self._plan.visits(one.source, one.visit + attempt)
+                index, epoch, choice = (int(x[0]) for x in (one.record, one.epoch, one.choice))
+                name = f"record {index}"
+                try:
+                    record = self._sources[source][index]
+                    name = record.id
+                    rng = np.random.default_rng([self._plan.seed, epoch, source, index])
+                    text = ""
+                    if choice >= 0:
+                        groups = candidates(record, self._builder.config.text)
+                        text = [t for group in groups for t in group][choice]
+                    self._builder.fill(batch, row, record, text, rng)
+                except _BAD as e:
+                    place = shard_of(self._sources[source], index)
+                    unreadable.append((name, place, _reason(e)))
+                    continue
+                return record.id
+            raise DataError(
+                f"{_TRIES} records in a row cannot be read, last {unreadable[-1]}; "
+                "the data set is damaged"
+            )
+
+        ids = self._threads.map(load, len(mine.record))
+        batch["id"] = np.array(ids)
+        batch[UNREADABLE] = np.array(sorted(unreadable), dtype=np.str_).reshape(-1, 3)
+        return batch
+
+    def close(self) -> None:
+        self._threads.close()
+
+
+class EvalLoader:
+    """Batch number -> this process's rows of an evaluation batch, in the order of the source.
+
+    The text is the first candidate of the first group that has one. Rows past the end of the
+    source, of records without an image of the wanted views, and of unreadable ones stay padding.
+    """
+
+    def __init__(
+        self,
+        builder: BatchBuilder,
+        source: Source,
+        batch_size: int,
+        rows: slice,
+        threads: RowThreads,
+    ):
+        self._builder, self._source, self._batch_size = builder, source, batch_size
+        self._rows, self._threads = rows, threads
+
+    def __call__(self, number: int) -> Batch:
+        config = self._builder.config
+        first = number * self._batch_size
+        places = range(first, first + self._batch_size)[self._rows]
+        batch = self._builder.empty(len(places), config.text.max_len)
+        ids, texts = [""] * len(places), [""] * len(places)
+        phrases: list[list[str]] = [[] for _ in places]
+        unreadable: list[tuple[str, str, str]] = []
+
+        def load(row: int) -> None:
+            index = places[row]
+            if index >= len(self._source):
+                return
+            ids[row] = f"record {index}"
+            try:
+                record = self._source[index]
+                ids[row] = record.id
+                if not eligible_images(record, config.image):
+                    return
+                texts[row] = next((t for g in candidates(record, config.text) for t in g), "")
+                phrases[row] = self._builder.fill(batch, row, record, texts[row], None)
+            except _BAD as e:
+                unreadable.append((ids[row], shard_of(self._source, index), _reason(e)))
+
+        self._threads.map(load, len(places))
+        batch["id"], batch["text_str"] = np.array(ids), np.array(texts)
+        if config.with_boxes:
+            width = config.max_boxes
+            batch["box_phrase"] = np.array([p + [""] * (width - len(p)) for p in phrases])
+        batch[UNREADABLE] = np.array(sorted(unreadable), dtype=np.str_).reshape(-1, 3)
+        return batch
+
+    def close(self) -> None:
+        self._threads.close()
+
+
+class UnreadableRecords:
+    """Counts records that could not be read, names each once, and stops when they are too many."""
+
+    def __init__(self, max_fraction: float):
+        self._max_fraction = max_fraction
+        self.visits = 0
+        self.failures = 0
+        self.seen: dict[str, str] = {}  # id -> shard and reason
+
+    def take(self, batch: Batch) -> None:
+        """Removes the loader's notes from ``batch``.
+
+        Raises:
+          DataError: more than the allowed fraction of all visits failed.
+        """
+        notes = batch.pop(UNREADABLE)
+        self.visits += int((batch["id"] != "").sum())
+        self.failures += len(notes)
+        for name, place, reason in notes.tolist():
+            if name not in self.seen:
+                self.seen[name] = f"{place}: {reason}" if place else reason
+                logging.warning("record %s cannot be read (%s)", name, self.seen[name])
+        forgiven = _FORGIVEN if self._max_fraction else 0
+        if self.failures > max(self._max_fraction * self.visits, forgiven):
+            name, why = next(iter(self.seen.items()))
+            raise DataError(
+                f"{self.failures} of {self.visits} visited records cannot be read, more than "
+                f"data.max_bad_fraction={self._max_fraction:g} allows; the first was {name} ({why})"
+            )

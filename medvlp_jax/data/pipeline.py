@@ -1,0 +1,285 @@
+"""The input pipeline: training batches that can be resumed anywhere, and evaluation batches.
+
+A batch is a dict of numpy arrays, this process's contiguous share of the global batch:
+
+  * ``image`` uint8 [b, S, S, C];
+  * ``text`` int32 [b, T], ``text_mask`` bool [b, T] (True = real token), T one of
+    ``text.buckets``, the same in all processes;
+  * ``text_key`` uint32 [b]: equal texts have equal keys; 0 = no text;
+  * ``labels`` int8 [b, K]: 1 positive, 0 negative, -1 uncertain, -2 absent;
+  * ``boxes`` float32 [b, M, 4] (x0, y0, x1, y1 in fractions of the input), ``box_label`` int32
+    [b, M] (index into the label names, -1 padding), with ``with_boxes``;
+  * ``masks`` uint8 [b, S, S, L] of 0 and 1, ``mask_given`` bool [b, L] (the record has that mask),
+    with ``with_masks``;
+  * ``valid`` bool [b]: False for padding rows and, in evaluation, unreadable records;
+  * ``id`` str [b]; in evaluation also ``text_str`` [b] and ``box_phrase`` [b, M]. Strings never go
+    to a device.
+"""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import cv2
+import grain
+from absl import flags, logging
+
+from medvlp_jax.data.batch import Batch, BatchBuilder
+from medvlp_jax.data.config import DataConfig, SourceConfig
+from medvlp_jax.data.dataset import open_dataset
+from medvlp_jax.data.loaders import (
+    DataError,
+    EvalLoader,
+    RowThreads,
+    TrainLoader,
+    UnreadableRecords,
+)
+from medvlp_jax.data.plan import Plan
+from medvlp_jax.data.text_index import Source, text_index
+from medvlp_jax.data.tokenizer import Tokenizer, train_wordpiece
+
+
+def open_sources(config: DataConfig) -> list[Source]:
+    """Opens ``config.sources``; raises ``ShardError`` for a folder that is not whole."""
+    return [open_dataset(s.path, s.split) for s in config.sources]
+
+
+def find_tokenizer(config: DataConfig, sources: Sequence[Source] | None = None) -> Tokenizer:
+    """The tokenizer of ``config.text.tokenizer``, or the WordPiece of the first source.
+
+    That one lives in ``<cache_dir or first source's folder>/tokenizer``; where it is missing it is
+    trained on all texts of the sources and stored there. A tokenizer decides what token ids mean,
+    so make it once, in one process, before a run of several starts.
+
+    Raises:
+      TokenizerError: not loadable, or not fit for the texts.
+    """
+    if config.text.tokenizer:
+        return Tokenizer.load(config.text.tokenizer)
+    folder = pathlib.Path(config.cache_dir or config.sources[0].path) / "tokenizer"
+    if folder.exists():
+        return Tokenizer.load(folder)
+    sources = open_sources(config) if sources is None else sources
+    logging.info("training a WordPiece on the texts of %d sources into %s", len(sources), folder)
+    texts = (t.text for s in sources for i in range(len(s)) for t in s[i].texts)
+    return train_wordpiece(texts, folder)
+
+
+def train_iterator(
+    config: DataConfig,
+    steps: int,
+    process_index: int = 0,
+    process_count: int = 1,
+    *,
+    tokenizer: Tokenizer | None = None,
+    sources: Sequence[Source] | None = None,
+) -> "TrainIterator":
+    """Iterates over the global batches 0 .. ``steps`` - 1, this process's rows of each.
+
+    Args:
+      config: the pipeline.
+      steps: global batches until ``StopIteration``; a longer run later continues the same order.
+      process_index, process_count: which contiguous share of the rows to load.
+      tokenizer, sources: opened from ``config`` if not given. Sources must be picklable for
+        ``workers`` > 0.
+
+    Raises:
+      DataError: the batch does not divide, or flips are asked for although texts name a side.
+      ShardError, TokenizerError, ValueError: see :func:`open_sources`, :func:`find_tokenizer`,
+        :func:`medvlp_jax.data.text_index.text_index`.
+    """
+    rows = process_rows(config.batch_size, process_index, process_count)
+    sources = open_sources(config) if sources is None else sources
+    if len(sources) != len(config.sources):
+        raise DataError(f"{len(sources)} sources given for {len(config.sources)} in the config")
+    tokenizer = find_tokenizer(config, sources) if tokenizer is None else tokenizer
+    indices = [
+        text_index(s, tokenizer, config.text, config.image, config.cache_dir) for s in sources
+    ]
+    sided = sum(index.summary["name_a_side"] for index in indices)
+    if config.image.geometry.flip > 0 and sided and not config.image.allow_flip:
+        raise DataError(
+            f"image.geometry.flip={config.image.geometry.flip} would make {sided} records wrong "
+            "whose texts or labels say left or right; set it to 0, or image.allow_flip=True if "
+            "you mean it"
+        )
+    weights = [s.weight for s in config.sources]
+    plan = Plan(indices, weights, config.text, config.batch_size, config.seed)
+    builder = BatchBuilder(config, tokenizer)
+    loader = TrainLoader(builder, plan, sources, rows, RowThreads(_threads(config)))
+    return TrainIterator(loader, plan.describe(), config, steps)
+
+
+def process_rows(batch_size: int, process_index: int, process_count: int) -> slice:
+    """The contiguous rows of a global batch that one process loads."""
+    if not 0 <= process_index < process_count:
+        raise DataError(f"process {process_index} of {process_count} does not exist")
+    if batch_size % process_count:
+        raise DataError(
+            f"batch_size={batch_size} does not divide among {process_count} processes; choose a "
+            "multiple"
+        )
+    share = batch_size // process_count
+    return slice(process_index * share, (process_index + 1) * share)
+
+
+def _threads(config: DataConfig) -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return config.threads or max((cores or 1) // max(config.workers, 1), 1)
+
+
+def _start_worker(worker: int, count: int) -> None:
+    del worker, count
+    cv2.setNumThreads(0)  # processes and decoding threads already use every core
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+def _iterate(load: Callable[[int], Batch], start: int, stop: int, config: DataConfig) -> Any:
+    """A Grain iterator over ``load(start) .. load(stop - 1)``, in order, loaded ahead."""
+    cv2.setNumThreads(0)
+    # Two batches in the making keep the decoding threads busy across the end of a batch.
+    ahead = grain.ReadOptions(
+        num_threads=min(2, config.prefetch), prefetch_buffer_size=config.prefetch
+    )
+    dataset = grain.MapDataset.range(start, stop).map(load).to_iter_dataset(ahead)
+    if config.workers:
+        if not flags.FLAGS.is_parsed():
+            # Grain reads its flags when it starts workers; notebooks and tests never parse any.
+            flags.FLAGS.mark_as_parsed()
+        options = grain.MultiprocessingOptions(
+            num_workers=config.workers, per_worker_buffer_size=config.prefetch
+        )
+        dataset = dataset.mp_prefetch(options, worker_init_fn=_start_worker)
+    return iter(dataset)
+
+
+class TrainIterator(Iterator[Batch]):
+    """Training batches of one process, from step to step.
+
+    The state is the step and a description of the plan; it does not depend on how many processes
+    or workers read the data, so it may be restored with other counts of both. A record that cannot
+    be read is replaced by the next one of its source, counted in :attr:`unreadable` and logged.
+    """
+
+    def __init__(
+        self, loader: TrainLoader, description: dict[str, Any], config: DataConfig, steps: int
+    ):
+        self.unreadable = UnreadableRecords(config.max_bad_fraction)
+        self.steps = steps
+        self._loader, self._config, self._description = loader, config, description
+        self._next = 0
+        self._batches: Any = None
+        self._closed = False
+
+    def __next__(self) -> Batch:
+        if self._closed:
+            raise ValueError("this iterator over training data is closed")
+        if self._next >= self.steps:
+            raise StopIteration
+        if self._batches is None:
+            self._batches = _iterate(self._loader, self._next, self.steps, self._config)
+        batch = next(self._batches)
+        self.unreadable.take(batch)
+        self._next += 1
+        return batch
+
+    def get_state(self) -> dict[str, Any]:
+        """The position as JSON values: ``next_step`` and what the order of the data depends on."""
+        return {"next_step": self._next, "plan": self._description}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continues at ``state["next_step"]``.
+
+        Raises:
+          DataError: the state belongs to another order of the data; the message says what differs.
+        """
+        theirs, ours = state["plan"], self._description
+        differs = [k for k in {**ours, **theirs} if ours.get(k) != theirs.get(k)]
+        if differs:
+            k = differs[0]
+            raise DataError(
+                f"the checkpoint's data order was made with {k}={theirs.get(k)}, this run has "
+                f"{k}={ours.get(k)} (differing: {', '.join(differs)}); restore the old setting, or "
+                "start a new run from the checkpoint's parameters"
+            )
+        self._stop()
+        self._next = int(state["next_step"])
+
+    def _stop(self) -> None:
+        if self._batches is not None:
+            self._batches.close()
+            self._batches = None
+
+    def close(self) -> None:
+        """Ends threads and worker processes; the state can still be read."""
+        self._closed = True
+        self._stop()
+        self._loader.close()
+
+    def __enter__(self) -> "TrainIterator":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def eval_batches(
+    config: DataConfig,
+    source: Source | SourceConfig,
+    batch_size: int,
+    process_index: int = 0,
+    process_count: int = 1,
+    *,
+    with_boxes: bool = False,
+    with_masks: bool = False,
+    tokenizer: Tokenizer | None = None,
+) -> Iterator[Batch]:
+    """Every record of ``source`` once, in order, without augmentation or chance.
+
+    The last batch is filled up with padding rows (``valid`` False), and all processes get the same
+    number of batches of the same static shapes: texts have the length of the last bucket.
+
+    Args:
+      config: image, text, labels, masks and limits; its sources serve to find the tokenizer.
+      source: an opened source, or what to open.
+      batch_size: rows of a global batch over all processes.
+      process_index, process_count: which contiguous share of the rows to load.
+      with_boxes, with_masks: whether batches carry them, whatever training does.
+      tokenizer: found through ``config`` if not given.
+
+    Raises:
+      DataError: too many records cannot be read, or the batch does not divide.
+    """
+    rows = process_rows(batch_size, process_index, process_count)
+    if isinstance(source, SourceConfig):
+        source = open_dataset(source.path, source.split)
+    config = dataclasses.replace(config, with_boxes=with_boxes, with_masks=with_masks)
+    tokenizer = find_tokenizer(config) if tokenizer is None else tokenizer
+    threads = RowThreads(_threads(config))
+    loader = EvalLoader(BatchBuilder(config, tokenizer), source, batch_size, rows, threads)
+    return _run_eval(loader, -(-len(source) // batch_size), config)
+
+
+def _run_eval(loader: EvalLoader, count: int, config: DataConfig) -> Iterator[Batch]:
+    unreadable = UnreadableRecords(config.max_bad_fraction)
+    batches = _iterate(loader, 0, count, config)
+    unused = 0
+    try:
+        for batch in batches:
+            unreadable.take(batch)
+            unused += int(((batch["id"] != "") & ~batch["valid"]).sum())
+            yield batch
+    finally:
+        batches.close()
+        loader.close()
+    if unused:
+        logging.warning(
+            "evaluation left out %d of %d records: %d unreadable, the others have no image of "
+            "the views %s",
+            unused,
+            unreadable.visits,
+            unreadable.failures,
+            config.image.views,
+        )
