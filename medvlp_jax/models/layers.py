@@ -250,8 +250,8 @@ class BatchNorm(nnx.Module):
         else:
             mean, var = self.mean[...], self.var[...]
         gain = self.scale[...] * jax.lax.rsqrt(var + self.eps)
-        shift = self.bias[...] - mean * gain
-        return (x.astype(jnp.float32) * gain + shift).astype(self.dtype)
+        y = (x.astype(jnp.float32) - mean) * gain + self.bias[...]
+        return y.astype(self.dtype)
 
     def _update(self, mean: Array, var: Array, count: int) -> None:
         m = self.momentum
