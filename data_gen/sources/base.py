@@ -190,9 +190,10 @@ def load(source: Source, item: Item, config: SourceConfig, rejects: Rejects) -> 
         return None
     images: list[Image] = []
     place: dict[int, int] = {}
+    sizes: dict[int, tuple[float, float]] = {}
     for i, file in enumerate(item.images):
         try:
-            images.append(load_image(file, config.max_size))
+            image, sizes[i] = load_image(file, config.max_size)
         except (ImageError, OSError) as e:
             missing = isinstance(e, FileNotFoundError)
             reason = e.strerror if isinstance(e, OSError) and e.strerror else str(e)
@@ -202,7 +203,8 @@ def load(source: Source, item: Item, config: SourceConfig, rejects: Rejects) -> 
                 str(file.path) if missing else f"{file.path}: {reason}",
             )
         else:
-            place[i] = len(images) - 1
+            place[i] = len(images)
+            images.append(image)
     if not images:
         if not item.images:
             rejects.add(item.where, "no image", f"study {item.id} lists none")
@@ -211,7 +213,7 @@ def load(source: Source, item: Item, config: SourceConfig, rejects: Rejects) -> 
     for box in item.boxes:
         if box.image not in place:
             continue  # its image was named above
-        made = _fractions(box, images[place[box.image]], place[box.image])
+        made = _fractions(box, box.frame or sizes[box.image], place[box.image])
         if made is None:
             rejects.add(item.where, "box outside its image", f"{box}")
         else:
@@ -234,8 +236,11 @@ def load(source: Source, item: Item, config: SourceConfig, rejects: Rejects) -> 
     return with_content_hash(record)
 
 
-def load_image(file: ImageFile, max_size: int = 0) -> Image:
+def load_image(file: ImageFile, max_size: int = 0) -> tuple[Image, tuple[int, int]]:
     """Reads a file, proves that it decodes, and scales it down if it is larger than ``max_size``.
+
+    Returns:
+      The image, and the (width, height) that the file has.
 
     Raises:
       OSError: the file cannot be read.
@@ -247,14 +252,13 @@ def load_image(file: ImageFile, max_size: int = 0) -> Image:
     )
     pixels = decode(data, declared)
     kind = sniff(data) or "dicom"  # decode accepts other bytes as DICOM without preamble only
-    height, width = pixels.shape[:2]
-    if max_size and max(height, width) > max_size:
-        scale = max_size / max(height, width)
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    original = size = (pixels.shape[1], pixels.shape[0])
+    if max_size and max(size) > max_size:
+        scale = max_size / max(size)
+        size = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
         kind = "jpeg" if kind == "jpeg" else "png"
-        data, (width, height) = _encode(pixels, kind), size
-    return Image(data, kind, file.view, file.modality, width, height)
+        data = _encode(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), kind)
+    return Image(data, kind, file.view, file.modality, *size), original
 
 
 def _encode(pixels: np.ndarray, kind: str) -> bytes:
@@ -269,8 +273,8 @@ def _encode(pixels: np.ndarray, kind: str) -> bytes:
     return data.tobytes()
 
 
-def _fractions(box: PixelBox, image: Image, index: int) -> Box | None:
-    width, height = box.frame or (image.width, image.height)
+def _fractions(box: PixelBox, frame: tuple[float, float], index: int) -> Box | None:
+    width, height = frame
     x0, x1 = (min(max(v / width, 0.0), 1.0) for v in (box.x, box.x + box.width))
     y0, y1 = (min(max(v / height, 0.0), 1.0) for v in (box.y, box.y + box.height))
     if not (x0 < x1 and y0 < y1):  # also for NaN

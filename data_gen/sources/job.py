@@ -144,13 +144,12 @@ def run_import(
 
 
 def _nothing(config: SourceConfig, rejects: Rejects) -> str:
-    if not rejects:
-        return f"{config.root}: no row is left to import; check config.where and config.views"
-    first = rejects[0]
-    return (
-        f"{config.root}: all {len(rejects)} rows were rejected, first {first.where}: "
-        f"{first.kind} ({first.detail}); check the config"
-    )
+    message = f"{config.root}: no row is left to import"
+    if rejects:
+        first = rejects[0]
+        message += f" and {len(rejects)} were rejected, first {first.where}: {first.kind}"
+        message += f" ({first.detail})"
+    return message + "; check the config's columns, row filter and views"
 
 
 def _look_for_images(items: Sequence[Item]) -> None:

@@ -58,7 +58,7 @@ def closed_world(positive: Sequence[str], names: Sequence[str]) -> dict[str, int
     "no finding" beside a finding, which some lists contain, is negative.
     """
     labels = dict.fromkeys(names, 0) | dict.fromkeys(positive, 1)
-    if any(value for name, value in labels.items() if name != "no finding"):
+    if "no finding" in labels and any(v for k, v in labels.items() if k != "no finding"):
         labels["no finding"] = 0
     return labels
 

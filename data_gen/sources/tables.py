@@ -44,7 +44,7 @@ class Table:
                 raise SourceError(self._unknown(column, key))
 
     def _unknown(self, column: str, key: str) -> str:
-        close = {name.lower(): name for name in reversed(self.columns) if name}
+        close = {name.lower(): name for name in self.columns if name}
         near = difflib.get_close_matches(column.lower(), close, n=1, cutoff=0.5)
         hint = (
             f"did you mean {close[near[0]]!r}?" if near else f"it has: {', '.join(close.values())}"

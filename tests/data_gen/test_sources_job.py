@@ -1,0 +1,198 @@
+"""The import job: shards, resume, rejects on disk, and the real sample where there is one."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from data_gen.sources import SOURCES, SourceError, job, run_import
+from data_gen.sources.csv import CsvConfig
+from data_gen.sources.labels import LabelColumns
+from data_gen.sources.nih import FINDINGS
+from medvlp_jax.core.config import ConfigError
+from medvlp_jax.core.lock import LockError, workdir_lock
+from medvlp_jax.data.dataset import open_dataset
+from medvlp_jax.data.image import decode
+from medvlp_jax.data.manifest import ShardError
+
+
+@pytest.fixture
+def config(tmp_path):
+    lines = ["path,who,part,edema"]
+    for i in range(9):
+        assert cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((4, 6), i, np.uint8))
+        lines.append(f"{i}.png,p{i // 2},{'train' if i < 7 else 'test'},{i % 2}")
+    (tmp_path / "7.png").write_bytes(b"")
+    (tmp_path / "8.png").write_bytes(b"")
+    lines.append("9.png,p0,val,1")
+    lines.append("2.png,p1,train")
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    cv2.imwrite(str(tmp_path / "9.png"), np.full((4, 6), 9, np.uint8))
+    return CsvConfig(
+        root=str(tmp_path),
+        name="toy",
+        csv="t.csv",
+        patient="who",
+        split="part",
+        labels=LabelColumns(columns={"edema": ""}),
+    )
+
+
+def ids(folder, split):
+    return [record.id for record in open_dataset(folder, split)]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_import_writes_a_data_folder(config, tmp_path, workers):
+    out = tmp_path / "out"
+    report = run_import("csv", config, out, records_per_shard=3, workers=workers, progress=False)
+    assert report.records == {"train": 7, "val": 1}  # both images of test are unreadable
+    assert report.rejected == {"unreadable image": 2, "short row": 1}
+    assert report.shards_written == 5
+    assert report.shared_patients == ("p0", "p3")
+    assert "warning: 2 patients are in several splits, first p0" in str(report)
+    assert ids(out, "train") == [f"{i}.png" for i in range(7)]
+    rejects = [json.loads(line) for line in (out / "rejects.jsonl").read_text().splitlines()]
+    assert {r["where"] for r in rejects} == {f"t.csv row {n}" for n in (9, 10, 12)}
+    assert (out / "features.json").exists()
+
+
+def test_import_resumes_per_shard(config, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    first = run_import("csv", config, out, records_per_shard=2, progress=False)
+    assert first.shards_written == 6
+    before = {p.name: p.read_bytes() for p in out.iterdir() if "array_record" in p.name}
+    (out / "toy-train.array_record-00001-of-00004").unlink()
+    loaded = []
+    real = job.load
+    monkeypatch.setattr(
+        job, "load", lambda s, item, *a: (loaded.append(item.id), real(s, item, *a))[1]
+    )
+    second = run_import("csv", config, out, records_per_shard=2, progress=False)
+    assert second.shards_written == 1
+    assert loaded == ["2.png", "3.png"]
+    assert (second.records, second.rejected) == (first.records, first.rejected)
+    assert {p.name: p.read_bytes() for p in out.iterdir() if "array_record" in p.name} == before
+
+
+def test_import_that_dies_keeps_its_shards(config, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    real = job.load
+
+    def dies(source, item, *rest):
+        if item.id == "5.png":
+            raise KeyboardInterrupt
+        return real(source, item, *rest)
+
+    monkeypatch.setattr(job, "load", dies)
+    with pytest.raises(KeyboardInterrupt):
+        run_import("csv", config, out, records_per_shard=3, progress=False)
+    with pytest.raises(ShardError, match="lacks"):
+        open_dataset(out, "train")
+    monkeypatch.setattr(job, "load", real)
+    report = run_import("csv", config, out, records_per_shard=3, progress=False)
+    assert report.records == {"train": 7, "val": 1}
+    assert report.shards_written == 3
+
+
+def test_other_settings_do_not_mix_into_the_folder(config, tmp_path):
+    out = tmp_path / "out"
+    run_import("csv", config, out, progress=False)
+    other = CsvConfig(**{**vars(config), "max_size": 2})
+    with pytest.raises(ShardError, match="other settings; choose another directory"):
+        run_import("csv", other, out, progress=False)
+    with pytest.raises(ShardError, match="other settings"):
+        run_import("csv", config, out, records_per_shard=2, progress=False)
+
+
+def test_second_process_on_the_folder(config, tmp_path):
+    out = tmp_path / "out"
+    with workdir_lock(out), pytest.raises(LockError, match="in use by process"):
+        run_import("csv", config, out, progress=False)
+
+
+def test_wrong_settings_give_one_line(config, tmp_path):
+    out = tmp_path / "out"
+    cases = [
+        (("cvs", config), SourceError, "source 'cvs' is unknown; there are: csv"),
+        (("csv", {"root": "x", "cvs": "y"}), ConfigError, "cvs is not a known key"),
+        (
+            ("csv", CsvConfig(**{**vars(config), "where": {"part": ("x",)}})),
+            SourceError,
+            "no row is left",
+        ),
+        (
+            ("csv", CsvConfig(**{**vars(config), "labels": LabelColumns(columns={"who": ""})})),
+            SourceError,
+            "11 were rejected, first t.csv row 2: bad row (column 'who' is 'p0'",
+        ),
+    ]
+    for arguments, error, message in cases:
+        with pytest.raises(error) as caught:
+            run_import(*arguments, out, progress=False)
+        assert message in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_wrong_image_root_stops_at_once(config, tmp_path):
+    elsewhere = CsvConfig(
+        **{**vars(config), "root": str(tmp_path / "none"), "csv": str(tmp_path / "t.csv")}
+    )
+    with pytest.raises(SourceError, match=r"none of 10 images looked for exists, first .*0\.png"):
+        run_import("csv", elsewhere, tmp_path / "out", progress=False)
+
+
+def test_limit_takes_the_first_studies(config, tmp_path):
+    few = CsvConfig(**{**vars(config), "limit": 2})
+    assert run_import("csv", few, tmp_path / "out", progress=False).records == {"train": 2}
+
+
+def test_every_source_is_listed_with_its_config():
+    assert set(SOURCES) == {"csv", "chexpert", "mimic_cxr", "nih", "openi"}
+    for source in SOURCES.values():
+        settings = {"root": "x", "csv": "t.csv"} if source is SOURCES["csv"] else {"root": "x"}
+        assert source.config(**settings).root == "x"
+
+
+SAMPLE = {
+    "nih_chestxray": (80, {"pneumonia": 40, "no finding": 40, "pleural effusion": 5}),
+    "kermany_paediatric_cxr": (77, {"pneumonia": 39, "no finding": 38}),
+}
+
+
+@pytest.mark.parametrize("group", SAMPLE)
+def test_real_images_of_the_sample(sample_dir, tmp_path, group):
+    count, positives = SAMPLE[group]
+    judged = (*FINDINGS, "no finding") if group == "nih_chestxray" else ("pneumonia", "no finding")
+    report = run_import(
+        "csv",
+        {
+            "root": str(sample_dir),
+            "name": group,
+            "csv": "manifest.csv",
+            "where": {"group": [group]},
+            "labels": {
+                "list_column": "labels",
+                "separator": ";",
+                "judged": judged,
+                "names": {"viral or bacterial pneumonia": "pneumonia"},
+            },
+            "patient": "patient_id",
+            "view": "view",
+            "keep": ["licence", "sha256"],
+            "split_fractions": {"test": 1.0},
+        },
+        tmp_path,
+        progress=False,
+    )
+    assert report.records == {"test": count}
+    assert report.rejected == {}
+    source = open_dataset(tmp_path, "test")
+    counts = source.label_counts
+    assert {name: counts[name]["positive"] for name in positives} == positives
+    assert set(source.label_names) == set(judged)
+    record = source[0]
+    pixels = decode(record.images[0].data, record.images[0].format)
+    assert pixels.shape[:2] == (record.images[0].height, record.images[0].width)
+    assert record.provenance["licence"]
