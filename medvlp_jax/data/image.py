@@ -16,6 +16,8 @@ Pixels = UInt8[np.ndarray, "h w"] | UInt8[np.ndarray, "h w 3"]
 
 #: Fractions of the pixels that a 16-bit image without a window loses at its dark and bright end.
 CLIP = (0.001, 0.999)
+# simplejpeg looks a broken header's colour space up in a dict.
+_JPEG_ERRORS = (ValueError, KeyError)
 
 
 class ImageError(ValueError):
@@ -48,7 +50,7 @@ def probe_size(data: bytes) -> tuple[int, int] | None:
     if kind == "jpeg":
         try:
             height, width, _, _ = simplejpeg.decode_jpeg_header(data, strict=False)
-        except ValueError as e:
+        except (ValueError, KeyError) as e:  # KeyError: the file ends before the frame header
             raise ImageError(f"JPEG of {len(data)} bytes has a broken header ({e})") from e
         return int(width), int(height)
     return None
@@ -112,7 +114,7 @@ def _decode_jpeg(data: bytes, size_hint: int, gray: bool) -> Pixels:
             if "extraneous bytes" not in str(e):
                 raise
             pixels = _scaled(data, target, size_hint, strict=False)
-    except ValueError as e:
+    except (ValueError, KeyError) as e:  # KeyError: the file ends before the frame header
         raise ImageError(f"JPEG of {len(data)} bytes cannot be decoded ({e})") from e
     return pixels[:, :, 0] if target == "GRAY" else pixels
 
