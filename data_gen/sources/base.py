@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from medvlp_jax.core.errors import UserError
 from medvlp_jax.data.image import ImageError, decode, sniff
 from medvlp_jax.data.records import (
     Box,
@@ -26,7 +27,7 @@ from medvlp_jax.data.records import (
 )
 
 
-class SourceError(ValueError):
+class SourceError(UserError, ValueError):
     """The data set is not where or what the config says; one line with the mend."""
 
 

@@ -8,10 +8,12 @@ import pathlib
 import socket
 from collections.abc import Iterator
 
+from medvlp_jax.core.errors import UserError
+
 LOCK_NAME = ".lock"
 
 
-class LockError(RuntimeError):
+class LockError(UserError, RuntimeError):
     """Another process works in this directory; the message is one line and names it."""
 
 

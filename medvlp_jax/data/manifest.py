@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from medvlp_jax.core.errors import UserError
 from medvlp_jax.data.records import SPLIT_PATTERN
 
 MANIFEST = "manifest.jsonl"
@@ -26,7 +27,7 @@ _SHARD_PATTERN = re.compile(
 )
 
 
-class ShardError(RuntimeError):
+class ShardError(UserError, RuntimeError):
     """A shard cannot be written or read; one line: the file, what is wrong, the mend."""
 
 

@@ -14,6 +14,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
+from medvlp_jax.core.errors import UserError
 from medvlp_jax.data import example
 
 FORMATS = ("png", "jpeg", "dicom")
@@ -23,7 +24,7 @@ SPLIT_PATTERN = re.compile(r"[a-z][a-z0-9_]*")
 _MAGIC = {"png": b"\x89PNG\r\n\x1a\n", "jpeg": b"\xff\xd8\xff"}
 
 
-class RecordError(ValueError):
+class RecordError(UserError, ValueError):
     """A record is wrong; the message is one line: record id, field, what is wrong, the mend."""
 
 
@@ -33,7 +34,7 @@ class Image:
 
     data: bytes = dataclasses.field(repr=False)
     format: str  # one of FORMATS
-    view: str = ""  # "PA", "AP", "LATERAL" for radiographs; "" unknown
+    view: str = ""  # "PA", "AP", "FRONTAL" (either), "LATERAL" for radiographs; "" unknown
     modality: str = "xray"
     width: int = 0
     height: int = 0
