@@ -13,6 +13,7 @@ import os
 import pathlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import cv2
@@ -189,6 +190,11 @@ def _run(tasks: Sequence[tuple[Any, ...]], workers: int) -> Iterator[ShardName]:
         try:
             for future in concurrent.futures.as_completed(futures):
                 yield future.result().name
+        except BrokenProcessPool as e:
+            raise SourceError(
+                "a worker process died, for want of memory perhaps; rerun with fewer workers: "
+                "finished shards are kept"
+            ) from e
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise

@@ -12,6 +12,7 @@ from array_record.python import array_record_module  # pyright: ignore[reportAtt
 from medvlp_jax.data.manifest import MANIFEST, LabelCounts, ShardError, ShardInfo, read_manifest
 from medvlp_jax.data.metadata import write_metadata
 from medvlp_jax.data.records import Record, RecordError, from_example
+from medvlp_jax.data.shards import file_sha256
 
 _REGENERATE = "delete it and rerun the command that made the folder"
 
@@ -71,6 +72,21 @@ def check_size(path: pathlib.Path, expected: int) -> None:
     if size != expected:
         what = "is empty (0 bytes)" if size == 0 else f"has {size} bytes, not {expected}"
         raise ShardError(f"{path} {what}: truncated or foreign; {_REGENERATE}")
+
+
+def verify(directory: str | os.PathLike) -> list[str]:
+    """Reads every shard of every split and compares checksums; one line per broken shard.
+
+    :func:`open_dataset` looks at sizes only, and each read checks its own record; this is the
+    whole check, for after a copy.
+    """
+    directory = pathlib.Path(directory)
+    return [
+        f"{directory / info.file} differs from what was written (checksum); {_REGENERATE}"
+        for shards in splits(directory).values()
+        for info in shards
+        if file_sha256(directory / info.file) != info.sha256
+    ]
 
 
 def finalise(directory: str | os.PathLike, description: str = "") -> dict[str, int]:

@@ -11,7 +11,7 @@ import textwrap
 import pytest
 
 from medvlp_jax.data import manifest, shards
-from medvlp_jax.data.dataset import finalise, open_dataset, splits
+from medvlp_jax.data.dataset import finalise, open_dataset, splits, verify
 from medvlp_jax.data.manifest import ShardError, ShardName, read_manifest, shard_names, unfinished
 from medvlp_jax.data.records import Box, Image, Record, RecordError, Text
 from medvlp_jax.data.shards import remove_leftovers, write_shard
@@ -68,6 +68,10 @@ def test_reader_is_a_sequence_of_the_records(folder):
     assert source.shards[0].texts == 8
     assert source.shards[0].boxes == 2
     assert list(open_dataset(folder, "val")) == [record(i, "val") for i in range(2)]
+
+
+def test_a_whole_folder_verifies(folder):
+    assert verify(folder) == []
 
 
 def test_source_pickles_after_it_was_read(folder):
@@ -183,9 +187,10 @@ def test_a_shard_in_the_place_of_another_is_named(folder, tmp_path):
 def test_flipped_bits_are_found_by_the_read(folder):
     path = folder / FIRST
     data = bytearray(path.read_bytes())
-    at = data.index(b"\xff\xd8\xff") if b"\xff\xd8\xff" in data else 200
-    data[at] ^= 0x55
+    data[200] ^= 0x55
     path.write_bytes(data)
+    (line,) = verify(folder)
+    assert FIRST in line
     source = open_dataset(folder, "train")
     with pytest.raises(ShardError, match="is corrupt at record") as caught:
         list(source)

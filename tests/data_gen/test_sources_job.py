@@ -96,6 +96,20 @@ def test_import_that_dies_keeps_its_shards(config, tmp_path, monkeypatch):
     assert report.shards_written == 3
 
 
+def test_worker_that_is_killed_gives_one_line(config, tmp_path, monkeypatch):
+    class Pool(job.concurrent.futures.ThreadPoolExecutor):
+        def __init__(self, workers, **unused):
+            super().__init__(workers)
+
+    def killed(task):
+        raise job.BrokenProcessPool("A process in the process pool was terminated abruptly")
+
+    monkeypatch.setattr(job.concurrent.futures, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(job, "_make_shard", killed)
+    with pytest.raises(SourceError, match="rerun with fewer workers: finished shards are kept"):
+        run_import("csv", config, tmp_path / "out", workers=1, progress=False)
+
+
 def test_other_settings_do_not_mix_into_the_folder(config, tmp_path):
     out = tmp_path / "out"
     run_import("csv", config, out, progress=False)
