@@ -1,0 +1,89 @@
+"""A tiny copy of CheXpert: paths that hold the top folder, empty and uncertain labels."""
+
+import cv2
+import numpy as np
+import pytest
+
+from data_gen.sources import chexpert
+from data_gen.sources.base import Rejects, SourceError
+from data_gen.sources.labels import CHEXPERT
+
+
+def image_file(path, size=32):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), np.full((size, size), 99, np.uint8))
+
+
+def run(source, **settings):
+    rejects = Rejects()
+    records = list(source.records(source.config(**settings), rejects))
+    return {r.id: r for r in records}, [(r.where, r.kind) for r in rejects]
+
+
+def chexpert_row(path, side, position, **labels):
+    cells = [labels.get(name.lower().replace(" ", "_"), "") for name in CHEXPERT]
+    return ",".join([path, "Female", "68", side, position, *cells])
+
+
+@pytest.fixture
+def chexpert_root(tmp_path):
+    root = tmp_path / "CheXpert-v1.0-small"
+    top = "CheXpert-v1.0-small"
+    header = ",".join(["Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *CHEXPERT])
+    marks = {"edema": "1.0", "cardiomegaly": "0.0", "pleural_effusion": "-1.0"}
+    train = [
+        chexpert_row(
+            f"{top}/train/patient00001/study1/view1_frontal.jpg", "Frontal", "AP", **marks
+        ),
+        chexpert_row(f"{top}/train/patient00001/study1/view2_lateral.jpg", "Lateral", "", **marks),
+        chexpert_row(
+            f"{top}/train/patient00001/study2/view1_frontal.jpg", "Frontal", "PA", edema="2.0"
+        ),
+        chexpert_row(f"{top}/train/patient00002/study1/view1_frontal.jpg", "Frontal", "PA"),
+    ]
+    valid = [chexpert_row(f"{top}/valid/patient64541/study1/view1_frontal.jpg", "Frontal", "AP")]
+    root.mkdir()
+    (root / "train.csv").write_text("\n".join([header, *train]) + "\n")
+    (root / "valid.csv").write_text("\n".join([header, *valid]) + "\n")
+    short = ",".join(["Path", *CHEXPERT])
+    test = "test/patient64741/study1/view1_frontal.jpg" + ",1" * 14
+    (root / "groundtruth.csv").write_text(f"{short}\n{test}\n")
+    for row in (*train[:3], *valid):
+        image_file(tmp_path / row.split(",")[0])
+    image_file(root / "test/patient64741/study1/view1_frontal.jpg")
+    return root
+
+
+def test_chexpert(chexpert_root):
+    records, rejects = run(chexpert.SOURCE, root=str(chexpert_root))
+    assert list(records) == [
+        "train/patient00001/study1",
+        "val/patient64541/study1",
+        "test/patient64741/study1",
+    ]
+    study = records["train/patient00001/study1"]
+    assert [i.view for i in study.images] == ["AP", "LATERAL"]
+    assert study.labels == {"edema": 1, "cardiomegaly": 0, "pleural effusion": -1}
+    assert (study.patient_id, study.split) == ("patient00001", "train")
+    assert study.provenance["sex"] == "Female"
+    assert records["val/patient64541/study1"].labels == {}
+    assert records["test/patient64741/study1"].labels["lung opacity"] == 1
+    assert rejects == [("train.csv row 4", "bad label"), ("train.csv row 5", "missing image")]
+
+
+def test_chexpert_frontal_only_and_chosen_splits(chexpert_root):
+    records, _ = run(
+        chexpert.SOURCE, root=str(chexpert_root), views=("PA", "AP"), splits=("train",)
+    )
+    assert [len(r.images) for r in records.values()] == [1]
+    assert list(records) == ["train/patient00001/study1"]
+
+
+def test_chexpert_without_its_tables(tmp_path):
+    with pytest.raises(SourceError, match=r"neither train\.csv nor valid\.csv"):
+        run(chexpert.SOURCE, root=str(tmp_path))
+    (tmp_path / "train.csv").write_text("path,Sex\n")
+    with pytest.raises(SourceError, match="no column 'Path'; did you mean 'path'"):
+        run(chexpert.SOURCE, root=str(tmp_path))
+    with pytest.raises(SourceError, match=r"config\.root .* is no folder"):
+        run(chexpert.SOURCE, root=str(tmp_path / "none"))
