@@ -16,8 +16,8 @@ Pixels = UInt8[np.ndarray, "h w"] | UInt8[np.ndarray, "h w 3"]
 
 #: Fractions of the pixels that a 16-bit image without a window loses at its dark and bright end.
 CLIP = (0.001, 0.999)
-# simplejpeg looks a broken header's colour space up in a dict.
-_JPEG_ERRORS = (ValueError, KeyError)
+#: Larger headers are taken for damage: decoding one would take the memory of the whole machine.
+MAX_PIXELS = 1 << 27
 
 
 class ImageError(ValueError):
@@ -39,21 +39,27 @@ def probe_size(data: bytes) -> tuple[int, int] | None:
     """(width, height) in pixels from the header alone; ``None`` for DICOM.
 
     Raises:
-      ImageError: a JPEG or PNG whose header is broken.
+      ImageError: a JPEG or PNG whose header is broken, or asks for more than ``MAX_PIXELS``.
     """
     kind = sniff(data)
     if kind == "png":
         if len(data) < 24:
             raise ImageError(f"PNG of {len(data)} bytes is cut short in its header")
         width, height = struct.unpack(">II", data[16:24])
-        return width, height
-    if kind == "jpeg":
+    elif kind == "jpeg":
         try:
             height, width, _, _ = simplejpeg.decode_jpeg_header(data, strict=False)
         except (ValueError, KeyError) as e:  # KeyError: the file ends before the frame header
             raise ImageError(f"JPEG of {len(data)} bytes has a broken header ({e})") from e
-        return int(width), int(height)
-    return None
+    else:
+        return None
+    width, height = int(width), int(height)
+    if not 0 < width * height <= MAX_PIXELS:
+        raise ImageError(
+            f"{kind.upper()} of {len(data)} bytes claims {width} x {height} pixels; the header is "
+            f"broken, or the image needs tiling (limit {MAX_PIXELS} pixels)"
+        )
+    return width, height
 
 
 def decode(data: bytes, fmt: str, size_hint: int | None = None, *, gray: bool = False) -> Pixels:
@@ -79,6 +85,7 @@ def decode(data: bytes, fmt: str, size_hint: int | None = None, *, gray: bool = 
     kind = sniff(data) or ("dicom" if fmt == "dicom" else None)
     if not data:
         raise ImageError(f"the {fmt} file is empty (0 bytes)")
+    probe_size(data)  # refuses broken headers before anything is allocated
     if kind == "jpeg":
         return _decode_jpeg(data, size_hint or 0, gray)
     if kind == "png":
@@ -136,10 +143,7 @@ def _decode_cmyk(data: bytes, gray: bool) -> Pixels:
 
 
 def _decode_png(data: bytes) -> Pixels:
-    try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error as e:  # a header that asks for more pixels than OpenCV allows
-        raise ImageError(f"PNG of {len(data)} bytes cannot be decoded ({e.err})") from e
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise ImageError(f"PNG of {len(data)} bytes cannot be decoded (truncated or corrupt)")
     if pixels.ndim == 3:
