@@ -42,14 +42,30 @@ class Column(Protocol):
     def __hash__(self) -> int: ...
 
 
+#: What each predict function reads. It is given nothing else: it compiles anew for new shapes.
+INPUTS = {
+    "image_embed": ("image",),
+    "patch_embed": ("image",),
+    "text_embed": ("text", "text_mask"),
+}
+
+
+def apply(predict: PredictFn, name: str, batch: Batch) -> np.ndarray:
+    """``predict(name, ...)`` on the part of ``batch`` that this function reads."""
+    for key in INPUTS[name]:
+        if key not in batch:
+            raise ValueError(f"{name} needs {key!r}; the batches have {', '.join(batch)}")
+    return np.asarray(predict(name, {key: batch[key] for key in INPUTS[name]}))
+
+
 @dataclasses.dataclass(frozen=True)
 class Predicted:
-    """The rows of a predict function, for instance ``image_embed``."""
+    """The rows of a predict function: a key of :data:`INPUTS`."""
 
     name: str
 
     def start(self, predict: PredictFn, gather: GatherFn) -> Callable[[Batch], np.ndarray]:
-        return lambda batch: np.asarray(predict(self.name, batch))
+        return lambda batch: apply(predict, self.name, batch)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,13 +86,14 @@ class FromBatch:
 
 def gather_strings(values: np.ndarray, gather: GatherFn) -> np.ndarray:
     """Gathers strings as padded UTF-8 bytes, because collectives know numbers only."""
-    encoded = [str(v).encode() for v in values]
+    encoded = [str(v).encode() for v in values.ravel()]
     width = int(np.max(gather(np.array([max([1, *map(len, encoded)])]))))
     padded = np.zeros((len(encoded), width), np.uint8)
     for row, text in zip(padded, encoded, strict=True):
         row[: len(text)] = np.frombuffer(text, np.uint8)
-    rows = [bytes(r).rstrip(b"\0").decode() for r in gather(padded)]
-    return np.array(rows, dtype=object)
+    padded = gather(padded.reshape(*values.shape, width))
+    rows = [bytes(r).rstrip(b"\0").decode() for r in padded.reshape(-1, width)]
+    return np.array(rows, dtype=object).reshape(padded.shape[:-1])
 
 
 class Rows:
@@ -229,7 +246,7 @@ def embed_texts(
     for start in range(0, len(texts), batch_size):
         take = np.minimum(np.arange(start, start + batch_size), len(texts) - 1)
         batch = {"text": np.asarray(ids)[take], "text_mask": np.asarray(mask)[take]}
-        rows.append(np.asarray(predict("text_embed", batch), np.float64)[:batch_size])
+        rows.append(apply(predict, "text_embed", batch)[:batch_size].astype(np.float64))
     return normalise(np.concatenate(rows)[: len(texts)])
 
 

@@ -1,18 +1,18 @@
-"""What grounding keeps of a record that has a region: class maps, masks, and a few pictures."""
+"""What grounding keeps of a record that has a region: maps, masks, and a few pictures."""
 
 import dataclasses
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
-from medvlp_jax.eval.embedded import GatherFn, ensemble
+from medvlp_jax.eval.embedded import GatherFn, apply, embed_texts, ensemble, gather_strings
 from medvlp_jax.eval.protocol import Batch, PredictFn, TokenizeFn
 
 
 @dataclasses.dataclass(frozen=True)
-class PatchMaps:
-    """Similarity of every patch to every class, for records that have a region; else ``None``.
+class ClassMaps:
+    """Similarity of every patch to every class [k, h, w], for records with a region; else None.
 
     Attributes:
       positive: affirming prompts, one tuple per class.
@@ -30,15 +30,56 @@ class PatchMaps:
             text = text - ensemble(predict, self.tokenize, self.negative)
 
         def read(batch: Batch) -> np.ndarray:
-            wanted = gather(_has_region(batch))
-            out = np.full(len(wanted), None, dtype=object)
-            if wanted.any():
-                patches = np.asarray(predict("patch_embed", batch), np.float32)
-                for i in np.flatnonzero(wanted):
-                    out[i] = np.einsum("hwe,ke->khw", patches[i], text.astype(np.float32))
-            return out
+            return _maps(predict, batch, [text if w else None for w in gather(_has_region(batch))])
 
         return read
+
+
+@dataclasses.dataclass(frozen=True)
+class PhraseMaps:
+    """Similarity of every patch to every distinct phrase of the record's own boxes [q, h, w].
+
+    The order is that of :func:`distinct`; records without a phrase are ``None``.
+    """
+
+    tokenize: TokenizeFn = dataclasses.field(compare=False)
+
+    def start(self, predict: PredictFn, gather: GatherFn) -> Callable[[Batch], np.ndarray]:
+        def read(batch: Batch) -> np.ndarray:
+            if "box_phrase" not in batch:
+                raise ValueError("the batches carry no 'box_phrase'")
+            valid = gather(np.asarray(batch["valid"], bool))
+            written = gather_strings(np.asarray(batch["box_phrase"]), gather)
+            phrases = [distinct(row) if v else [] for row, v in zip(written, valid, strict=True)]
+            flat = list(dict.fromkeys(p for row in phrases for p in row))
+            if not flat:
+                return np.full(len(valid), None, dtype=object)
+            text = dict(zip(flat, embed_texts(predict, self.tokenize, flat), strict=True))
+            queries = [np.stack([text[p] for p in row]) if row else None for row in phrases]
+            return _maps(predict, batch, queries)
+
+        return read
+
+
+def distinct(phrases: np.ndarray) -> list[str]:
+    """The phrases of a record in order, each once, in the first spelling; case does not matter."""
+    seen: dict[str, str] = {}
+    for phrase in phrases:
+        if phrase:
+            seen.setdefault(phrase.lower(), phrase)
+    return list(seen.values())
+
+
+def _maps(
+    predict: PredictFn, batch: Batch, queries: list[Float[np.ndarray, "q e"] | None]
+) -> np.ndarray:
+    out = np.full(len(queries), None, dtype=object)
+    if any(q is not None for q in queries):
+        patches = apply(predict, "patch_embed", batch)
+        for i, query in enumerate(queries):
+            if query is not None:
+                out[i] = np.einsum("hwe,qe->qhw", patches[i], query.astype(np.float32))
+    return out
 
 
 @dataclasses.dataclass(frozen=True)

@@ -147,7 +147,7 @@ class Looker:
                 for t in (s.lower() for s in read(batch))
             ])  # fmt: skip
         self.patch_calls += 1
-        out = np.zeros((len(batch["valid"]), GRID, GRID, 16))
+        out = np.zeros((len(batch["image"]), GRID, GRID, 16))
         for b, i in enumerate(row_of(batch)):
             for box, k in zip(self.boxes[i], self.labels[i], strict=True):
                 if k >= 0:
@@ -192,7 +192,7 @@ def test_maps_that_avoid_the_boxes(boxed):
 
 def test_blind_maps_are_at_chance_and_empty(boxed):
     def blind(name, batch):
-        n = len(batch.get("valid", batch.get("text")))
+        n = len(next(iter(batch.values())))
         return np.ones((n, 4)) if name == "text_embed" else np.ones((n, GRID, GRID, 4))
 
     got = _grounding(boxed)(blind)
@@ -264,6 +264,41 @@ def test_pictures_are_the_first_of_each_class(boxed):
     assert arrays["shown_map"].min() == 0
     assert arrays["shown_map"].max() == 1
     assert (np.isfinite(arrays["shown_boxes"]).all(2).sum(1) == 1).all()
+
+
+def test_phrases_of_the_record(boxed):
+    labels = boxed[1]
+    words = np.array(["", "an edema here", "the nodule"])
+    phrase = words[np.array([[{0: 1, 1: 2}.get(k, 0) for k in row] for row in labels])]
+    phrase[5, 0] = phrase[5, 0].upper()
+    data = _set(boxed, box_phrase=phrase)
+    got = Grounding(
+        data, ["edema", "nodule"], load_bank("brief"), tokenize, query="phrases", size=32,
+        bootstrap=FEW,
+    )(Looker(boxed))  # fmt: skip
+    expected = _grounding(boxed, validation=None)(Looker(boxed))
+    for name in ("pairs", "pointing", "cnr", "auprc", "dice_oracle", "pointing_chance"):
+        assert got.metrics[name] == pytest.approx(expected.metrics[name])
+    assert set(got.arrays["shown_phrase"]) <= {*words, *map(str.upper, words)}
+
+
+def test_equal_phrases_share_one_region():
+    boxes = np.zeros((4, 2, 4), np.float32)
+    boxes[:, 0] = 0, 0, 0.25, 0.25
+    boxes[:, 1] = 0.75, 0.75, 1, 1
+    labels = np.zeros((4, 2), np.int32)
+    phrase = np.array([["Two edema patches", "two edema patches"]] * 4)
+    data = Embedded(
+        "toy",
+        lambda: batches(np.ones((4, 3)), boxes=boxes, box_label=labels, box_phrase=phrase),
+        CLASSES,
+    )
+    got = Grounding(
+        data, ["edema"], load_bank("brief"), tokenize, query="phrases", size=32, sigma=0.0
+    )(Looker((boxes, labels)))
+    assert got.metrics["pairs"] == 4
+    assert got.metrics["pointing_chance"] == pytest.approx(0.125)
+    assert np.isnan(got.metrics["pointing_other_phrase"])
 
 
 def test_no_region_at_all(boxed):

@@ -358,7 +358,7 @@ def test_baseline_is_scored_like_the_model_and_compared_in_pairs(labels):
     assert result.details["low_speaks_for"] == ["no finding"]
 
     def coin(name, batch):
-        return np.ones((len(batch["valid"] if "valid" in batch else batch["text"]), 3))
+        return np.ones((len(next(iter(batch.values()))), 3))
 
     model = ZeroShot(data, CLASSES, load_bank("brief"), tokenize, bootstrap=FEW)(coin)
     difference = compare(model, result, FEW)
