@@ -4,13 +4,14 @@ from collections.abc import Callable, Mapping
 
 from medvlp_jax.eval.baselines import Baseline
 from medvlp_jax.eval.grounding import Grounding
-from medvlp_jax.eval.protocol import Batch, EvalResult, Evaluator, PredictFn, TokenizeFn
+from medvlp_jax.eval.protocol import Batch, EvalError, EvalResult, Evaluator, PredictFn, TokenizeFn
 from medvlp_jax.eval.retrieval import Retrieval
 from medvlp_jax.eval.zeroshot import ZeroShot
 
 __all__ = [
     "EVALUATORS",
     "Batch",
+    "EvalError",
     "EvalResult",
     "Evaluator",
     "PredictFn",
@@ -38,8 +39,8 @@ def evaluate(evaluators: Mapping[str, Evaluator], predict: PredictFn) -> dict[st
     for name, evaluator in evaluators.items():
         try:
             results[name] = evaluator(predict)
-        except ValueError as e:
-            raise ValueError(f"evaluator {name!r}: {e}") from e
+        except EvalError as e:
+            raise EvalError(f"evaluator {name!r}: {e}") from e
     return results
 
 

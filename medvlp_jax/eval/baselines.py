@@ -122,6 +122,7 @@ class Baseline:
             validation=self.validation,
             validation_scores=self._score(self.validation, predict) if self.validation else None,
             protocol={
+                "kind": "baseline",
                 "rule": self.rule,
                 "low_speaks_for": [c for c in self.classes if c in DARKER],
             },

@@ -83,7 +83,8 @@ def score_classes(
       bands: whether to compute ROC bands.
 
     Raises:
-      ValueError: a score is not finite (the record and the class are named), or shapes disagree.
+      EvalError: a score is not finite; the record and the class are named.
+      ValueError: shapes disagree.
     """
     classes = tuple(classes)
     if labels.shape != scores.shape or labels.shape[1:] != (len(classes),):

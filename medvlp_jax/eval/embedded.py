@@ -17,7 +17,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jaxtyping import Float, Int
 
-from medvlp_jax.eval.protocol import Batch, PredictFn, TokenizeFn
+from medvlp_jax.eval.protocol import Batch, EvalError, PredictFn, TokenizeFn
 
 #: ``gather(local)`` -> global rows, in the order of the rows that the predict function returns.
 GatherFn = Callable[[np.ndarray], np.ndarray]
@@ -54,7 +54,7 @@ def apply(predict: PredictFn, name: str, batch: Batch) -> np.ndarray:
     """``predict(name, ...)`` on the part of ``batch`` that this function reads."""
     for key in INPUTS[name]:
         if key not in batch:
-            raise ValueError(f"{name} needs {key!r}; the batches have {', '.join(batch)}")
+            raise EvalError(f"{name} needs {key!r}; the batches have {', '.join(batch)}")
     return np.asarray(predict(name, {key: batch[key] for key in INPUTS[name]}))
 
 
@@ -77,7 +77,7 @@ class FromBatch:
     def start(self, predict: PredictFn, gather: GatherFn) -> Callable[[Batch], np.ndarray]:
         def read(batch: Batch) -> np.ndarray:
             if self.key not in batch:
-                raise ValueError(f"the batches have no {self.key!r}, only {', '.join(batch)}")
+                raise EvalError(f"the batches have no {self.key!r}, only {', '.join(batch)}")
             value = np.asarray(batch[self.key])
             return gather_strings(value, gather) if value.dtype.kind in "OUS" else gather(value)
 
@@ -158,7 +158,7 @@ class Embedded:
         """All wanted columns under ``predict``; cached until another predict object comes.
 
         Raises:
-          ValueError: no valid record, a column whose rows do not match the batch, or a record id
+          EvalError: no valid record, a column whose rows do not match the batch, or a record id
             that occurs twice.
         """
         if self._seen is None or self._seen() is not predict:
@@ -192,17 +192,17 @@ class Embedded:
             for column, compute in started.items():
                 values = compute(batch)
                 if len(values) != len(valid):
-                    raise ValueError(
+                    raise EvalError(
                         f"set {self.name!r}, batch {number}: {column} gave {len(values)} rows for "
                         f"{len(valid)} records"
                     )
                 parts[column].append(values[valid])
         if not ids or not sum(map(len, ids)):
-            raise ValueError(f"set {self.name!r} (split {self.split!r}) has no valid record")
+            raise EvalError(f"set {self.name!r} (split {self.split!r}) has no valid record")
         all_ids = np.concatenate(ids)
         name, count = collections.Counter(all_ids).most_common(1)[0]
         if count > 1:
-            raise ValueError(
+            raise EvalError(
                 f"set {self.name!r}: record {name!r} occurs {count} times; an evaluation pass "
                 "must visit every record once"
             )
@@ -223,11 +223,11 @@ class Embedded:
         """Position of each class among the labels.
 
         Raises:
-          ValueError: a class is not a label of this set.
+          EvalError: a class is not a label of this set.
         """
         for name in classes:
             if name not in self.label_names:
-                raise ValueError(
+                raise EvalError(
                     f"class {name!r} is not a label of set {self.name!r}; "
                     f"it has {', '.join(self.label_names)}"
                 )

@@ -21,7 +21,7 @@ from medvlp_jax.eval.pairs import (
     score_pairs,
 )
 from medvlp_jax.eval.promptbank import PromptBank
-from medvlp_jax.eval.protocol import EvalResult, PredictFn, TokenizeFn
+from medvlp_jax.eval.protocol import EvalError, EvalResult, PredictFn, TokenizeFn
 from medvlp_jax.eval.regions import ClassMaps, PhraseMaps, Pictures, RegionMasks, distinct
 from medvlp_jax.eval.scores import mean_defined
 
@@ -58,7 +58,8 @@ class Grounding:
       bootstrap: of the intervals; resamples records (patients), not pairs.
 
     Raises:
-      ValueError: unknown settings, or classes that the set or the bank lacks.
+      EvalError: the set or the bank lacks a class.
+      ValueError: unknown settings.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class Grounding:
             prompts = bank.select(classes)
             negative = tuple(p.negative for p in prompts) if query == "difference" else ()
             if not all(negative):
-                raise ValueError(
+                raise EvalError(
                     f"prompt bank {bank.name!r}: query='difference' needs denying prompts"
                 )
             self._said = {c: p.positive[0] for c, p in zip(classes, prompts, strict=True)}
@@ -118,7 +119,7 @@ class Grounding:
         rows = self.test.rows(predict)
         pairs = self._score(self.test, rows)
         if not len(pairs.record):
-            raise ValueError(
+            raise EvalError(
                 f"set {self.test.name!r} has no {self.truth} of {', '.join(self.classes)}"
             )
         known = None
@@ -128,6 +129,7 @@ class Grounding:
         metrics, details = self._summary(rows, pairs, values, names)
         validation = self.validation and f"{self.validation.name}, split {self.validation.split}"
         origin = {
+            "kind": "grounding",
             "set": self.test.name,
             "split": self.test.split,
             "validation": validation,

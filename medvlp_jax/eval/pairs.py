@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 
 from medvlp_jax.eval import heatmap
 from medvlp_jax.eval.embedded import FromBatch, Rows
+from medvlp_jax.eval.protocol import EvalError
 from medvlp_jax.eval.regions import RegionMasks, distinct
 
 #: Scores of one pair, in the order of the columns of ``Pairs.values``.
@@ -101,7 +102,7 @@ def score_pairs(rows: Rows, maps: np.ndarray, find: FindRegions, size: int, sigm
       sigma: of the smoothing, as a fraction of the side of the map.
 
     Raises:
-      ValueError: a map is not finite; the record is named.
+      EvalError: a map is not finite; the record is named.
     """
     record, regions, values, dice, iou = [], [], [], [], []
     for i in range(len(rows)):
@@ -112,7 +113,7 @@ def score_pairs(rows: Rows, maps: np.ndarray, find: FindRegions, size: int, sigm
             continue
         pixels = render(maps[i], size, sigma)
         if not np.isfinite(pixels).all():
-            raise ValueError(f"the heat-map of record {str(rows.ids[i])!r} is not finite")
+            raise EvalError(f"the heat-map of record {str(rows.ids[i])!r} is not finite")
         for region in found:
             mine, mask = pixels[region.query], region.mask
             others = [heatmap.pointing(p, mask) for j, p in enumerate(pixels) if j != region.query]

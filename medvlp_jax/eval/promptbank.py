@@ -31,6 +31,8 @@ from typing import Any
 
 import numpy as np
 
+from medvlp_jax.eval.protocol import EvalError
+
 #: The banks that come with the package.
 FOLDER = pathlib.Path(__file__).parent / "prompts"
 
@@ -38,7 +40,7 @@ _BANK_KEYS = {"name", "description", "positive", "negative", "slots", "classes"}
 _CLASS_KEYS = {"names", "slots", "positive", "negative"}
 
 
-class PromptError(ValueError):
+class PromptError(EvalError):
     """A bank is malformed; the message names the file and the entry."""
 
 

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 from jaxtyping import Bool, Int
 
+from medvlp_jax.core.errors import UserError
+
 #: A batch of ``data/pipeline.py``: arrays and host strings with a common leading dimension.
 Batch = Mapping[str, np.ndarray]
 
@@ -17,6 +19,10 @@ PredictFn = Callable[[str, Batch], np.ndarray]
 
 #: ``tokenize(texts)`` -> (ids int32 [n, t], mask bool [n, t], True where a token is real).
 TokenizeFn = Callable[[Sequence[str]], tuple[Int[np.ndarray, "n t"], Bool[np.ndarray, "n t"]]]
+
+
+class EvalError(UserError, ValueError):
+    """A set, a bank or a model cannot be evaluated; the message names the record or the class."""
 
 
 @dataclasses.dataclass(frozen=True)

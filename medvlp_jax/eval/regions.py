@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from medvlp_jax.eval.embedded import GatherFn, apply, embed_texts, ensemble, gather_strings
-from medvlp_jax.eval.protocol import Batch, PredictFn, TokenizeFn
+from medvlp_jax.eval.protocol import Batch, EvalError, PredictFn, TokenizeFn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,7 @@ class PhraseMaps:
     def start(self, predict: PredictFn, gather: GatherFn) -> Callable[[Batch], np.ndarray]:
         def read(batch: Batch) -> np.ndarray:
             if "box_phrase" not in batch:
-                raise ValueError("the batches carry no 'box_phrase'")
+                raise EvalError("the batches carry no 'box_phrase'")
             valid = gather(np.asarray(batch["valid"], bool))
             written = gather_strings(np.asarray(batch["box_phrase"]), gather)
             phrases = [distinct(row) if v else [] for row, v in zip(written, valid, strict=True)]

@@ -10,7 +10,7 @@ from scipy.special import gammaln
 
 from medvlp_jax.eval.bootstrap import Bootstrap, interval, weighted_mean, weighted_median
 from medvlp_jax.eval.embedded import Embedded, FromBatch, Predicted, cosine
-from medvlp_jax.eval.protocol import EvalResult, PredictFn
+from medvlp_jax.eval.protocol import EvalError, EvalResult, PredictFn
 
 _QUERY_BLOCK = 512
 
@@ -84,7 +84,7 @@ class Retrieval:
         for what, x in (("image", image), ("text", text)):
             bad = np.flatnonzero(~np.isfinite(x).all(1))
             if len(bad):
-                raise ValueError(
+                raise EvalError(
                     f"the {what} embedding of record {str(rows.ids[bad[0]])!r} is not finite "
                     f"({len(bad)} of {len(x)} records)"
                 )
@@ -102,6 +102,7 @@ class Retrieval:
                 metrics[f"{direction}/r@{k}"] = float((rank <= k).mean())
             metrics[f"{direction}/median_rank"] = float(np.median(rank))
         details = {
+            "kind": "retrieval",
             "set": self.test.name,
             "split": self.test.split,
             "records": len(rows),

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from medvlp_jax.eval.bootstrap import ApCounts, AucCounts
+from medvlp_jax.eval.protocol import EvalError
 
 ThresholdRule = Literal["youden", "max_f1"]
 
@@ -18,11 +19,11 @@ ThresholdRule = Literal["youden", "max_f1"]
 def require_finite(
     scores: Float[np.ndarray, "n k"], ids: Sequence[str] | np.ndarray, names: Sequence[str]
 ):
-    """Raises ``ValueError`` that names the first record and class whose score is not finite."""
+    """Raises ``EvalError`` that names the first record and class whose score is not finite."""
     bad = np.argwhere(~np.isfinite(scores))
     if len(bad):
         row, column = bad[0]
-        raise ValueError(
+        raise EvalError(
             f"the score of {names[column]!r} for record {str(ids[row])!r} is "
             f"{scores[row, column]} ({len(bad)} scores of {scores.size} are not finite): the "
             "embeddings of that record or the parameters are broken"

@@ -11,7 +11,7 @@ from medvlp_jax.eval.bootstrap import Bootstrap, mean_interval
 from medvlp_jax.eval.compare import classification_result
 from medvlp_jax.eval.embedded import Embedded, FromBatch, Predicted, Rows, cosine, ensemble
 from medvlp_jax.eval.promptbank import ClassPrompts, PromptBank
-from medvlp_jax.eval.protocol import EvalResult, PredictFn, TokenizeFn
+from medvlp_jax.eval.protocol import EvalError, EvalResult, PredictFn, TokenizeFn
 from medvlp_jax.eval.scores import ThresholdRule
 
 Protocol = Literal["pos_vs_neg", "positive", "multiclass"]
@@ -46,7 +46,8 @@ class ZeroShot:
       subgroups: host string columns (``view``) whose values are scored on their own as well.
 
     Raises:
-      ValueError: a class is unknown to the set or the bank, or lacks denying prompts.
+      EvalError: a class is unknown to the set or the bank, or lacks denying prompts.
+      ValueError: unknown settings.
     """
 
     def __init__(
@@ -80,16 +81,16 @@ class ZeroShot:
         self._derived = NO_FINDING if self._without_pair(NO_FINDING) else ""
         self._prompts = bank.select([c for c in self.classes if c != self._derived])
         if not self._prompts:
-            raise ValueError(f"the prompt bank {bank.name!r} covers none of {self.classes}")
+            raise EvalError(f"the prompt bank {bank.name!r} covers none of {self.classes}")
         if protocol == "multiclass" and self._derived:
-            raise ValueError(
+            raise EvalError(
                 f"prompt bank {bank.name!r} has no prompts for {NO_FINDING!r}, which "
                 "protocol='multiclass' cannot derive from the other classes"
             )
         if protocol == "pos_vs_neg":
             for name, p in zip(self._scored(), self._prompts, strict=True):
                 if not p.negative:
-                    raise ValueError(
+                    raise EvalError(
                         f"prompt bank {bank.name!r}: class {name!r} has no denying prompts; "
                         "use protocol='positive' or 'multiclass', or add some"
                     )
@@ -114,6 +115,7 @@ class ZeroShot:
         if self.validation is not None:
             validation = self._score(self.validation, predict, text)[:2]
         protocol: dict[str, Any] = {
+            "kind": "zeroshot",
             "protocol": self.protocol,
             "temperature": self.temperature,
             "prompt_bank": self._bank.name,
