@@ -46,3 +46,32 @@ ENTRY %main (a: bf16[8], b: f32[4]) -> f32[4] {
         "all-reduce": 24,
         "collective-permute": 16,
     }
+
+
+def test_loop_bound_stands_in_for_a_missing_trip_count():
+    text = """HloModule m
+
+%cond (p: (s32[], f32[8])) -> pred[] {
+  %c = s32[]{:T(128)} constant(12), metadata={op_name="x"}
+  %i = s32[]{:T(128)} get-tuple-element(%p), index=0
+  ROOT %lt = pred[]{:T(512)} compare(%i, %c), direction=LT
+}
+
+%start (p: f32[8]) -> f32[8] {
+  %g = f32[8]{0} all-reduce(%p), channel_id=7, to_apply=%add
+}
+
+%done (p: f32[8]) -> f32[8] {
+  %g2 = f32[8]{0} all-reduce(%p), channel_id=7, to_apply=%add
+}
+
+%body (p: (s32[], f32[8])) -> (s32[], f32[8]) {
+  %a = f32[8]{0} fusion(%x), kind=kCustom, calls=%start
+  %b = f32[8]{0} fusion(%a), kind=kCustom, calls=%done
+}
+
+ENTRY %main (a: f32[8]) -> f32[8] {
+  %w = (s32[], f32[8]{0}) while(%t), condition=%cond, body=%body
+}
+"""
+    assert hlo.collective_bytes(text) == {"all-reduce": 12 * 32}

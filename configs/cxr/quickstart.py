@@ -1,0 +1,67 @@
+"""A small CLIP on synthetic radiographs that two CPU cores train in a few minutes.
+
+    python launch/train.py --config=configs/cxr/quickstart.py:DATA_FOLDER --workdir=runs/quickstart
+
+A narrow ResNet at 128 px, a two-layer text tower, ConVIRT-like sampling of sentences and reports.
+Records with the same labels count as positives of each other: with 13 findings a batch of 64 holds
+many of them.
+"""
+
+from configs import common
+
+
+def get_config(data: str = "runs/quickstart/data"):
+    config = common.base()
+    config.name = "quickstart"
+    config.model = {
+        "vision": {"name": "resnet_narrow"},
+        "text": {
+            "name": "bert",
+            "vocab": 4096,
+            "max_length": 128,
+            "width": 128,
+            "depth": 2,
+            "heads": 4,
+            "mlp_width": 512,
+            "pool": "mean",
+        },
+        "embed_dim": 128,
+        "dtype": "float32",
+    }
+    config.task = {"name": "contrastive", "loss": "infonce", "multi_positive": "labels"}
+    config.data.sources[0].path = data
+    config.data.batch_size = 64
+    config.data.image = {
+        "size": 128,
+        "channels": 1,
+        "geometry": {"scale": (0.9, 1.1), "rotate": 5.0, "translate": 0.05},
+        "photometric": {"brightness": 0.1, "contrast": (0.8, 1.25), "gamma": (0.8, 1.25)},
+    }
+    config.data.text.policy = "random"
+    config.data.text.mix = {"findings": 0.5, "impression": 0.5}
+    config.data.text.buckets = (16, 32, 64, 128)
+    config.optim.lr = 2e-3
+    config.optim.warmup_steps = 100
+    config.optim.weight_decay = 0.05
+    config.loop.steps = 1000
+    config.loop.eval_every = 250
+    config.loop.save_every = 250
+    config.loop.log_every = 20
+    config.log.tensorboard = False
+    config.eval.batch_size = 128
+    config.eval.sets = {
+        "validation": {
+            "path": data,
+            "split": "validation",
+            "evaluators": ("zeroshot",),
+            "during_training": True,
+        },
+        "test": {
+            "path": data,
+            "split": "test",
+            "validation": "validation",
+            "evaluators": ("zeroshot", "retrieval", "grounding", "baseline"),
+        },
+    }
+    config.checkpoint.best_metric = "validation-zeroshot/auc_macro"
+    return config

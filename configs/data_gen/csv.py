@@ -1,0 +1,40 @@
+"""Any CSV with image paths, texts, labels or boxes; flags say which column is what.
+
+python launch/generate.py --config=configs/data_gen/csv.py --out=data/mine
+    --config.root=/data/mine --config.csv=table.csv --config.image=path --config.patient=patient_id
+    --config.texts.report=findings --config.labels.columns.Effusion="pleural effusion"
+
+``--config.texts.COLUMN=SECTION`` and ``--config.labels.columns.COLUMN=LABEL`` may be repeated. A
+column that lists labels ("Effusion|Mass") is ``--config.labels.list_column``; rows are chosen by
+``--config.where.COLUMN="('value',)"``. Column names with blanks or dots, and boxes, need a copy of
+this file; data_gen/sources/csv.py explains each key.
+"""
+
+import ml_collections
+
+
+def get_config(root: str = "") -> ml_collections.ConfigDict:
+    return ml_collections.ConfigDict(
+        {
+            "generator": "csv",
+            "name": "table",
+            "root": root,  # image paths are relative to it
+            "csv": "",
+            "delimiter": ",",
+            "image": "path",
+            "image_suffix": "",
+            "study": "",
+            "patient": "",
+            "view": "",
+            "split": "",  # a column; without it patients are divided by split_fractions
+            "split_fractions": {"train": 0.8, "val": 0.1, "test": 0.1},
+            "texts": {},  # column -> section
+            "labels": {"columns": {}, "list_column": "", "separator": "|", "judged": ()},
+            "where": {},  # column -> values of the rows to keep
+            "text_required": False,
+            "max_size": 1024,  # longer side, pixels; 0 keeps every file as it is
+            "limit": 0,
+            "records_per_shard": 1000,
+            "processes": 0,
+        }
+    )

@@ -1,0 +1,28 @@
+"""MIMIC-CXR-JPG with the reports of MIMIC-CXR and its official split.
+
+python launch/generate.py --config=configs/data_gen/mimic_cxr.py --out=data/mimic_cxr
+    --config.root=/data/mimic-cxr-jpg --config.reports=/data/mimic-cxr
+
+Johnson et al., Scientific Data 2019. What is made of it stays under PhysioNet's agreement.
+"""
+
+import ml_collections
+
+
+def get_config(root: str = "") -> ml_collections.ConfigDict:
+    return ml_collections.ConfigDict(
+        {
+            "generator": "mimic_cxr",
+            "name": "mimic_cxr",
+            "root": root,
+            "reports": "",  # the folder whose files/ holds the reports; empty if it is root
+            "labeler": "chexpert",  # or negbio
+            "test_labels": True,  # labels by radiologists for the test set, where there are some
+            "text_required": True,
+            "views": (),
+            "max_size": 512,
+            "limit": 0,
+            "records_per_shard": 1000,
+            "processes": 0,
+        }
+    )

@@ -1,0 +1,26 @@
+"""NIH ChestX-ray14: images, labels and the boxes of 984 images; no texts.
+
+python launch/generate.py --config=configs/data_gen/nih.py --out=data/nih --config.root=/data/NIH
+
+Wang et al., CVPR 2017. The official test list is the test split; ``split_fractions`` divides the
+patients of the other list.
+"""
+
+import ml_collections
+
+
+def get_config(root: str = "") -> ml_collections.ConfigDict:
+    return ml_collections.ConfigDict(
+        {
+            "generator": "nih",
+            "name": "nih_cxr14",
+            "root": root,
+            "split_fractions": {"train": 0.875, "val": 0.125},
+            "split_seed": 0,
+            "views": (),
+            "max_size": 512,
+            "limit": 0,
+            "records_per_shard": 1000,
+            "processes": 0,
+        }
+    )

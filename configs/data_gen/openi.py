@@ -1,0 +1,29 @@
+"""OpenI / Indiana University: images with reports; labels from the MeSH terms.
+
+python launch/generate.py --config=configs/data_gen/openi.py --out=data/openi
+    --config.root=/data/openi [--config.view_table=/data/openi/projections.csv]
+
+Demner-Fushman et al., JAMIA 2016. The collection has no view and no split of its own.
+"""
+
+import ml_collections
+
+
+def get_config(root: str = "") -> ml_collections.ConfigDict:
+    return ml_collections.ConfigDict(
+        {
+            "generator": "openi",
+            "name": "openi",
+            "root": root,  # above ecgen-radiology
+            "images": "",  # above the images; empty if it is root
+            "view_table": "",
+            "split_fractions": {"train": 0.8, "val": 0.1, "test": 0.1},
+            "split_seed": 0,
+            "text_required": True,
+            "views": (),
+            "max_size": 512,
+            "limit": 0,
+            "records_per_shard": 1000,
+            "processes": 0,
+        }
+    )

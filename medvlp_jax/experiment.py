@@ -1,0 +1,400 @@
+"""From a config to a run: the one place where data, model, task, loop and evaluators meet.
+
+``launch/`` scripts are flags and a call into this file.
+"""
+
+import dataclasses
+import json
+import logging
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any, Literal
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from medvlp_jax.core import distributed, pretrained, sharding
+from medvlp_jax.core.checkpoint import CheckpointConfig, Checkpointer
+from medvlp_jax.core.config import ConfigError, dumps, parse, to_plain
+from medvlp_jax.core.lock import workdir_lock
+from medvlp_jax.core.loop import FitResult, LoopConfig, fit
+from medvlp_jax.core.metrics import LogConfig, MetricWriter
+from medvlp_jax.core.optim import OptimConfig, make_optimizer
+from medvlp_jax.core.predict import Predictor
+from medvlp_jax.core.profiling import Profiler
+from medvlp_jax.core.sharding import MeshConfig
+from medvlp_jax.core.state import ModelDef, param_count
+from medvlp_jax.core.step import TrainStep, abstract_model, init_state, make_train_step
+from medvlp_jax.data.config import DataConfig, SourceConfig
+from medvlp_jax.data.dataset import open_dataset
+from medvlp_jax.data.device import prefetch_to_device
+from medvlp_jax.data.pipeline import eval_batches, find_tokenizer, open_sources, train_iterator
+from medvlp_jax.data.tokenizer import Tokenizer
+from medvlp_jax.eval.base import EVALUATORS
+from medvlp_jax.eval.baselines import RULES
+from medvlp_jax.eval.bootstrap import Bootstrap
+from medvlp_jax.eval.embedded import Embedded
+from medvlp_jax.eval.promptbank import load_bank
+from medvlp_jax.eval.protocol import Evaluator
+from medvlp_jax.models.clip import CLIPConfig, build_clip, clip_config
+from medvlp_jax.models.flops import flops
+from medvlp_jax.tasks.base import make_task
+
+_log = logging.getLogger(__name__)
+Word = Literal["zeroshot", "retrieval", "grounding", "baseline"]
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalSetConfig:
+    """One labelled set and what is measured on it.
+
+    Attributes:
+      path, split: a data folder and one of its splits.
+      validation: name of another set, from which thresholds are taken; empty = none.
+      evaluators: words of ``eval.base.EVALUATORS``. ``baseline`` scores every no-training rule.
+      classes: labels that are scored; empty = all of ``data.labels`` that occur in the set with
+        both a positive and a negative.
+      during_training: evaluated every ``loop.eval_every`` steps, not only at the end.
+    """
+
+    path: str
+    split: str = "test"
+    validation: str = ""
+    evaluators: tuple[Word, ...] = ("zeroshot",)
+    classes: tuple[str, ...] = ()
+    during_training: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalConfig:
+    """``config.eval``.
+
+    Attributes:
+      batch_size: rows of a global evaluation batch.
+      prompts: name of a prompt bank in ``eval/prompts`` or path of one.
+      protocol, temperature: see ``eval.zeroshot.ZeroShot``.
+      heatmap: ``positive`` phrases, or the ``difference`` to their denials.
+      sets: name -> set.
+    """
+
+    sets: dict[str, EvalSetConfig] = dataclasses.field(default_factory=dict)
+    batch_size: int = 64
+    prompts: str = "reports"
+    protocol: Literal["pos_vs_neg", "positive", "multiclass"] = "pos_vs_neg"
+    temperature: float = 1.0
+    heatmap: Literal["positive", "difference"] = "positive"
+    subgroups: tuple[str, ...] = ("view",)
+    bootstrap: Bootstrap = dataclasses.field(default_factory=Bootstrap)
+
+    def __post_init__(self) -> None:
+        for name, one in self.sets.items():
+            if one.validation and one.validation not in self.sets:
+                raise ValueError(
+                    f"sets.{name}.validation={one.validation!r} is not one of {sorted(self.sets)}"
+                )
+
+
+@dataclasses.dataclass(frozen=True)
+class ExperimentConfig:
+    """A whole config file. ``model`` and ``task`` are read by ``models.clip`` and ``tasks.base``.
+
+    Said once, used everywhere: ``seed`` (data order and initialisation), ``data.image.size`` and
+    ``.channels`` (pipeline, vision tower, task), ``data.labels``, ``task.frozen_towers`` (the
+    task, and ``optim.freeze``).
+
+    Attributes:
+      micro_batches: pieces of a batch, to save memory; see ``core.step``.
+      init_from: workdir or checkpoint of another run whose parameters this one starts from.
+      init_only: patterns of the parameters that ``init_from`` gives.
+    """
+
+    name: str
+    model: dict[str, Any]
+    task: dict[str, Any]
+    data: DataConfig
+    loop: LoopConfig
+    seed: int = 0
+    micro_batches: int = 1
+    init_from: str = ""
+    init_only: tuple[str, ...] = (".*",)
+    mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
+    optim: OptimConfig = dataclasses.field(default_factory=OptimConfig)
+    checkpoint: CheckpointConfig = dataclasses.field(default_factory=CheckpointConfig)
+    log: LogConfig = dataclasses.field(default_factory=LogConfig)
+    eval: EvalConfig = dataclasses.field(default_factory=EvalConfig)
+
+
+#: May change between two starts of one run without changing what is learnt.
+MAY_DIFFER = (
+    "name", "mesh", "log", "checkpoint", "eval", "init_from", "init_only", "loop",
+    "data.workers", "data.threads", "data.prefetch", "data.cache_dir", "data.max_bad_fraction",
+    "data.sources", "model.remat", "model.vision.remat", "model.text.remat", "task.impl",
+    "task.block",
+)  # fmt: skip
+
+
+def parse_config(config: Mapping[str, Any]) -> ExperimentConfig:
+    """Validates a ConfigDict (or the JSON of a checkpoint) and spreads what is said once.
+
+    Raises:
+      ConfigError: names the key, and the nearest valid one.
+    """
+    tree = to_plain(config)
+    data = tree.setdefault("data", {})
+    image = data.get("image", {})
+    size, channels = image.get("size", 224), image.get("channels", 1)
+    seed = tree.get("seed", 0)
+    model, task, optim = (tree.setdefault(k, {}) for k in ("model", "task", "optim"))
+    _agree(data, "seed", seed, "config.data")
+    for group, where in (
+        (model.setdefault("vision", {}), "config.model.vision"),
+        (task, "config.task"),
+    ):
+        _agree(group, "image_size", size, where)
+        _agree(group, "channels", channels, where)
+    if task.get("multi_positive") == "labels":
+        _agree(task, "num_labels", len(data.get("labels", ())), "config.task")
+    frozen = [f"{tower}/" for tower in task.get("frozen_towers", ())]
+    optim["freeze"] = list(dict.fromkeys([*optim.get("freeze", ()), *frozen]))
+    return parse(ExperimentConfig, tree)
+
+
+def _agree(group: dict[str, Any], key: str, value: Any, where: str) -> None:
+    if group.setdefault(key, value) != value:
+        raise ConfigError(
+            f"{where}.{key}={group[key]!r} contradicts {value!r}, which the rest of the config "
+            "says; leave it out"
+        )
+
+
+class Experiment:
+    """A validated config with its model, task and optimizer; nothing is allocated yet.
+
+    Attributes:
+      config: the validated config.
+      resolved: the same as plain values: what checkpoints hold.
+      mesh: over all devices, or the one that was given.
+    """
+
+    def __init__(self, config: Mapping[str, Any], devices: Sequence[Any] | None = None):
+        self.config = c = parse_config(config)
+        self.resolved = json.loads(dumps(c))
+        self.mesh: Mesh = sharding.make_mesh(c.mesh, devices)
+        shards = sharding.batch_shards(self.mesh) * c.micro_batches
+        if c.data.batch_size % shards:
+            raise ConfigError(
+                f"config.data.batch_size={c.data.batch_size} must be a multiple of {shards} "
+                f"(data x fsdp devices x config.micro_batches)"
+            )
+        self.model_config: CLIPConfig = clip_config(c.model)
+        if self.model_config.text.max_length < c.data.text.max_len:
+            raise ConfigError(
+                f"config.model.text.max_length={self.model_config.text.max_length} is shorter than "
+                f"the longest of config.data.text.buckets, {c.data.text.max_len}"
+            )
+        self.model_def = ModelDef.of(build_clip(self.model_config))
+        self.task = make_task(self.model_def, c.task)
+        self.optimizer = make_optimizer(
+            c.optim, self.model_def.abstract_params, self.model_def.logical_axes, c.loop.steps
+        )
+
+    def train_step(self) -> TrainStep:
+        return make_train_step(
+            self.model_def,
+            self.task,
+            self.optimizer,
+            self.mesh,
+            micro_batches=self.config.micro_batches,
+        )
+
+    def step_flops(self, batch: int, text_len: int) -> float:
+        """Model FLOPs of one training step: three forward passes' worth, by formula."""
+        return 3.0 * flops(self.model_config, batch, text_len)
+
+    def tokenizer(self) -> Tokenizer:
+        """Opens (or, on process 0 alone, trains) the tokenizer and checks that it fits."""
+        if distributed.is_main():
+            find_tokenizer(self.config.data)
+        distributed.barrier("tokenizer")
+        tokenizer = find_tokenizer(self.config.data)
+        if tokenizer.vocab_size > self.model_config.text.vocab:
+            raise ConfigError(
+                f"the tokenizer has {tokenizer.vocab_size} tokens, config.model.text.vocab="
+                f"{self.model_config.text.vocab} is too small"
+            )
+        return tokenizer
+
+    def predictor(self) -> Predictor:
+        return Predictor(self.model_def, self.task.predict, self.mesh)
+
+    def evaluators(self, tokenizer: Tokenizer, *, during_training: bool) -> dict[str, Evaluator]:
+        """``<set>-<word>`` -> evaluator, over embeddings that the evaluators of a set share."""
+        e = self.config.eval
+        embedded = {name: self._embedded(name, one, tokenizer) for name, one in e.sets.items()}
+        built: dict[str, Evaluator] = {}
+        for name, one in e.sets.items():
+            if during_training and not one.during_training:
+                continue
+            built |= self._evaluators_of(name, one, embedded, tokenizer)
+        return built
+
+    def _embedded(self, name: str, one: EvalSetConfig, tokenizer: Tokenizer) -> Embedded:
+        source = open_dataset(one.path, one.split)
+        data = dataclasses.replace(
+            self.config.data,
+            sources=(SourceConfig(one.path, one.split),),
+            workers=0,
+        )
+        index, count = distributed.data_slice(self.mesh)
+
+        def batches() -> Any:
+            return eval_batches(
+                data,
+                source,
+                self.config.eval.batch_size,
+                index,
+                count,
+                with_boxes="grounding" in one.evaluators,
+                tokenizer=tokenizer,
+            )
+
+        return Embedded(name, batches, self.config.data.labels, split=one.split)
+
+    def _evaluators_of(
+        self,
+        name: str,
+        one: EvalSetConfig,
+        embedded: Mapping[str, Embedded],
+        tokenizer: Tokenizer,
+    ) -> dict[str, Evaluator]:
+        e, test = self.config.eval, embedded[name]
+        validation = embedded[one.validation] if one.validation else None
+        classes = one.classes or scorable(
+            open_dataset(one.path, one.split).label_counts, self.config.data.labels
+        )
+        bank = load_bank(e.prompts)
+        length = min(64, self.model_config.text.max_length)
+
+        def tokenize(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+            return tokenizer(texts, length)
+
+        compared = {
+            "validation": validation,
+            "bootstrap": e.bootstrap,
+            "subgroups": e.subgroups,
+        }
+        built: dict[str, Evaluator] = {}
+        for word in one.evaluators:
+            make: Callable[..., Evaluator] = EVALUATORS[word]
+            if word == "zeroshot":
+                built[f"{name}-zeroshot"] = make(
+                    test, classes, bank, tokenize,
+                    protocol=e.protocol, temperature=e.temperature, **compared,
+                )  # fmt: skip
+            elif word == "baseline":
+                for rule in RULES:
+                    built[f"{name}-{rule}"] = make(test, classes, rule=rule, **compared)
+            elif word == "grounding":
+                located = [c for c in classes if c != "no finding"]
+                built[f"{name}-grounding"] = make(
+                    test, located, bank, tokenize,
+                    validation=validation, query=e.heatmap, bootstrap=e.bootstrap,
+                )  # fmt: skip
+            else:
+                built[f"{name}-{word}"] = make(test, bootstrap=e.bootstrap)
+        return built
+
+    def train(self, workdir: str | pathlib.Path, *, resume_anyway: bool = False) -> FitResult:
+        """Trains in ``workdir``, from its newest checkpoint if it has one.
+
+        Raises:
+          LockError: another process trains in this folder.
+          UserError: see the parts; the message says what to mend.
+        """
+        c, workdir = self.config, pathlib.Path(workdir)
+        if distributed.is_main():
+            workdir.mkdir(parents=True, exist_ok=True)
+        distributed.barrier("workdir")
+        with workdir_lock(workdir, "training") if distributed.is_main() else nullcontext():
+            checkpointer = Checkpointer(workdir, c.checkpoint, self.resolved)
+            step = self.train_step()
+            restored = checkpointer.restore_latest(step.abstract, MAY_DIFFER, resume_anyway)
+            key = jax.random.key(c.seed)
+            if restored is not None:
+                state = restored.state
+                _log.info("going on from step %d of %s", restored.step, workdir)
+            else:
+                state = init_state(self.model_def, self.optimizer, key, self.mesh)
+                if c.init_from:
+                    state = pretrained.init_from(
+                        state, self.optimizer, c.init_from, only=c.init_only
+                    )
+            if distributed.is_main():
+                (workdir / "config.json").write_text(dumps(c))
+                print(self.describe(), flush=True)
+
+            tokenizer = self.tokenizer()
+            index, count = distributed.data_slice(self.mesh)
+            iterator = train_iterator(c.data, c.loop.steps, index, count, tokenizer=tokenizer,
+                                      sources=open_sources(c.data))  # fmt: skip
+            if restored is not None:
+                iterator.set_state(restored.data)
+            evaluators = self.evaluators(tokenizer, during_training=True)
+            with (
+                iterator,
+                prefetch_to_device(iterator, self.mesh, c.data.prefetch) as batches,
+                MetricWriter(
+                    workdir,
+                    c.log,
+                    start_step=restored.step if restored else 0,
+                    run_config=self.resolved,
+                ) as writer,
+            ):
+                result = fit(
+                    state,
+                    train_step=step,
+                    batches=batches,
+                    key=jax.device_put(key, sharding.replicated(self.mesh)),
+                    config=c.loop,
+                    checkpointer=checkpointer,
+                    writer=writer,
+                    profiler=Profiler(workdir, c.loop.profile),
+                    predictor=self.predictor(),
+                    evaluators=evaluators,
+                    restored=restored,
+                    flops=lambda batch: self.step_flops(*batch["text"].shape),
+                )
+            checkpointer.close()
+        return result
+
+    def load(self, path: str | pathlib.Path, step: pretrained.Which = "latest") -> Predictor:
+        """A predictor with the parameters of a checkpoint (averaged ones where it has them)."""
+        params, buffers = pretrained.load_model(
+            path, *abstract_model(self.model_def, self.mesh), step=step
+        )
+        return self.predictor().with_arrays(params, buffers)
+
+    def describe(self) -> str:
+        """Two lines: the model's size, and where it runs."""
+        params = self.model_def.abstract_params
+        towers = {k: param_count(params[k]) / 1e6 for k in ("vision", "text")}
+        shape = " x ".join(f"{k} {v}" for k, v in self.mesh.shape.items() if v > 1) or "one device"
+        kind = self.mesh.devices.flat[0].device_kind
+        return (
+            f"{self.config.name}: {param_count(params) / 1e6:.1f} M parameters "
+            f"(vision {towers['vision']:.1f} M, text {towers['text']:.1f} M), "
+            f"global batch {self.config.data.batch_size}\n"
+            f"mesh: {shape} ({self.mesh.size} {kind}, {jax.process_count()} process"
+            f"{'es' if jax.process_count() > 1 else ''})"
+        )
+
+
+def scorable(counts: Mapping[str, Mapping[str, int]], labels: Sequence[str]) -> tuple[str, ...]:
+    """The labels that have a positive and a negative in a set, in the order of ``labels``."""
+    return tuple(
+        name
+        for name in labels
+        if counts.get(name, {}).get("positive", 0) and counts.get(name, {}).get("negative", 0)
+    )
