@@ -5,6 +5,7 @@ the machine is raised as :class:`UserError` (or a subclass) with a sentence that
 row or key and the mend; anything else is a defect of the package and keeps its traceback.
 """
 
+import errno
 import re
 import sys
 from collections.abc import Callable
@@ -20,13 +21,18 @@ class UserError(Exception):
 def run(main: Callable[[list[str]], Any]) -> NoReturn:
     """``absl.app.run`` for launch scripts: parses the flags, calls ``main(argv)``, then exits.
 
-    Exit status 0 on success, 2 after a :class:`UserError` or a flag that cannot be used (one line
-    on stderr), 130 after Ctrl-C; other exceptions propagate with their traceback.
+    Exit status 0 on success; 2 after a :class:`UserError`, a flag that cannot be used or a full
+    disk (one line on stderr); 130 after Ctrl-C. Other exceptions propagate with their traceback.
     """
     try:
         app.run(main, flags_parser=_parse_flags)
     except UserError as error:
         _exit(f"error: {error}", 2)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f" while writing {error.filename}" if error.filename else ""
+        _exit(f"error: the disk is full{where}; free some space and repeat the command", 2)
     except KeyboardInterrupt as error:
         _exit(str(error) or "stopped", 130)
     sys.exit(0)
@@ -39,12 +45,17 @@ def _exit(line: str, status: int) -> NoReturn:
 
 def _parse_flags(argv: list[str]) -> list[str]:
     try:
-        rest = app.parse_flags_with_usage(argv)
+        rest = flags.FLAGS(argv)
         for value in flags.FLAGS.flag_values_dict().values():
             # A config file that failed to load answers every attribute with that failure.
             getattr(value, "lock", None)
+    except flags.Error as error:
+        raise UserError(f"{error} (--help lists the flags)") from error
     except (AttributeError, KeyError, TypeError, OSError) as error:
         text = " ".join(str(error).split())
+        missing = re.search(r"No such file or directory: '(.+)'", text)
+        if missing:
+            raise UserError(f"there is no config file {missing[1]}") from error
         near = re.search(r'Did you mean "(\w+)" instead of "(\w+)"', text)
         bare = re.fullmatch(r"[\"'\\]*(\w+)[\"'\\]*", text)  # a KeyError's own words
         if not near and not bare:
