@@ -11,9 +11,12 @@ import dataclasses
 import json
 import logging
 import math
+import os
 import pathlib
+import shutil
 from typing import Any, Literal
 
+import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
@@ -71,6 +74,8 @@ class Checkpointer:
         self.folder = pathlib.Path(workdir).absolute() / FOLDER
         self.config = config
         self.run_config = run_config
+        self._failed_step: int | None = None  # the newest write, if it failed
+        logging.getLogger("absl").addFilter(_not_orbax)
         self._manager = self._open()
 
     def _open(self) -> ocp.CheckpointManager:
@@ -128,6 +133,10 @@ class Checkpointer:
             metrics = None
         elif metrics is not None and math.isfinite(self._score(metrics)):
             progress["score"] = self._score(metrics)
+        short = self._space_short(state)
+        if short:
+            self._report(step, short)
+            return False
         items = ocp.args.Composite(
             state=ocp.args.StandardSave(state),  # type: ignore[call-arg]
             data=ocp.args.JsonSave(_plain(data)),  # type: ignore[call-arg]
@@ -136,6 +145,7 @@ class Checkpointer:
         )
         try:
             self._manager.save(step, args=items, metrics=metrics, force=True)
+            self._failed_step = None
         except Exception as e:  # Orbax and TensorStore share no type for a failed write
             self._failed(step, e)
             return False
@@ -154,26 +164,41 @@ class Checkpointer:
     def _failed(self, step: int, error: Exception) -> None:
         # A new manager forgets the half-written step and deletes its temporary folder.
         self._manager = self._open()
+        self._report(step, _reason(error))
+
+    def _report(self, step: int, reason: str) -> None:
+        self._failed_step = step
         left = self.steps()
         _log.warning(
             "checkpoint %d could not be written (%s); %s",
             step,
-            _first_line(error),
+            reason,
             f"the last good one is {left[-1]}" if left else "there is none yet",
         )
+
+    def _space_short(self, state: TrainState) -> str:
+        """Why the disk cannot take this state; empty if it can.
+
+        Asked beforehand, because a write that fails half-way leaves less space and much noise.
+        """
+        need = 2**18 + sum(1.02 * x.nbytes for x in jax.tree.leaves(state))
+        free = shutil.disk_usage(self.folder).free if distributed.is_main() else 0
+        if distributed.from_main(int(free >= need)):
+            return ""
+        return f"no space left on device: it takes {need / 2**20:.1f} MiB in {self.folder}"
 
     def close(self) -> None:
         """Waits, then stops the background threads.
 
         Raises:
-          CheckpointError: the last write failed.
+          CheckpointError: the newest write failed.
         """
-        good = self.wait()
+        self.wait()
         self._manager.close()
-        if not good:
+        if self._failed_step is not None:
             raise CheckpointError(
-                f"the last checkpoint could not be written to {self.folder}; see the warning "
-                "above, make room, and start the same command again"
+                f"checkpoint {self._failed_step}, the last one, could not be written to "
+                f"{self.folder}: see the warning above, make room, and start the same command again"
             )
 
     def restore(self, abstract: TrainState, step: int) -> Restored:
@@ -217,7 +242,7 @@ class Checkpointer:
                 _log.warning(
                     "checkpoint %s cannot be read (%s); going back to the one before it",
                     self.folder / str(step),
-                    _first_line(e),
+                    _reason(e),
                 )
                 self._set_aside(step)
                 continue
@@ -280,6 +305,15 @@ def _plain(value: Any) -> Any:
     return json.loads(json.dumps(value, default=lambda v: v.item()))
 
 
-def _first_line(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
+    """One line for an error, which may come from deep inside of TensorStore."""
+    if "No space left on device" in str(error):
+        return "no space left on device"
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:300] if lines else ''}"
+
+
+def _not_orbax(record: logging.LogRecord) -> bool:
+    """Orbax logs each of its steps, and every failure with several tracebacks before it raises it;
+    the one line about a failure is ours."""
+    return f"{os.sep}orbax{os.sep}" not in record.pathname

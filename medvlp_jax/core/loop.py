@@ -15,6 +15,7 @@ from medvlp_jax.core.predict import Predictor
 from medvlp_jax.core.preemption import Preemption
 from medvlp_jax.core.profiling import ProfileConfig, Profiler, memory_stats, peak_flops
 from medvlp_jax.core.progress import Clock, ProgressLine, Rates, duration
+from medvlp_jax.core.sharding import replicated
 from medvlp_jax.core.state import TrainState
 from medvlp_jax.core.step import TrainStep
 
@@ -82,7 +83,7 @@ def fit(
     Args:
       state: fresh, or that of ``restored``; it is donated.
       batches: must start right after the batches that ``restored`` had seen.
-      key: the run's random key, replicated on the mesh; the same after a restart.
+      key: the run's random key; the same after a restart.
       evaluators: name -> function of a predictor that returns an object with ``metrics``.
       flops: model FLOPs of one step on a (global) batch, for the MFU.
 
@@ -91,6 +92,7 @@ def fit(
         raised before the damaged state could be saved.
     """
     evaluators = evaluators or {}
+    key = jax.device_put(key, replicated(train_step.mesh))
     progress = dict(restored.progress) if restored else {}
     first = restored.step if restored else 0
     metrics: dict[str, float] = {}

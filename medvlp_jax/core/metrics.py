@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import math
 import os
 import pathlib
@@ -13,6 +14,7 @@ from medvlp_jax.core import distributed
 from medvlp_jax.core.errors import UserError
 
 FILE = "metrics.jsonl"
+_log = logging.getLogger(__name__)
 Kind = Literal["train", "eval", "event"]
 
 
@@ -74,6 +76,7 @@ class MetricWriter:
         """
         config = config or LogConfig()
         self._file = self._board = self._wandb = None
+        self._warned = False
         if not distributed.is_main():
             return
         folder = pathlib.Path(workdir)
@@ -93,8 +96,7 @@ class MetricWriter:
         record = {"step": step, "kind": kind, "time": round(time.time(), 3), **clean}
         # One write of one line on an append-only file: a kill leaves whole lines, or a last one
         # that the next start drops.
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
+        self._append(json.dumps(record) + "\n")
         scalars = {
             f"{kind}/{k}": v for k, v in clean.items() if isinstance(v, float) and kind != "event"
         }
@@ -104,11 +106,25 @@ class MetricWriter:
         if self._wandb is not None and scalars:
             self._wandb.log(scalars, step=step)
 
+    def _append(self, line: str) -> None:
+        assert self._file is not None
+        self._file.write(line)
+        try:
+            self._file.flush()
+        except OSError as e:  # the line stays in the buffer, and the next flush tries again
+            if not self._warned:
+                _log.warning("cannot write %s now (%s); training goes on", self._file.name, e)
+            self._warned = True
+
     def close(self) -> None:
         """Flushes and closes all writers."""
-        for writer in (self._file, self._board):
-            if writer is not None:
-                writer.close()
+        try:
+            if self._file is not None:
+                self._file.close()
+        except OSError as e:
+            _log.warning("the last lines of %s are lost (%s)", FILE, e)
+        if self._board is not None:
+            self._board.close()
         if self._wandb is not None:
             self._wandb.finish()
         self._file = self._board = self._wandb = None

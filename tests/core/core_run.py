@@ -59,7 +59,7 @@ def train(workdir, loop, *, mesh_config=None, devices=None, config=None, host_ho
             state,
             train_step=step,
             batches=batches(mesh, first, host_hook or (lambda step: None)),
-            key=jax.device_put(jax.random.key(1), sharding.replicated(mesh)),
+            key=jax.random.key(1),
             config=loop,
             checkpointer=checkpointer,
             writer=writer,

@@ -1,5 +1,6 @@
 """A two-tower model and its tasks, small enough for every test of core."""
 
+import functools
 from typing import Any
 
 import jax
@@ -96,6 +97,10 @@ class Regression:
         return jnp.mean(jnp.sum((image - text) ** 2, -1)), {}
 
 
+CONTRASTIVE, NOISY, REGRESSION = Contrastive(), Contrastive(noise=0.1), Regression()
+
+
+@functools.cache
 def model_def() -> ModelDef:
     return ModelDef.of(TwoTower)
 
