@@ -1,7 +1,7 @@
 """Tubes, lines and wires as chains of points on the patient.
 
-A device is a set of polylines in adult millimetres. Each is resampled at even steps, and every point
-becomes a small Gaussian of the renderer's :func:`chains.splat`; the same points make the truth mask.
+A device is a set of polylines in adult millimetres. Each is resampled at even steps, and every
+point becomes a small Gaussian of :func:`chains.splat`; the same points make the truth mask.
 """
 
 import math
@@ -56,8 +56,8 @@ def _endotracheal(f: Finding, height: float) -> tuple[list[Line], list[list[floa
     end = -7.0 if tip > carina else -1.0
     bend = 6 * (p1 - 0.5)
     path = _curve([(bend * 2, -150), (bend, -70), (-1, min(tip, carina) - 18), (end, tip)])
-    walls: list[Line] = [(_beside(path, s * 4.2), 0.7, 0.16) for s in (-1, 1)]
-    return [*walls, (_beside(path, 1.5), 0.8, 0.45)], []
+    walls: list[Line] = [(_beside(path, s * 4.2), 0.7, 0.22) for s in (-1, 1)]
+    return [*walls, (_beside(path, 1.5), 0.8, 0.6)], []
 
 
 def _central(f: Finding, height: float) -> tuple[list[Line], list[list[float]]]:
@@ -74,10 +74,10 @@ def _central(f: Finding, height: float) -> tuple[list[Line], list[list[float]]]:
     path = [*start, *joint]
     if tip * height > path[-1][1] + 6:
         path.append((-23 - 3 * p0, tip * height))
-    lines: list[Line] = [(_curve(path), 0.9, 0.34)]
+    lines: list[Line] = [(_curve(path), 0.9, 0.5)]
     if f.attributes["route"] == "jugular" and p0 > 0.5:
         tail = _curve([(s * (42 + 14 * p1), -85), (s * 70, -70), (s * 85, -20)])
-        lines.append((tail, 0.9, 0.3))
+        lines.append((tail, 0.9, 0.45))
     return lines, []
 
 
@@ -97,7 +97,7 @@ def _nasogastric(f: Finding, height: float) -> tuple[list[Line], list[list[float
         ]
     else:
         path += [(9.0, (0.78 + 0.1 * p0) * height)]
-    return [(_curve(path), 0.9, 0.36)], []
+    return [(_curve(path), 0.9, 0.5)], []
 
 
 def _drain(f: Finding, height: float, width: float) -> tuple[list[Line], list[list[float]]]:
@@ -107,8 +107,8 @@ def _drain(f: Finding, height: float, width: float) -> tuple[list[Line], list[li
     end = (s * (62 + 12 * p0), (0.12 + 0.15 * p1) * height) if up else (s * 55, 0.86 * height)
     middle = (s * 0.72 * width, 0.5 * (entry + end[1]) + 8)
     path = _curve([(s * (width + 75), entry + 45), (s * (width + 4), entry), middle, end])
-    walls: list[Line] = [(_beside(path, k * 2.8), 0.7, 0.14) for k in (-1, 1)]
-    return [*walls, (_beside(path, 0.8), 0.8, 0.42)], []
+    walls: list[Line] = [(_beside(path, k * 2.8), 0.7, 0.2) for k in (-1, 1)]
+    return [*walls, (_beside(path, 0.8), 0.8, 0.6)], []
 
 
 def _pacemaker(
@@ -119,9 +119,8 @@ def _pacemaker(
     apex = 1.05 * ctr * width
     vein = [(x - s * 10, y - 16), (s * 70, 2 + 6 * p2), (s * 36, 8.0)]
     vein += [(-17.0, 30.0)] if s < 0 else [(14.0, 22.0), (-10.0, 38.0)]
-    lines: list[Line] = [
-        (_curve([*vein, (-22, 0.45 * height), (-24, 0.72 * height), (8, 0.86 * height), (apex, 0.9 * height)]), 0.9, 0.75)
-    ]  # fmt: skip
+    ventricle = [(-22, 0.45 * height), (-24, 0.72 * height), (8, 0.86 * height)]
+    lines: list[Line] = [(_curve([*vein, *ventricle, (apex, 0.9 * height)]), 0.9, 0.75)]
     if p2 > 0.35:
         lines.append(
             (

@@ -1,7 +1,7 @@
-"""From attenuation to grey levels: scatter, quantum noise, blur, processing, window, borders, marks.
+"""From attenuation to grey levels: scatter, noise, blur, processing, window, borders, marks.
 
-Only :mod:`data_gen.phantom.scene`'s acquisition and anatomy numbers steer what happens here; findings
-are not read, so exposure and film cannot betray them.
+Only acquisition and anatomy numbers of :mod:`data_gen.phantom.scene` steer what happens here;
+findings are not read, so exposure and film cannot betray them.
 """
 
 from typing import Any
@@ -51,20 +51,20 @@ def _gaussian(grid: int, sigma: float) -> np.ndarray:
 def noise_map(values: Float[Array, "g g"], size: int) -> Map:
     """Smooth map of about unit variance from independent unit values on a coarse grid."""
     weights = _interpolation(size, values.shape[0])
-    return (weights @ values @ weights.T) * 2.05
+    return jnp.asarray(weights) @ values @ weights.T * 2.05
 
 
 def shrink(image: Map, grid: int = _COARSE) -> Float[Array, "g g"]:
     """Area mean on a coarse grid."""
     pool = _pooling(image.shape[0], grid)
-    return pool @ image @ pool.T
+    return jnp.asarray(pool) @ image @ pool.T
 
 
 def smooth(coarse: Float[Array, "g g"], sigma: float, size: int) -> Map:
-    """Gaussian smoothing on the coarse grid (``sigma`` a fraction of the picture), then full size."""
+    """Gaussian smoothing on the coarse grid (``sigma`` is a fraction of the picture), enlarged."""
     grid = coarse.shape[0]
     weights = _interpolation(size, grid) @ _gaussian(grid, sigma * grid)
-    return weights @ coarse @ weights.T
+    return jnp.asarray(weights) @ coarse @ weights.T
 
 
 def hash_bits(seed: Array, size: int, salt: int) -> UInt32[Array, "h w"]:
@@ -147,7 +147,7 @@ def develop(a: Params, attenuation: Map) -> Float[Array, "h w"]:
     log = log + a["sharpen"] * (log - fine) * 0.5
     shrunk = 1.0 - 0.75 * a["equalise"]
     low = middle - (0.5 * span + (0.25 + a["window_low"]) * span) * shrunk
-    high = middle + (0.5 * span + (0.22 + a["window_high"] * 0.6) * span) * shrunk
+    high = middle + (0.5 * span + (0.45 + a["window_high"] * 0.6) * span) * shrunk
     t = (log - low - pull * shrunk + a["centre"] * 0.35 * span * shrunk) / (high - low)
     t = t + a["heel_x"] * (fx - 0.5) + a["heel_y"] * (fy - 0.5)
     t = t - a["vignette"] * ((fx - 0.5) ** 2 + (fy - 0.5) ** 2)

@@ -166,7 +166,7 @@ DEVICES: tuple[str, ...] = (
 )
 
 SPECS: Mapping[str, Spec] = {
-    "cardiomegaly": Spec(sides=("",), zones=("",), numbers={"ctr": (0.5, 0.75)}),
+    "cardiomegaly": Spec(sides=("",), zones=("",), numbers={"excess": (0.02, 0.18)}),
     "pleural effusion": Spec(
         sides=("left", "right", "bilateral"),
         zones=("basal",),
@@ -229,7 +229,8 @@ SPECS: Mapping[str, Spec] = {
         },
     ),
 }
-"""Endotracheal tube, nasogastric tube, ecg leads and sternal wires have side ``""``; ``route`` is a
+"""``excess`` is the cardiothoracic ratio over :func:`ctr_limit`.
+Endotracheal tube, nasogastric tube, ecg leads and sternal wires have side ``""``; ``route`` is a
 central line's, ``tip`` an endotracheal tube's (4 to 6 cm above the carina is appropriate), a
 central line's (the superior vena cava) or a nasogastric tube's (below the diaphragm)."""
 

@@ -1,11 +1,12 @@
 """Findings as changes of the lungs: where air is replaced, which vessels are lost, what is added.
 
-Every function reads the slots of :mod:`data_gen.phantom.scene` and returns maps together with the
+Every function reads the slots of :mod:`data_gen.phantom.signs` and returns maps together with the
 truth bits: bit ``FINDING_BIT + i`` of the truth map is set where finding ``i`` is.
 """
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, UInt32
 
@@ -50,37 +51,41 @@ def owner_bit(owner: Array, where: Bool[Array, "h w"]) -> Truth:
     return jnp.where(where & (owner >= 0), jnp.uint32(1) << shift, jnp.uint32(0))
 
 
-def _slot(a: Params, kind: str, i: int) -> Params:
+def _slots(a: Params, kind: str) -> Params:
     prefix = f"{kind}_"
-    return {k[len(prefix) :]: v[i] for k, v in a.items() if k.startswith(prefix)}
+    return {k[len(prefix) :]: v for k, v in a.items() if k.startswith(prefix)}
 
 
-def _opacity(a: Params, c: Params, x: Map, y: Map, noise: Params, i: int) -> tuple[Map, Map, Truth]:
+def _slot(a: Params, kind: str, i: int) -> Params:
+    return {name: values[i] for name, values in _slots(a, kind).items()}
+
+
+def _opacity(
+    a: Params, s: Params, c: Params, x: Map, y: Map, noise: Params
+) -> tuple[Map, Map, Truth]:
     """One lobe or patch: (opacity 0 to 1, bronchi 0 to 1, truth)."""
-    s = _slot(a, "opacity", i)
     cx, cy = lung_point(a, s["side"], s["u"], s["v"])
     cos, sin = jnp.cos(s["angle"]), jnp.sin(s["angle"])
     dx, dy = x - cx, y - cy
     along, across = (dx * cos + dy * sin), (dy * cos - dx * sin)
-    wobble = noise["broad"] if i % 2 else noise["broad_2"]
+    wobble = jnp.cos(s["turn"]) * noise["broad"] + jnp.sin(s["turn"]) * noise["broad_2"]
     inside = 1.0 - (along / (s["a"] + 1e-3)) ** 2 - (across / (s["b"] + 1e-3)) ** 2
-    inside = inside + s["warp"] * wobble + 0.35 * s["warp"] * noise["patch"]
+    inside = inside + s["warp"] * wobble + 0.15 * s["warp"] * noise["patch"]
     # Fissures run a little downhill towards the side.
     v = c["v"] - 0.06 * (c["u"] - 0.5) + 0.008 * wobble
     sharp = jnp.where(s["bottom"] < 1.0, step(s["bottom"] - v, 0.02), 1.0)
     sharp = sharp * jnp.where(s["top"] > 0.0, step(v - s["top"], 0.02), 1.0)
     lung = (c["left"] == (s["side"] > 0)) * (s["on"] * sharp)
     shape = step(inside - 0.25 * s["edge"], s["edge"] + 0.05) * lung
-    grain = jnp.clip(1.0 + s["mottle"] * (0.65 * noise["patch"] + 0.45 * noise["fine"]), 0.0, 1.9)
+    grain = jnp.clip(1.0 + s["mottle"] * (0.6 * noise["patch"] + 0.3 * noise["fine"]), 0.0, 1.9)
     seen = jnp.maximum(c["field"], s["behind_heart"] * (c["above"] > 0))
     truth = owner_bit(s["owner"], (shape > 0.35) & (seen > 0.5))
     opacity = jnp.clip(s["density"] * shape * grain, 0.0, 0.97)
     return opacity, shape * s["bronchogram"], truth
 
 
-def _nodule(a: Params, c: Params, x: Map, y: Map, i: int) -> tuple[Map, Map, Truth]:
+def _nodule(a: Params, s: Params, x: Map, y: Map) -> tuple[Map, Map, Truth]:
     """One nodule or mass: (mm of soft tissue, mm of mineral, truth)."""
-    s = _slot(a, "nodule", i)
     cx, cy = lung_point(a, s["side"], s["u"], s["v"])
     dx, dy = x - cx, y - cy
     far = jnp.sqrt(dx**2 + dy**2) + 1e-3
@@ -106,9 +111,8 @@ def _nodule(a: Params, c: Params, x: Map, y: Map, i: int) -> tuple[Map, Map, Tru
     return s["on"] * soft, s["on"] * s["calcium"] * 0.30 * chord, truth
 
 
-def _plate(a: Params, c: Params, x: Map, y: Map, i: int) -> tuple[Map, Truth]:
+def _plate(a: Params, s: Params, c: Params, x: Map, y: Map) -> tuple[Map, Truth]:
     """One plate-like line: (mm of soft tissue, truth)."""
-    s = _slot(a, "plate", i)
     cx, cy = lung_point(a, s["side"], s["u"], s["v"])
     cos, sin = jnp.cos(s["angle"]), jnp.sin(s["angle"])
     dx, dy = x - cx, y - cy
@@ -132,7 +136,7 @@ def _effusion(a: Params, c: Params, y: Map, row: int) -> tuple[Map, Map, Truth]:
     surface = surface - rise * jnp.exp(-c["wall"] / 20.0) * (1.0 - 0.5 * s["level"])
     surface = surface - 0.3 * rise * jnp.exp(-jnp.maximum(c["u"], 0.0) * 8.0)
     fluid = step(y - surface - 5.0, 20.0) * here
-    layer = s["layering"] * here * (0.22 + 0.38 * jnp.clip(c["v"], 0, 1.1))
+    layer = s["layering"] * here * (0.34 + 0.46 * jnp.clip(c["v"], 0, 1.1))
     layer = layer + 0.5 * s["layering"] * here * jnp.exp(-c["wall"] / 5.0)
     upright = (fluid > 0.35) & (c["v"] < 1.6) & (c["wall"] > 0)
     upright = upright & (jnp.maximum(c["field"], 1.0 * (c["above"] < 0)) > 0.5)
@@ -172,19 +176,30 @@ def apply(a: Params, c: Params, x: Map, y: Map, noise: Params) -> Change:
     bronchi, soft, mineral = 0.0 * one, 0.0 * one, 0.0 * one
     interstitium, truth = one, jnp.zeros(x.shape, jnp.uint32)
 
-    for i in range(a["opacity_on"].shape[0]):
-        opacity, branches, bits = _opacity(a, c, x, y, noise, i)
-        kept = kept * (1.0 - opacity)
-        bronchi = jnp.maximum(bronchi, branches)
-        behind = a["opacity_behind_heart"][i] * (c["above"] > 0)
+    # Scans over the slots: one small kernel each instead of many unrolled copies.
+    def add_opacity(carry: Any, s: Params) -> tuple[Any, None]:
+        kept, bronchi, soft, truth = carry
+        opacity, branches, bits = _opacity(a, s, c, x, y, noise)
+        behind = s["behind_heart"] * (c["above"] > 0)
         soft = soft + behind * 22.0 * opacity * (1.0 - c["field"])
-        truth = truth | bits
-    for i in range(a["nodule_on"].shape[0]):
-        tissue, calcium, bits = _nodule(a, c, x, y, i)
-        soft, mineral, truth = soft + tissue, mineral + calcium, truth | bits
-    for i in range(a["plate_on"].shape[0]):
-        tissue, bits = _plate(a, c, x, y, i)
-        soft, truth = soft + tissue, truth | bits
+        kept, bronchi = kept * (1.0 - opacity), jnp.maximum(bronchi, branches)
+        return (kept, bronchi, soft, truth | bits), None
+
+    def add_nodule(carry: Any, s: Params) -> tuple[Any, None]:
+        soft, mineral, truth = carry
+        tissue, calcium, bits = _nodule(a, s, x, y)
+        return (soft + tissue, mineral + calcium, truth | bits), None
+
+    def add_plate(carry: Any, s: Params) -> tuple[Any, None]:
+        soft, truth = carry
+        tissue, bits = _plate(a, s, c, x, y)
+        return (soft + tissue, truth | bits), None
+
+    carry = (kept, bronchi, soft, truth)
+    (kept, bronchi, soft, truth), _ = jax.lax.scan(add_opacity, carry, _slots(a, "opacity"))
+    carry = (soft, mineral, truth)
+    (soft, mineral, truth), _ = jax.lax.scan(add_nodule, carry, _slots(a, "nodule"))
+    (soft, truth), _ = jax.lax.scan(add_plate, (soft, truth), _slots(a, "plate"))
 
     s = _slot(a, "edema", 0)
     (rx, ry), (lx, ly) = hila(a)
@@ -192,7 +207,7 @@ def apply(a: Params, c: Params, x: Map, y: Map, noise: Params) -> Change:
     spread = ((x - hx) / (54.0 * s["reach"] + 1.0)) ** 2 + (
         (y - hy) / (74.0 * s["reach"] + 1.0)
     ) ** 2
-    wings = jnp.exp(-(spread + 0.3 * spread * noise["broad"])) * s["on"]
+    wings = jnp.exp(-spread * jnp.clip(1.0 + 0.3 * noise["broad"], 0.2, 2.0)) * s["on"]
     haze = s["amount"] * wings * (0.75 + 0.25 * jnp.clip(c["v"], 0, 1))
     grain = jnp.clip(1.0 + 0.5 * noise["patch"] + 0.4 * noise["fine"], 0.1, 2.0)
     kept = kept * (1.0 - jnp.clip(0.62 * s["alveolar"] * haze * grain, 0.0, 0.92))
@@ -214,14 +229,18 @@ def apply(a: Params, c: Params, x: Map, y: Map, noise: Params) -> Change:
     vessels = vessels * (1.0 - 0.60 * weight * jnp.clip(0.25 + c["u"], 0, 1))
     interstitium = interstitium * (1.0 - 0.4 * weight)
     truth = truth | owner_bit(s["owner"], c["field"] > 0.5)
-    for i in range(a["bulla_on"].shape[0]):
-        b = _slot(a, "bulla", i)
-        cx, cy = lung_point(a, b["side"], b["u"], b["v"])
-        far = jnp.sqrt((x - cx) ** 2 + (y - cy) ** 2)
-        disc = step(b["radius"] - far, 5.0) * b["on"] * c["field"]
-        density, vessels = density * (1.0 - 0.6 * disc), vessels * (1.0 - 0.95 * disc)
-        interstitium = interstitium * (1.0 - 0.9 * disc)
-        soft = soft + 2.0 * jnp.exp(-(((far - b["radius"]) / 1.2) ** 2)) * b["on"] * c["field"]
+
+    def add_bulla(carry: Any, s: Params) -> tuple[Any, None]:
+        open_, soft = carry
+        cx, cy = lung_point(a, s["side"], s["u"], s["v"])
+        far = jnp.sqrt((x - cx) ** 2 + 0.8 * (y - cy) ** 2) + 2.5 * noise["broad_2"]
+        shown = s["on"] * c["field"]
+        wall = 2.0 * jnp.exp(-(((far - s["radius"]) / 1.2) ** 2)) * shown
+        return (jnp.maximum(open_, step(s["radius"] - far, 8.0) * shown), soft + wall), None
+
+    (open_, soft), _ = jax.lax.scan(add_bulla, (0.0 * one, soft), _slots(a, "bulla"))
+    density, vessels = density * (1.0 - 0.45 * open_), vessels * (1.0 - 0.95 * open_)
+    interstitium = interstitium * (1.0 - 0.9 * open_)
 
     for row in range(2):
         fluid, layer, bits = _effusion(a, c, y, row)

@@ -53,7 +53,7 @@ _LETTER_DOTS = np.stack([_bitmap("R", 5), _bitmap("L", 5)])
 
 
 def _place(size: int, start: Array, cell: Array, cells: int) -> Float[Array, "s c"]:
-    """Weights [size, cells] that lay ``cells`` dots of width ``cell`` from ``start`` (fractions)."""
+    """Weights [size, cells] that lay dots of width ``cell`` (a fraction) from ``start`` on."""
     pixel = (jnp.arange(size) + 0.5) / size
     at = (pixel[:, None] - start) / cell - (jnp.arange(cells)[None, :] + 0.5)
     soft = jnp.maximum(1.0 / (size * cell), 0.35)

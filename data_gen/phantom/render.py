@@ -15,7 +15,7 @@ from data_gen.phantom.findings import SUPPORT_DEVICES, Study
 Params = dict[str, Any]
 
 CHUNK = 8
-"""Studies per call of the compiled function; a constant, so a picture never depends on its batch."""
+"""Studies per call of the compiled function: constant, so no picture depends on its batch."""
 
 
 class PhantomBox(NamedTuple):
@@ -34,9 +34,11 @@ class Rendered(NamedTuple):
 
     Attributes:
         images: uint8 [b, s, s], bones white (except the rare inverted film).
-        masks: name -> uint8 [b, s, s] of 0 and 1: ``"left lung"``, ``"right lung"``, ``"heart"`` and
-            ``"finding 0"`` to ``"finding 9"`` (the study's i-th finding); empty if not asked for.
-        boxes: per study, the boxes of its findings; a bilateral finding has one per side.
+        masks: name -> uint8 [b, s, s] of 0 and 1: ``"left lung"``, ``"right lung"``, ``"heart"``
+            and ``"finding 0"`` to ``"finding 9"`` (the study's i-th finding); empty if not asked
+            for.
+        boxes: per study, the boxes of its findings; a bilateral finding has one per side, and
+            what lies outside the picture has none.
     """
 
     images: np.ndarray
@@ -51,7 +53,7 @@ def _derive(a: Params) -> Params:
     return {
         **a,
         "heart_ctr": a["heart_ctr"] * (1.0 - 0.17 * emphysema),
-        "flat_drop": 16.0 * emphysema,
+        "flat_drop": 20.0 * emphysema,
         "dome_flatness": 1.0 - 0.6 * emphysema,
         "spine_bend": 13.0 * a["spine_curve"],
         "cephalisation_inverse": jnp.clip(0.6 + 0.4 * a["erect"] - 1.2 * edema, 0.0, 1.0),
@@ -70,20 +72,15 @@ def _render_one(scene_: Params, size: int) -> tuple[UInt8[Array, "s s"], UInt32[
     y = back[1, 0] * fx + back[1, 1] * fy
     pitch = a["frame"][1] / size
 
-    key = jax.random.key(a["texture_seed"].astype(jnp.uint32))
-    keys = jax.random.split(key, 8)
-    grids = {"broad": 9, "broad_2": 13, "patch": 36, "fine": 84}
-    noise = {
-        name: film.noise_map(jax.random.normal(keys[i], (grid, grid)), size)
-        for i, (name, grid) in enumerate(grids.items())
-    }
+    noise = {name: film.noise_map(a[f"noise_{name}"], size) for name in scene.NOISE_GRIDS}
 
-    cavity = anatomy.cavity(a, x, y, pitch)
-    change = lesions.apply(a, cavity, x, y, noise)
+    noise, x, y = _hold((noise, x, y))
+    cavity = _hold(anatomy.cavity(a, x, y, pitch))
+    change = _hold(lesions.apply(a, cavity, x, y, noise))
     right, left = anatomy.hila(a)
     tubes = []
-    for side, hilum, k in ((-1.0, right, keys[5]), (1.0, left, keys[6])):
-        tubes.append(chains.vessel_tree(a, k, side, hilum))
+    for row, (side, hilum) in enumerate(((-1.0, right), (1.0, left))):
+        tubes.append(chains.vessel_tree(a, a["noise_tree"][row], side, hilum))
     vx, vy, vs, vm = (jnp.concatenate(parts) for parts in zip(*tubes, strict=True))
     edema = a["edema_on"][0] * a["edema_amount"][0]
     vs = vs * (1.0 + 0.7 * edema)
@@ -94,7 +91,7 @@ def _render_one(scene_: Params, size: int) -> tuple[UInt8[Array, "s s"], UInt32[
 
     air = cavity["air"] * change.kept * change.veil
     aerated = air / (cavity["air"] + 12.0)
-    blood = a["vessels"] * 1.25 * vessels * change.vessels * aerated
+    blood = a["vessels"] * 1.6 * vessels * change.vessels * aerated
     blood = blood - 0.9 * a["vessels"] * vessels * change.bronchi * (1.0 - change.kept)
     texture = a["interstitium"] * change.interstitium * (0.6 * noise["fine"] + 0.5 * noise["patch"])
     density = a["lung_density"] * change.density * (1.0 + 0.10 * noise["broad"])
@@ -102,10 +99,10 @@ def _render_one(scene_: Params, size: int) -> tuple[UInt8[Array, "s s"], UInt32[
     # Air of the trachea lies in front of nothing but soft tissue.
     trachea = anatomy.airways(a, x, y)
     hilar = _hilum_glow(a, x, y, right, left) * aerated
-    soft = anatomy.body(a, x, y) - air * (1.0 - density) - 0.8 * trachea - 0.85 * gas
-    soft = soft + blood + hilar + change.soft * (1.0 - 0.0)
-    soft = soft + 2.6 * texture * aerated + 1.2 * noise["broad"] + 0.9 * noise["patch"]
-    bone, broken = skeleton.ribs(a, x, y)
+    soft = anatomy.body(a, x, y) - air * (1.0 - density) - 1.15 * trachea - 0.85 * gas
+    soft = soft + blood + hilar + change.soft
+    soft = soft + 3.4 * texture * aerated + 1.2 * noise["broad"] + 0.9 * noise["patch"]
+    bone, broken = _hold(skeleton.ribs(a, x, y))
     bone = bone + skeleton.spine(a, x, y) + skeleton.girdle(a, x, y) + change.mineral
     mu_soft, mu_bone = film.coefficients(a)
     pads, pad_truth = _pads(a, x, y)
@@ -125,8 +122,13 @@ def _render_one(scene_: Params, size: int) -> tuple[UInt8[Array, "s s"], UInt32[
         truth = truth | (where.astype(jnp.uint32) << bit)
     heart_owner = a["heart_owner"][0]
     truth = truth | lesions.owner_bit(heart_owner, cavity["heart_field"] > 0.5)
-    image = film.develop(a, attenuation)
+    image = film.develop(a, _hold(attenuation))
     return jnp.clip(jnp.round(image), 0, 255).astype(jnp.uint8), truth
+
+
+def _hold(tree: Any) -> Any:
+    """Keeps the compiler from computing these maps again inside every one of their users."""
+    return jax.lax.optimization_barrier(tree)
 
 
 def _splat(a: Params, x: Array, y: Array, sigma: Array, mass: Array, frac: Array) -> Array:
@@ -145,7 +147,7 @@ def _hilum_glow(a: Params, x: Array, y: Array, right: Any, left: Any) -> Float[A
         dx, dy = (x - hx - sign * 5.0) / 13.0, (y - hy - 6.0) / 22.0
         tilt = dx - sign * 0.35 * dy
         glow = glow + jnp.exp(-(tilt**2) - dy**2)
-    return 17.0 * a["hila"] * jnp.asarray(glow)
+    return 14.0 * a["hila"] * jnp.asarray(glow)
 
 
 def _pads(a: Params, x: Array, y: Array) -> tuple[Array, Array]:

@@ -1,9 +1,9 @@
 """Bones as projected path lengths (mm of extra mineral), in the patient's adult millimetres.
 
-A rib is a tilted ellipse seen from the front: with ``u`` the lateral distance over the half width of
-the cage, its posterior arc is ``y = y_k + T_k (1 - sqrt(1 - u²)) / 2`` and its anterior arc the same
-with a plus sign. Both spacing and tilt are linear in the rib's number, so the number is a closed
-function of the pixel and all ribs cost as much as one.
+A rib is a tilted ellipse seen from the front: with ``u`` the lateral distance over the half width
+of the cage, its posterior arc is ``y = y_k + T_k (1 - sqrt(1 - u²)) / 2`` and its anterior arc the
+same with a plus sign. Both spacing and tilt are linear in the rib's number, so the number is a
+closed function of the pixel and all ribs cost as much as one.
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ def _tube(distance: Map, half: Array, cortex: Array) -> Map:
     """Path through a hollow tube: bright cortical edges around a fainter core."""
     outer = root(half**2 - distance**2)
     inner = root((half - 1.5) ** 2 - distance**2)
-    return cortex * (outer - inner) + 0.36 * outer
+    return cortex * (outer - inner) + 0.62 * outer
 
 
 def _arcs(a: Params, u: Map, y: Map, width: Map, front: bool) -> tuple[Map, Map, Map]:
@@ -29,7 +29,7 @@ def _arcs(a: Params, u: Map, y: Map, width: Map, front: bool) -> tuple[Map, Map,
     bow = root(1.0 - u**2)
     c = 0.5 * (1.0 + bow) if front else 0.5 * (1.0 - bow)
     spacing = a["rib_spacing"] * a["height"]
-    tilt0, tilt1 = 42.0 * a["rib_tilt"], 6.0 * a["rib_tilt"]
+    tilt0, tilt1 = 52.0 * a["rib_tilt"], 6.0 * a["rib_tilt"]
     # Near the spine a posterior rib first rises a little.
     rise = 0.0 if front else -7.0 * u * (1.0 - u) * 2.0
     pitch = spacing + tilt1 * c
@@ -40,8 +40,8 @@ def _arcs(a: Params, u: Map, y: Map, width: Map, front: bool) -> tuple[Map, Map,
     slope = (tilt0 + tilt1 * nearest) * 0.5 * u / (jnp.maximum(bow, 0.12) * width)
     return (
         nearest,
-        distance / jnp.sqrt(1.0 + slope**2),
-        jnp.minimum(1.0 / jnp.maximum(bow, 0.2), 3.2),
+        distance / (1.0 + slope**2) ** 0.3,
+        jnp.minimum(1.0 / jnp.maximum(bow, 0.3), 2.0),
     )
 
 
@@ -72,6 +72,7 @@ def ribs(a: Params, x: Map, y: Map) -> tuple[Map, Map]:
         near = hit & (jnp.abs(along) < 13.0) & (jnp.abs(distance) < a["rib_half"] + 5.0)
         truth = jnp.where(near, slot + 1.0, truth)
     half = a["rib_half"] * (1.0 - 0.22 * step(2.5 - number, 3.0))
+    low = 1.0 - 0.55 * step(y - a["height"] - 15.0, 50.0)
     valid = (number >= 0) & (number <= 11)
     back = _tube(distance, half, a["rib_cortex"]) * oblique * break_
     back = jnp.where(valid, back, 0.0) * step(side - 14.0, 10.0)
@@ -81,11 +82,9 @@ def ribs(a: Params, x: Map, y: Map) -> tuple[Map, Map]:
     # The rib turns into cartilage, which calcifies with age.
     bony = step(u - end, 0.05)
     cartilage = 0.5 * a["cartilage"] * step(u - 0.18, 0.1) * (1.0 - bony)
-    front = (
-        _tube(distance, half * 1.05, 0.8 * a["rib_cortex"]) * oblique * (0.85 * bony + cartilage)
-    )
+    front = _tube(distance, half * 1.05, 0.8 * a["rib_cortex"]) * oblique * (0.6 * bony + cartilage)
     front = jnp.where(valid, front, 0.0)
-    return a["rib_density"] * ((back + front) * inside + extra), truth
+    return a["rib_density"] * ((back + front) * inside * low + extra), truth
 
 
 def spine(a: Params, x: Map, y: Map) -> Map:
@@ -100,8 +99,8 @@ def spine(a: Params, x: Map, y: Map) -> Map:
     edge = step(body_half + 1.5 * (4 * near**2) - jnp.abs(xs), 4.0)
     disc = step(jnp.abs(near) - 0.41, 0.07)
     plate = jnp.exp(-(((jnp.abs(near) - 0.37) / 0.035) ** 2))
-    bodies = edge * (9.0 * (1.0 - 0.75 * disc) + 3.5 * plate)
-    rim = 2.5 * jnp.exp(-(((jnp.abs(xs) - body_half) / 2.0) ** 2)) * (1 - disc)
+    bodies = edge * (5.5 * (1.0 - 0.6 * disc) + 2.4 * plate)
+    rim = 1.6 * jnp.exp(-(((jnp.abs(xs) - body_half) / 2.0) ** 2)) * (1 - disc)
     pedicle = ((jnp.abs(xs) - 0.62 * body_half) / 3.2) ** 2 + ((near + 0.12) * period / 4.6) ** 2
     spinous = (xs / 2.6) ** 2 + ((near - 0.25) * period / 7.0) ** 2
     transverse = step(body_half + 17.0 - jnp.abs(xs), 8.0) * jnp.exp(
@@ -120,10 +119,10 @@ def girdle(a: Params, x: Map, y: Map) -> Map:
     # Clavicle: an S; rotation moves its medial end, which lies in front.
     t = (side - 16.0 - 0.9 * a["rotation"] * signed) / (shoulder_x - 26.0)
     tilt = a["clavicle_slope"] + 0.03 * a["asymmetry"] * signed
-    line = a["clavicle_y"] + tilt * shoulder_x * t - 15.0 * t * (1.0 - t) * (2.2 - 3.4 * t)
+    line = a["clavicle_y"] + tilt * shoulder_x * t - 24.0 * t * (1.0 - t) * (2.2 - 3.6 * t)
     inside = step(t, 0.04) * step(1.0 - t, 0.05)
-    flare = 1.0 + 0.35 * jnp.clip(1.0 - 6.0 * t, 0.0, 1.0)
-    clavicle = 1.15 * _tube(
+    flare = 1.0 + 0.45 * jnp.clip(1.0 - 6.0 * t, 0.0, 1.0) + 0.3 * jnp.clip(3.0 * t - 2.0, 0.0, 1.0)
+    clavicle = 1.9 * _tube(
         (y - line) / jnp.sqrt(1.0 + tilt**2), half * flare, 1.1 * a["rib_cortex"]
     )
     clavicle = a["clavicle_density"] * clavicle * inside
@@ -131,7 +130,7 @@ def girdle(a: Params, x: Map, y: Map) -> Map:
     medial = a["thorax"] * 0.98 - a["scapula_in"] + 0.06 * jnp.maximum(y, 0)
     top, bottom = 8.0 + a["shoulder_y"], 150.0 + a["shoulder_y"]
     down = jnp.clip((y - top) / (bottom - top), 0.0, 1.0)
-    lateral = medial + 4.0 + 52.0 * (1.0 - down) ** 1.1
+    lateral = medial + 4.0 + 52.0 * (1.0 - down) ** 1.6
     blade = step(side - medial, 3.0) * step(lateral - side, 3.0) * step(y - top, 5.0)
     blade = blade * step(bottom - y, 6.0)
     border = (
@@ -140,7 +139,7 @@ def girdle(a: Params, x: Map, y: Map) -> Map:
     spine_line = top + 22.0 - 0.62 * (side - medial)
     ridge = jnp.exp(-(((y - spine_line) / 4.5) ** 2)) * step(side - medial, 8.0)
     ridge = ridge * step(shoulder_x + 12.0 - side, 10.0)
-    scapula = 1.1 * blade + 4.0 * border + 3.4 * ridge
+    scapula = 2.8 * blade + 3.2 * border + 4.5 * ridge
     hx, hy = shoulder_x + 6.0, 16.0 + a["shoulder_y"]
     radius = 22.0
     head = root(1.0 - ((side - hx) ** 2 + (y - hy) ** 2) / radius**2)

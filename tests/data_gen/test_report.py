@@ -10,10 +10,11 @@ import sys
 
 import pytest
 
+from data_gen.phantom.draw import make_device, make_finding
 from data_gen.phantom.findings import DEVICES, FINDING_NAMES, SPECS, SUPPORT_DEVICES, Finding, Study
 from data_gen.phantom.grammar import Chooser, Grammar, listing, sentence, tidy
 from data_gen.phantom.report import STYLES, grammar, write_report
-from data_gen.phantom.sample import make_device, make_finding, sample_study, stream
+from data_gen.phantom.sample import sample_study, stream
 
 # What a reader with a short word list would take each label for.
 TERMS = {
