@@ -92,7 +92,7 @@ def fit(
         raised before the damaged state could be saved.
     """
     evaluators = evaluators or {}
-    key = jax.device_put(key, replicated(train_step.mesh))
+    key = jax.jit(lambda k: k, out_shardings=replicated(train_step.mesh))(key)
     progress = dict(restored.progress) if restored else {}
     first = restored.step if restored else 0
     metrics: dict[str, float] = {}

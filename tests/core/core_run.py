@@ -4,6 +4,7 @@
 """
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -13,11 +14,12 @@ import jax
 
 from medvlp_jax.core import distributed, preemption, sharding
 from medvlp_jax.core.checkpoint import CheckpointConfig, Checkpointer
-from medvlp_jax.core.lock import workdir_lock
+from medvlp_jax.core.errors import UserError
+from medvlp_jax.core.lock import LockError, workdir_lock
 from medvlp_jax.core.loop import LoopConfig, fit
 from medvlp_jax.core.metrics import MetricWriter
 from medvlp_jax.core.optim import OptimConfig, make_optimizer
-from medvlp_jax.core.profiling import ProfileConfig, Profiler
+from medvlp_jax.core.profiling import Profiler
 from medvlp_jax.core.step import abstract_state, init_state, make_train_step
 
 BATCH = 16
@@ -73,31 +75,38 @@ def train(workdir, loop, *, mesh_config=None, devices=None, config=None, host_ho
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("workdir")
+    parser.add_argument("workdir", nargs="+")
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--save_every", type=int, default=4)
     parser.add_argument("--signal", choices=["SIGKILL", "SIGTERM"])
-    parser.add_argument("--at", type=int, default=-1, help="send the signal before this step")
+    parser.add_argument(
+        "--at", type=int, default=-1, help="signal in front of this batch, of the last run"
+    )
     parser.add_argument("--mesh", default="-1,1,1")
     args = parser.parse_args()
     distributed.initialize()
 
     def hook(step):
-        if args.signal and step == args.at and distributed.is_main():
+        asked = args.signal and step == args.at and workdir == args.workdir[-1]
+        if asked and distributed.is_main():
             os.kill(os.getpid(), getattr(signal, args.signal))
 
     mesh = sharding.MeshConfig(*map(int, args.mesh.split(",")))
-    loop = LoopConfig(
-        steps=args.steps, log_every=1, save_every=args.save_every, profile=ProfileConfig()
-    )
-    if jax.process_index() == 0:
-        with workdir_lock(args.workdir, "training"):
-            result = train(args.workdir, loop, mesh_config=mesh, host_hook=hook)
-    else:
-        result = train(args.workdir, loop, mesh_config=mesh, host_hook=hook)
-    if result.preempted:
+    loop = LoopConfig(steps=args.steps, log_every=1, save_every=args.save_every)
+    preempted = False
+    for workdir in args.workdir:
+        with contextlib.ExitStack() as stack:
+            if distributed.is_main():
+                stack.enter_context(workdir_lock(workdir, "training"))
+            result = train(workdir, loop, mesh_config=mesh, host_hook=hook)
+            preempted |= result.preempted
+    if preempted:
         sys.exit(preemption.EXIT_CODE)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (UserError, LockError) as e:
+        print(f"error: {e}")
+        sys.exit(2)
