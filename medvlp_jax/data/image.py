@@ -12,6 +12,8 @@ import numpy as np
 import simplejpeg
 from jaxtyping import UInt8, UInt16
 
+from medvlp_jax.core.errors import UserError
+
 Pixels = UInt8[np.ndarray, "h w"] | UInt8[np.ndarray, "h w 3"]
 
 #: Fractions of the pixels that a 16-bit image without a window loses at its dark and bright end.
@@ -20,7 +22,7 @@ CLIP = (0.001, 0.999)
 MAX_PIXELS = 1 << 27
 
 
-class ImageError(ValueError):
+class ImageError(UserError, ValueError):
     """The bytes cannot be decoded; one line that says what they are and what is wrong."""
 
 
@@ -49,8 +51,10 @@ def probe_size(data: bytes) -> tuple[int, int] | None:
     elif kind == "jpeg":
         try:
             height, width, _, _ = simplejpeg.decode_jpeg_header(data, strict=False)
-        except (ValueError, KeyError) as e:  # KeyError: the file ends before the frame header
+        except ValueError as e:
             raise ImageError(f"JPEG of {len(data)} bytes has a broken header ({e})") from e
+        except KeyError as e:  # simplejpeg looks up a colour space that it never read
+            raise ImageError(f"JPEG of {len(data)} bytes is cut short in its header") from e
     else:
         return None
     width, height = int(width), int(height)
@@ -121,7 +125,7 @@ def _decode_jpeg(data: bytes, size_hint: int, gray: bool) -> Pixels:
             if "extraneous bytes" not in str(e):
                 raise
             pixels = _scaled(data, target, size_hint, strict=False)
-    except (ValueError, KeyError) as e:  # KeyError: the file ends before the frame header
+    except ValueError as e:
         raise ImageError(f"JPEG of {len(data)} bytes cannot be decoded ({e})") from e
     return pixels[:, :, 0] if target == "GRAY" else pixels
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
+from medvlp_jax.core.errors import UserError
 from medvlp_jax.data.batch import Batch, BatchBuilder
 from medvlp_jax.data.image import ImageError
 from medvlp_jax.data.manifest import ShardError
@@ -25,7 +26,7 @@ _BAD = (ImageError, ShardError, RecordError)
 _TRIES = 64
 
 
-class DataError(RuntimeError):
+class DataError(UserError, RuntimeError):
     """The data or the way they are asked for is wrong; one line with the mend."""
 
 
@@ -153,7 +154,7 @@ class EvalLoader:
         first = number * self._batch_size
         places = range(first, first + self._batch_size)[self._rows]
         batch = self._builder.empty(len(places), config.text.max_len)
-        ids, texts = [""] * len(places), [""] * len(places)
+        host = {name: [""] * len(places) for name in ("id", "text_str", "view", "patient_id")}
         phrases: list[list[str]] = [[] for _ in places]
         unreadable: list[tuple[str, str, str]] = []
 
@@ -161,19 +162,23 @@ class EvalLoader:
             index = places[row]
             if index >= len(self._source):
                 return
-            ids[row] = f"record {index}"
+            host["id"][row] = f"record {index}"
             try:
                 record = self._source[index]
-                ids[row] = record.id
-                if not eligible_images(record, config.image):
+                host["id"][row], host["patient_id"][row] = record.id, record.patient_id
+                images = eligible_images(record, config.image)
+                if not images:
                     return
-                texts[row] = next((t for g in candidates(record, config.text) for t in g), "")
-                phrases[row] = self._builder.fill(batch, row, record, texts[row], None)
+                host["view"][row] = images[0].view
+                text = next((t for group in candidates(record, config.text) for t in group), "")
+                host["text_str"][row] = text
+                phrases[row] = self._builder.fill(batch, row, record, text, None)
             except _BAD as e:
-                unreadable.append((ids[row], shard_of(self._source, index), _reason(e)))
+                unreadable.append((host["id"][row], shard_of(self._source, index), _reason(e)))
 
         self._threads.map(load, len(places))
-        batch["id"], batch["text_str"] = np.array(ids), np.array(texts)
+        for name, column in host.items():
+            batch[name] = np.array(column)
         if config.with_boxes:
             width = config.max_boxes
             batch["box_phrase"] = np.array([p + [""] * (width - len(p)) for p in phrases])

@@ -12,8 +12,8 @@ A batch is a dict of numpy arrays, this process's contiguous share of the global
   * ``masks`` uint8 [b, S, S, L] of 0 and 1, ``mask_given`` bool [b, L] (the record has that mask),
     with ``with_masks``;
   * ``valid`` bool [b]: False for padding rows and, in evaluation, unreadable records;
-  * ``id`` str [b]; in evaluation also ``text_str`` [b] and ``box_phrase`` [b, M]. Strings never go
-    to a device.
+  * ``id`` str [b]; in evaluation also ``text_str``, ``view``, ``patient_id`` [b] and
+    ``box_phrase`` [b, M]. Strings never go to a device.
 """
 
 import dataclasses
@@ -87,7 +87,7 @@ def train_iterator(
 
     Raises:
       DataError: the batch does not divide, or flips are asked for although texts name a side.
-      ShardError, TokenizerError, ValueError: see :func:`open_sources`, :func:`find_tokenizer`,
+      ShardError, TokenizerError, IndexingError: see :func:`open_sources`, :func:`find_tokenizer`,
         :func:`medvlp_jax.data.text_index.text_index`.
     """
     rows = process_rows(config.batch_size, process_index, process_count)

@@ -16,6 +16,7 @@ import numpy as np
 from absl import logging
 from jaxtyping import Float, Int
 
+from medvlp_jax.core.errors import UserError
 from medvlp_jax.data.augment import ImageConfig
 from medvlp_jax.data.records import Image, Record
 from medvlp_jax.data.text import TextConfig, candidates, names_a_side
@@ -23,6 +24,10 @@ from medvlp_jax.data.tokenizer import Tokenizer, check_known
 
 _LAYOUT = 1  # of the file; a change makes old files unknown
 _LOG_EVERY_S = 20.0
+
+
+class IndexingError(UserError, ValueError):
+    """A source and the options leave nothing to train on; one line with the mend."""
 
 
 class Source(Protocol):
@@ -107,7 +112,7 @@ def text_index(
     Raises:
       ShardError: a shard is corrupt, by name.
       TokenizerError: most pieces of the corpus are unknown to the tokenizer.
-      ValueError: no record is usable.
+      IndexingError: no record is usable.
     """
     content = content_key(source, tokenizer, text, image)
     path = None
@@ -167,7 +172,7 @@ def scan(source: Source, tokenizer: Tokenizer, text: TextConfig, image: ImageCon
             last = time.monotonic()
             logging.info("counting tokens: %d of %d records", i + 1, len(source))
     if not records:
-        raise ValueError(
+        raise IndexingError(
             f"no record of {source!r} is usable: {summary}; check text.policy and image.views, or "
             "set text.missing='empty' to train without texts"
         )

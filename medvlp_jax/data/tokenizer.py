@@ -21,13 +21,15 @@ import tokenizers
 from jaxtyping import Bool, Int32
 from tokenizers import models, normalizers, pre_tokenizers, processors, trainers
 
+from medvlp_jax.core.errors import UserError
+
 #: What a tokenizer for English medical text must mostly know.
 SAMPLE = "The heart size is normal. There is a small left pleural effusion, no pneumothorax."
 _METADATA = "training.json"
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
-class TokenizerError(ValueError):
+class TokenizerError(UserError, ValueError):
     """A tokenizer cannot be loaded, or would turn real text into unknown tokens."""
 
 
