@@ -356,7 +356,7 @@ class Experiment:
                     state,
                     train_step=step,
                     batches=batches,
-                    key=jax.device_put(key, sharding.replicated(self.mesh)),
+                    key=key,
                     config=c.loop,
                     checkpointer=checkpointer,
                     writer=writer,

@@ -21,7 +21,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from medvlp_jax.core import distributed
-from medvlp_jax.core.pretrained import FOLDER, CheckpointError, load_config
+from medvlp_jax.core.pretrained import FOLDER, CheckpointError, folder_of, load_config
 from medvlp_jax.core.state import TrainState
 
 _CORRUPT = ".corrupt"  # suffix of a step folder that was set aside
@@ -37,6 +37,9 @@ class CheckpointConfig:
       keep_best: besides, the best this many by ``best_metric`` (of those saved at an evaluation).
       best_metric: name of an evaluation metric such as ``zeroshot/macro_auc``; empty = none.
       asynchronous: write in the background while training goes on.
+      directory: where the folder of checkpoints is, instead of the workdir. Processes on several
+        machines need one that all can reach: a shared disk, or a bucket (``gs://...``, with
+        ``pip install gcsfs``).
     """
 
     keep_last: int = 2
@@ -44,6 +47,7 @@ class CheckpointConfig:
     best_metric: str = ""
     best_mode: Literal["max", "min"] = "max"
     asynchronous: bool = True
+    directory: str = ""
 
     def __post_init__(self) -> None:
         if self.keep_last < 1:
@@ -66,12 +70,12 @@ class Checkpointer:
     def __init__(
         self, workdir: str | pathlib.Path, config: CheckpointConfig, run_config: dict[str, Any]
     ) -> None:
-        """Opens (or makes) ``<workdir>/checkpoints``.
+        """Opens (or makes) ``<workdir>/checkpoints``, or the folder that ``config`` names.
 
         Args:
           run_config: the resolved config as plain JSON-able values (``config.to_plain``).
         """
-        self.folder = pathlib.Path(workdir).absolute() / FOLDER
+        self.folder = folder_of(config.directory or workdir) / FOLDER
         self.config = config
         self.run_config = run_config
         self._failed_step: int | None = None  # the newest write, if it failed
@@ -181,6 +185,8 @@ class Checkpointer:
 
         Asked beforehand, because a write that fails half-way leaves less space and much noise.
         """
+        if "://" in str(self.folder):
+            return ""
         need = 2**18 + sum(1.02 * x.nbytes for x in jax.tree.leaves(state))
         free = shutil.disk_usage(self.folder).free if distributed.is_main() else 0
         if distributed.from_main(int(free >= need)):
@@ -267,7 +273,7 @@ class Checkpointer:
         distributed.barrier(f"corrupt checkpoint {step}")
         if distributed.is_main():
             folder = self.folder / str(step)
-            folder.rename(folder.with_name(f"{step}{_CORRUPT}"))
+            folder.rename(folder.parent / f"{step}{_CORRUPT}")
         distributed.barrier(f"set aside checkpoint {step}")
         self._manager.close()
         self._manager = self._open()

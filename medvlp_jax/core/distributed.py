@@ -115,24 +115,17 @@ def data_slice(mesh: Mesh) -> tuple[int, int]:
     return first // k, n // k
 
 
-def make_global_batch(batch: Mapping[str, Any], mesh: Mesh) -> dict[str, jax.Array]:
+def make_global_batch(batch: Mapping[str, Any], place: NamedSharding) -> dict[str, jax.Array]:
     """Puts this process's rows of a batch on its devices, as global arrays.
 
     Args:
       batch: numpy arrays with this process's share of the rows in front; arrays of text (such as
         ``id``) stay on the host and are left out.
-
-    Returns:
-      Arrays sharded over ``sharding.BATCH_AXES``, in the order of the global batch.
+      place: ``sharding.batch_sharding(mesh)``; or ``sharding.replicated(mesh)``, if each process
+        holds all rows.
     """
-    place = sharding.batch_sharding(mesh)
-    return {k: _place(v, place) for k, v in batch.items() if on_device(v)}
-
-
-def on_device(value: Any) -> bool:
-    """Whether a batch entry is numeric, and so belongs on the devices."""
-    return np.asarray(value).dtype.kind in "biuf" or getattr(value, "dtype", None) == "bfloat16"
-
-
-def _place(value: Any, place: NamedSharding) -> jax.Array:
-    return jax.make_array_from_process_local_data(place, np.asarray(value))
+    return {
+        name: jax.make_array_from_process_local_data(place, np.asarray(value))
+        for name, value in batch.items()
+        if np.asarray(value).dtype.kind not in "USO"
+    }

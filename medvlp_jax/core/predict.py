@@ -64,14 +64,10 @@ class Predictor:
         if self._arrays is None:
             raise ValueError("this predictor has no state yet: use with_state(state)")
         many = jax.process_count() > 1
-        batch = {k: v for k, v in batch.items() if distributed.on_device(v)}
         rows = len(next(iter(batch.values())))
         split = many or rows % sharding.batch_shards(self.mesh) == 0
         place = sharding.batch_sharding(self.mesh) if split else sharding.replicated(self.mesh)
-        arrays = {
-            k: jax.make_array_from_process_local_data(place, np.asarray(v))
-            for k, v in batch.items()
-        }
+        arrays = distributed.make_global_batch(batch, place)
         if name not in self._compiled:
             # One process reads every shard itself; several need a copy of all rows each.
             out = sharding.replicated(self.mesh) if many else None

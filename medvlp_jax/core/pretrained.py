@@ -1,14 +1,16 @@
 """Parameters out of another run's checkpoint: to evaluate it, or to start a new run from it."""
 
+import contextlib
 import dataclasses
 import json
-import pathlib
+import os
 import re
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
+from etils import epath
 
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.core.optim import Optimizer
@@ -24,7 +26,13 @@ class CheckpointError(UserError):
     """A checkpoint cannot be written or read; the message names it and what to do."""
 
 
-def resolve(path: str | pathlib.Path, step: Which = "latest") -> pathlib.Path:
+def folder_of(path: str | os.PathLike[str]) -> epath.Path:
+    """An absolute local path, or the address of a bucket as it is."""
+    text = os.fspath(path)
+    return epath.Path(text if "://" in text else os.path.abspath(text))
+
+
+def resolve(path: str | os.PathLike[str], step: Which = "latest") -> epath.Path:
     """Folder of one checkpoint.
 
     Args:
@@ -34,12 +42,14 @@ def resolve(path: str | pathlib.Path, step: Which = "latest") -> pathlib.Path:
     Raises:
       CheckpointError: there is no such checkpoint.
     """
-    folder = pathlib.Path(path).absolute()
+    folder = folder_of(path)
     if (folder / "state").is_dir():
         return folder
     if (folder / FOLDER).is_dir():
         folder = folder / FOLDER
-    steps = {int(p.name) for p in folder.glob("*") if p.name.isdigit() and (p / "state").is_dir()}
+    if not folder.is_dir():
+        raise CheckpointError(f"{path} does not exist: give a workdir or <workdir>/{FOLDER}")
+    steps = {int(p.name) for p in folder.iterdir() if p.name.isdigit() and (p / "state").is_dir()}
     if not steps:
         raise CheckpointError(f"{path} holds no checkpoint: give a workdir or <workdir>/{FOLDER}")
     if step == "latest":
@@ -51,7 +61,7 @@ def resolve(path: str | pathlib.Path, step: Which = "latest") -> pathlib.Path:
     return folder / str(step)
 
 
-def _best(folder: pathlib.Path, steps: set[int]) -> int:
+def _best(folder: epath.Path, steps: set[int]) -> int:
     scores: dict[int, float] = {}
     for step in steps:
         progress = json.loads((folder / str(step) / "progress" / "metadata").read_text())
@@ -62,14 +72,14 @@ def _best(folder: pathlib.Path, steps: set[int]) -> int:
     return max(scores, key=lambda s: (scores[s], s))
 
 
-def load_config(path: str | pathlib.Path, step: Which = "latest") -> dict[str, Any]:
+def load_config(path: str | os.PathLike[str], step: Which = "latest") -> dict[str, Any]:
     """The resolved config that a checkpoint was written with, as plain values."""
     file = resolve(path, step) / "config" / "metadata"
     return json.loads(file.read_text())
 
 
 def load_model(
-    path: str | pathlib.Path,
+    path: str | os.PathLike[str],
     abstract_params: dict[str, Any],
     abstract_buffers: dict[str, Any],
     *,
@@ -91,8 +101,8 @@ def load_model(
     """
     folder = resolve(path, step) / "state"
     matches = re.compile("|".join(f"(?:{p})" for p in only)).match
-    with ocp.PyTreeCheckpointer() as reader:
-        stored = flatten(reader.metadata(folder).item_metadata.tree)
+    with contextlib.closing(ocp.PyTreeCheckpointHandler()) as reader:
+        stored = flatten(reader.metadata(folder).tree)
         wanted: dict[Path, Any] = {}
         problems: list[str] = []
         for group, tree in (("params", abstract_params), ("buffers", abstract_buffers)):
@@ -134,7 +144,7 @@ def load_model(
 def init_from(
     state: TrainState,
     optimizer: Optimizer,
-    path: str | pathlib.Path,
+    path: str | os.PathLike[str],
     *,
     step: Which = "latest",
     only: tuple[str, ...] = (".*",),

@@ -20,7 +20,6 @@ PEAK_BF16_FLOPS = {
     "TPU v6 lite": 918e12,
     "TPU v6e": 918e12,
     "TPU7x": 1153.5e12,  # a chip is two devices
-    "TPU v7x": 1153.5e12,
     "NVIDIA A100": 312e12,
     "NVIDIA H100 PCIe": 756e12,
     "NVIDIA H100": 989e12,

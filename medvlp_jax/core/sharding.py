@@ -85,11 +85,11 @@ def spec(axes: Sequence[str | None], shape: Sequence[int], mesh: Mesh) -> Partit
         if name is not None and name not in RULES:
             raise KeyError(f"logical axis {name!r} is not in core/sharding.py RULES")
         mapped = RULES[name] if name is not None else None
-        mesh_axes = () if mapped is None else (mapped,) if isinstance(mapped, str) else mapped
-        mesh_axes = tuple(a for a in mesh_axes if mesh.shape[a] > 1 and a not in used)
+        wanted = () if mapped is None else (mapped,) if isinstance(mapped, str) else mapped
+        mesh_axes: list[str] = [a for a in wanted if mesh.shape[a] > 1 and a not in used]
         if mesh_axes and size % math.prod(mesh.shape[a] for a in mesh_axes) == 0:
             used.update(mesh_axes)
-            out.append(mesh_axes if len(mesh_axes) > 1 else mesh_axes[0])
+            out.append(tuple(mesh_axes) if len(mesh_axes) > 1 else mesh_axes[0])
         else:
             out.append(None)
     while out and out[-1] is None:

@@ -8,9 +8,11 @@ import contextlib
 import os
 import signal
 import sys
+import types
 
 import core_toy as toy
 import jax
+import numpy as np
 
 from medvlp_jax.core import distributed, preemption, sharding
 from medvlp_jax.core.checkpoint import CheckpointConfig, Checkpointer
@@ -19,6 +21,7 @@ from medvlp_jax.core.lock import LockError, workdir_lock
 from medvlp_jax.core.loop import LoopConfig, fit
 from medvlp_jax.core.metrics import MetricWriter
 from medvlp_jax.core.optim import OptimConfig, make_optimizer
+from medvlp_jax.core.predict import Predictor
 from medvlp_jax.core.profiling import Profiler
 from medvlp_jax.core.step import abstract_state, init_state, make_train_step
 
@@ -28,14 +31,24 @@ BATCH = 16
 def batches(mesh, start, host_hook=lambda step: None):
     """The data of a run: a function of the step; each process loads its slice."""
     index, count = distributed.data_slice(mesh)
-    rows = BATCH // count
+    rows, place = BATCH // count, sharding.batch_sharding(mesh)
     step = start
     while True:
         host_hook(step)
         batch = toy.batch_of(step, BATCH)
         batch = {k: v[index * rows : (index + 1) * rows] for k, v in batch.items()}
         step += 1
-        yield distributed.make_global_batch(batch, mesh), {"id": batch["id"]}, {"next": step}
+        yield distributed.make_global_batch(batch, place), {"id": batch["id"]}, {"next": step}
+
+
+def evaluator(predictor):
+    """A number that changes if a row is lost, moved or repeated."""
+    index, count = distributed.data_slice(predictor.mesh)
+    rows = BATCH // count
+    image = toy.batch_of(0, BATCH)["image"][index * rows : (index + 1) * rows]
+    embedded = predictor("image_embed", {"image": image})
+    weights = np.arange(BATCH)[:, None] / BATCH
+    return types.SimpleNamespace(metrics={"sum": float(np.sum(embedded * weights))})
 
 
 def train(workdir, loop, *, mesh_config=None, devices=None, config=None, host_hook=None, **extra):
@@ -67,6 +80,8 @@ def train(workdir, loop, *, mesh_config=None, devices=None, config=None, host_ho
             writer=writer,
             profiler=Profiler(workdir, loop.profile),
             restored=restored,
+            predictor=Predictor(model_def, task.predict, mesh),
+            evaluators={"toy": evaluator},
             **extra,
         )
     checkpointer.close()

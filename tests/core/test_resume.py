@@ -52,6 +52,13 @@ def losses(workdir):
     return found
 
 
+def evaluation(workdir):
+    """The number of the evaluation at the end, made from the rows of all processes."""
+    (record,) = [r for r in read_metrics(workdir / "metrics.jsonl") if r["kind"] == "eval"]
+    assert record["step"] == STEPS
+    return record["toy/sum"]
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """A run that is killed, one that gets SIGTERM, and one that is left alone, all finished."""
@@ -133,6 +140,7 @@ def test_two_processes(runs, devices):
         got = losses(workdir)
         assert list(got) == list(expected)
         np.testing.assert_allclose(list(got.values()), list(expected.values()), atol=1e-5)
+        assert evaluation(workdir) == pytest.approx(evaluation(folder / "alone"), abs=1e-4)
 
 
 @pytest.mark.multiprocess
