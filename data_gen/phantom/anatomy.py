@@ -57,14 +57,16 @@ def mediastinum(a: Params, y: Array) -> tuple[Array, Array]:
     column_left = column * (0.72 + 0.30 * top)
     # Right atrium: a convex arc. Left: knob, pulmonary trunk, then the ventricle's slope.
     centre = (0.76 - 0.4 * a["heart_lift"]) * height
-    arc = root(1.0 - ((y - centre) / (a["atrium"] * height)) ** 2)
+    # Below its widest part the heart keeps its width: it rests on the diaphragm.
+    tall = a["atrium"] * height * jnp.where(y > centre, 1.9, 1.0)
+    arc = root(1.0 - ((y - centre) / tall) ** 2)
     atrium = column_right + (right_reach - column_right) * arc
     right = jnp.maximum(column_right, atrium)
     apex = (0.87 - a["heart_lift"]) * height
     t = jnp.clip((y - 0.36 * height) / (apex - 0.36 * height), 0.0, 1.0)
     slope = t * t * (3 - 2 * t)
     slope = a["heart_round"] * jnp.sqrt(slope + 1e-6) + (1 - a["heart_round"]) * slope
-    below = root(1.0 - (jnp.maximum(y - apex, 0.0) / (a["heart_tail"] * height)) ** 2)
+    below = 1.0 - 0.30 * jnp.clip((y - apex) / (a["heart_tail"] * height), 0.0, 1.2) ** 2
     ventricle = (column_left + (left_reach - column_left) * slope) * below
     knob_y, radius = 0.25 * height, a["aorta"]
     knob = column_left * 0.55 + radius * 1.15 * root(1.0 - ((y - knob_y) / (1.25 * radius)) ** 2)
@@ -84,7 +86,7 @@ def dome(a: Params, x: Array, row: int) -> Array:
     out = jnp.clip((x - crest) / (width - crest), 0.0, 1.0)
     inward = jnp.clip((crest - x) / crest, 0.0, 1.0)
     curve = a["dome_curve"] * a["dome_flatness"]
-    return top + curve * (58.0 * (1.0 - root(1.0 - out**2.2)) + 22.0 * inward**2)
+    return top + curve * (58.0 * (1.0 - root(1.0 - out**2.2)) + 13.0 * inward**2)
 
 
 def lung_point(a: Params, side: Array, u: Array, v: Array) -> tuple[Array, Array]:

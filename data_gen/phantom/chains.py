@@ -40,8 +40,8 @@ def splat(
 
 
 _TRUNKS, _CHILDREN = 8, (3, 2, 2)
-_STEPS = (12, 11, 9, 8)  # points per segment of each generation
-_LENGTH = (0.30, 0.24, 0.20, 0.16)  # of the lung's height
+_STEPS = (14, 15, 13, 8)  # points per segment of each generation
+_LENGTH = (0.30, 0.23, 0.18, 0.11)  # of the lung's height
 _RADIUS = (4.6, 2.7, 1.6, 1.0)  # mm at the start of a segment
 
 TREE_CHANCES = 3 * _TRUNKS + _TRUNKS * (1 + 3 + 3 + 6 + 6 + 12 + 12)
@@ -119,4 +119,4 @@ def vessel_tree(
             length = jnp.repeat(length, k)
     flat = [jnp.concatenate([g[i].reshape(-1) for g in out]) for i in range(4)]
     x, y, radius, step = flat
-    return x, y, 0.55 * radius, jnp.pi * radius**2 * step
+    return x, y, jnp.maximum(0.55 * radius, 1.1), jnp.pi * radius**2 * step

@@ -56,8 +56,8 @@ def _endotracheal(f: Finding, height: float) -> tuple[list[Line], list[list[floa
     end = -7.0 if tip > carina else -1.0
     bend = 6 * (p1 - 0.5)
     path = _curve([(bend * 2, -150), (bend, -70), (-1, min(tip, carina) - 18), (end, tip)])
-    walls: list[Line] = [(_beside(path, s * 4.2), 0.7, 0.22) for s in (-1, 1)]
-    return [*walls, (_beside(path, 1.5), 0.8, 0.6)], []
+    walls: list[Line] = [(_beside(path, s * 4.2), 0.7, 0.3) for s in (-1, 1)]
+    return [*walls, (_beside(path, 1.5), 0.8, 0.8)], []
 
 
 def _central(f: Finding, height: float) -> tuple[list[Line], list[list[float]]]:
@@ -74,7 +74,7 @@ def _central(f: Finding, height: float) -> tuple[list[Line], list[list[float]]]:
     path = [*start, *joint]
     if tip * height > path[-1][1] + 6:
         path.append((-23 - 3 * p0, tip * height))
-    lines: list[Line] = [(_curve(path), 0.9, 0.5)]
+    lines: list[Line] = [(_curve(path), 0.9, 0.65)]
     if f.attributes["route"] == "jugular" and p0 > 0.5:
         tail = _curve([(s * (42 + 14 * p1), -85), (s * 70, -70), (s * 85, -20)])
         lines.append((tail, 0.9, 0.45))
@@ -97,7 +97,7 @@ def _nasogastric(f: Finding, height: float) -> tuple[list[Line], list[list[float
         ]
     else:
         path += [(9.0, (0.78 + 0.1 * p0) * height)]
-    return [(_curve(path), 0.9, 0.5)], []
+    return [(_curve(path), 0.9, 0.65)], []
 
 
 def _drain(f: Finding, height: float, width: float) -> tuple[list[Line], list[list[float]]]:
@@ -107,8 +107,8 @@ def _drain(f: Finding, height: float, width: float) -> tuple[list[Line], list[li
     end = (s * (62 + 12 * p0), (0.12 + 0.15 * p1) * height) if up else (s * 55, 0.86 * height)
     middle = (s * 0.72 * width, 0.5 * (entry + end[1]) + 8)
     path = _curve([(s * (width + 75), entry + 45), (s * (width + 4), entry), middle, end])
-    walls: list[Line] = [(_beside(path, k * 2.8), 0.7, 0.2) for k in (-1, 1)]
-    return [*walls, (_beside(path, 0.8), 0.8, 0.6)], []
+    walls: list[Line] = [(_beside(path, k * 2.8), 0.7, 0.26) for k in (-1, 1)]
+    return [*walls, (_beside(path, 0.8), 0.8, 0.75)], []
 
 
 def _pacemaker(

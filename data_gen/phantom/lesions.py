@@ -4,6 +4,7 @@ Every function reads the slots of :mod:`data_gen.phantom.signs` and returns maps
 truth bits: bit ``FINDING_BIT + i`` of the truth map is set where finding ``i`` is.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -69,7 +70,10 @@ def _opacity(
     dx, dy = x - cx, y - cy
     along, across = (dx * cos + dy * sin), (dy * cos - dx * sin)
     wobble = jnp.cos(s["turn"]) * noise["broad"] + jnp.sin(s["turn"]) * noise["broad_2"]
-    inside = 1.0 - (along / (s["a"] + 1e-3)) ** 2 - (across / (s["b"] + 1e-3)) ** 2
+    # A collapsed lower lobe is a triangle that narrows upwards.
+    narrow = jnp.clip(0.6 - 0.6 * across / (s["b"] + 1e-3), 0.0, 1.0)
+    half = s["a"] * (1.0 - s["taper"] * narrow)
+    inside = 1.0 - (along / (half + 1e-3)) ** 2 - (across / (s["b"] + 1e-3)) ** 2
     inside = inside + s["warp"] * wobble + 0.15 * s["warp"] * noise["patch"]
     # Fissures run a little downhill towards the side.
     v = c["v"] - 0.06 * (c["u"] - 0.5) + 0.008 * wobble
@@ -84,12 +88,15 @@ def _opacity(
     return opacity, shape * s["bronchogram"], truth
 
 
-def _nodule(a: Params, s: Params, x: Map, y: Map) -> tuple[Map, Map, Truth]:
+def _nodule(
+    a: Params, s: Params, c: Params, x: Map, y: Map, noise: Params
+) -> tuple[Map, Map, Truth]:
     """One nodule or mass: (mm of soft tissue, mm of mineral, truth)."""
     cx, cy = lung_point(a, s["side"], s["u"], s["v"])
     dx, dy = x - cx, y - cy
     far = jnp.sqrt(dx**2 + dy**2) + 1e-3
     cos, sin = dx / far, dy / far
+    far = far * (1.0 + 0.10 * noise["broad_2"] + 0.05 * noise["patch"])
     # Powers of e^{i angle} give the harmonics of the outline without any arctangent.
     two = (cos * cos - sin * sin, 2 * cos * sin)
     three = (two[0] * cos - two[1] * sin, two[0] * sin + two[1] * cos)
@@ -102,12 +109,15 @@ def _nodule(a: Params, s: Params, x: Map, y: Map) -> tuple[Map, Map, Truth]:
     wave = 0.5 * (two[0] * p + two[1] * q) + 0.4 * (three[0] * q - three[1] * p)
     wave = wave + 0.35 * (five[0] * p - five[1] * q)
     radius = jnp.maximum(s["radius"], 0.5) * (1.0 + s["lobulation"] * wave)
-    chord = 2.0 * radius * root(1.0 - (far / radius) ** 2)
+    inside = jnp.maximum(1.0 - (far / radius) ** 2, 0.0)
+    chord = 2.0 * radius * inside**0.7
     ray = jnp.maximum(eleven[0] * p + eleven[1] * q + 0.35 * wave, 0.0) ** 3
     reach = jnp.clip((1.7 * radius - far) / (0.75 * radius), 0.0, 1.0)
     spikes = s["spiculation"] * ray * reach * jnp.clip(far / radius, 0, 1) * 9.0
     truth = owner_bit(s["owner"], (far < radius) & (s["on"] > 0))
-    soft = jnp.minimum(1.45 * chord, 0.4 * chord + 26.0) + spikes
+    soft = 1.45 * chord / (1.0 + chord / 55.0) + spikes
+    # It takes the place of lung, so it cannot be thicker than the lung is there.
+    soft = jnp.minimum(soft, 0.8 * c["air"] + 3.0)
     return s["on"] * soft, s["on"] * s["calcium"] * 0.30 * chord, truth
 
 
@@ -122,7 +132,7 @@ def _plate(a: Params, s: Params, c: Params, x: Map, y: Map) -> tuple[Map, Truth]
     ends = step(0.5 * s["length"] - jnp.abs(along), 12.0) * s["on"]
     line = jnp.exp(-((across / thick) ** 2)) * ends * c["field"]
     truth = owner_bit(s["owner"], (jnp.abs(across) < 1.5 * thick) & (ends * c["field"] > 0.4))
-    return (5.0 + 2.6 * thick) * line, truth
+    return (9.0 + 4.0 * thick) * line, truth
 
 
 def _effusion(a: Params, c: Params, y: Map, row: int) -> tuple[Map, Map, Truth]:
@@ -140,7 +150,7 @@ def _effusion(a: Params, c: Params, y: Map, row: int) -> tuple[Map, Map, Truth]:
     layer = layer + 0.5 * s["layering"] * here * jnp.exp(-c["wall"] / 5.0)
     upright = (fluid > 0.35) & (c["v"] < 1.6) & (c["wall"] > 0)
     upright = upright & (jnp.maximum(c["field"], 1.0 * (c["above"] < 0)) > 0.5)
-    upright = upright & (c["above"] > -50.0) & (c["u"] > 0)
+    upright = upright & (c["above"] > -28.0) & (c["u"] > 0)
     flat = (layer > 0.1) & (c["field"] > 0.5)
     return (
         1.0 - 0.97 * fluid,
@@ -164,42 +174,48 @@ def _pneumothorax(a: Params, c: Params, y: Map, row: int) -> tuple[Map, Map, Tru
     return free, line, owner_bit(s["owner"], free > 0.5)
 
 
-def apply(a: Params, c: Params, x: Map, y: Map, noise: Params) -> Change:
+def apply(a: Params, used: Mapping[str, Array], c: Params, x: Map, y: Map, noise: Params) -> Change:
     """All findings of the lungs and pleurae.
 
     Args:
-        a: parameters; c: the maps of :func:`anatomy.cavity`; noise: unit-variance noise maps
-            ``broad``, ``broad_2`` (centimetres), ``patch`` (about 10 mm), ``fine`` (about 4 mm).
+        a: parameters of the study.
+        used: slots to draw of the kinds in :data:`signs.LOOPED`, for the whole batch; unused slots
+            change nothing, so a smaller number only saves time.
+        c: the maps of :func:`anatomy.cavity`.
+        noise: unit-variance noise maps ``broad``, ``broad_2`` (centimetres), ``patch`` (about
+            10 mm), ``fine`` (about 4 mm).
     """
     one = jnp.ones_like(x)
     kept, veil, density, vessels = one, one, one, one
     bronchi, soft, mineral = 0.0 * one, 0.0 * one, 0.0 * one
     interstitium, truth = one, jnp.zeros(x.shape, jnp.uint32)
 
-    # Scans over the slots: one small kernel each instead of many unrolled copies.
-    def add_opacity(carry: Any, s: Params) -> tuple[Any, None]:
+    def add_opacity(i: Any, carry: Any) -> Any:
         kept, bronchi, soft, truth = carry
+        s = _slot(a, "opacity", i)
         opacity, branches, bits = _opacity(a, s, c, x, y, noise)
         behind = s["behind_heart"] * (c["above"] > 0)
         soft = soft + behind * 22.0 * opacity * (1.0 - c["field"])
         kept, bronchi = kept * (1.0 - opacity), jnp.maximum(bronchi, branches)
-        return (kept, bronchi, soft, truth | bits), None
+        return kept, bronchi, soft, truth | bits
 
-    def add_nodule(carry: Any, s: Params) -> tuple[Any, None]:
+    def add_nodule(i: Any, carry: Any) -> Any:
         soft, mineral, truth = carry
-        tissue, calcium, bits = _nodule(a, s, x, y)
-        return (soft + tissue, mineral + calcium, truth | bits), None
+        s = _slot(a, "nodule", i)
+        tissue, calcium, bits = _nodule(a, s, c, x, y, noise)
+        return soft + tissue, mineral + calcium, truth | bits
 
-    def add_plate(carry: Any, s: Params) -> tuple[Any, None]:
+    def add_plate(i: Any, carry: Any) -> Any:
         soft, truth = carry
+        s = _slot(a, "plate", i)
         tissue, bits = _plate(a, s, c, x, y)
-        return (soft + tissue, truth | bits), None
+        return soft + tissue, truth | bits
 
     carry = (kept, bronchi, soft, truth)
-    (kept, bronchi, soft, truth), _ = jax.lax.scan(add_opacity, carry, _slots(a, "opacity"))
+    kept, bronchi, soft, truth = jax.lax.fori_loop(0, used["opacity"], add_opacity, carry)
     carry = (soft, mineral, truth)
-    (soft, mineral, truth), _ = jax.lax.scan(add_nodule, carry, _slots(a, "nodule"))
-    (soft, truth), _ = jax.lax.scan(add_plate, (soft, truth), _slots(a, "plate"))
+    soft, mineral, truth = jax.lax.fori_loop(0, used["nodule"], add_nodule, carry)
+    soft, truth = jax.lax.fori_loop(0, used["plate"], add_plate, (soft, truth))
 
     s = _slot(a, "edema", 0)
     (rx, ry), (lx, ly) = hila(a)
@@ -209,11 +225,11 @@ def apply(a: Params, c: Params, x: Map, y: Map, noise: Params) -> Change:
     ) ** 2
     wings = jnp.exp(-spread * jnp.clip(1.0 + 0.3 * noise["broad"], 0.2, 2.0)) * s["on"]
     haze = s["amount"] * wings * (0.75 + 0.25 * jnp.clip(c["v"], 0, 1))
-    grain = jnp.clip(1.0 + 0.5 * noise["patch"] + 0.4 * noise["fine"], 0.1, 2.0)
+    grain = jnp.clip(1.0 + 0.32 * noise["patch"] + 0.25 * noise["fine"], 0.1, 2.0)
     kept = kept * (1.0 - jnp.clip(0.62 * s["alveolar"] * haze * grain, 0.0, 0.92))
     veil = veil * (1.0 - 0.20 * s["amount"] * s["on"] * (0.4 + wings))
     vessels = vessels * (1.0 - 0.35 * s["amount"] * s["on"])
-    interstitium = interstitium + 1.6 * s["amount"] * s["on"] * (0.6 + wings)
+    interstitium = interstitium + 1.2 * s["amount"] * s["on"] * (0.6 + wings)
     rung = y + 0.16 * x * jnp.sign(x) + 2.2 * noise["patch"]
     rung = rung / 6.5 - jnp.round(rung / 6.5)
     kerley = (
@@ -230,15 +246,16 @@ def apply(a: Params, c: Params, x: Map, y: Map, noise: Params) -> Change:
     interstitium = interstitium * (1.0 - 0.4 * weight)
     truth = truth | owner_bit(s["owner"], c["field"] > 0.5)
 
-    def add_bulla(carry: Any, s: Params) -> tuple[Any, None]:
+    def add_bulla(i: Any, carry: Any) -> Any:
         open_, soft = carry
+        s = _slot(a, "bulla", i)
         cx, cy = lung_point(a, s["side"], s["u"], s["v"])
         far = jnp.sqrt((x - cx) ** 2 + 0.8 * (y - cy) ** 2) + 2.5 * noise["broad_2"]
         shown = s["on"] * c["field"]
         wall = 2.0 * jnp.exp(-(((far - s["radius"]) / 1.2) ** 2)) * shown
-        return (jnp.maximum(open_, step(s["radius"] - far, 8.0) * shown), soft + wall), None
+        return jnp.maximum(open_, step(s["radius"] - far, 8.0) * shown), soft + wall
 
-    (open_, soft), _ = jax.lax.scan(add_bulla, (0.0 * one, soft), _slots(a, "bulla"))
+    open_, soft = jax.lax.fori_loop(0, used["bulla"], add_bulla, (0.0 * one, soft))
     density, vessels = density * (1.0 - 0.45 * open_), vessels * (1.0 - 0.95 * open_)
     interstitium = interstitium * (1.0 - 0.9 * open_)
 

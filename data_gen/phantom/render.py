@@ -60,7 +60,9 @@ def _derive(a: Params) -> Params:
     }
 
 
-def _render_one(scene_: Params, size: int) -> tuple[UInt8[Array, "s s"], UInt32[Array, "s s"]]:
+def _render_one(
+    scene_: Params, used: Params, size: int
+) -> tuple[UInt8[Array, "s s"], UInt32[Array, "s s"]]:
     """One study: (picture, truth bits)."""
     a = _derive(scene_)
     frac = (jnp.arange(size) + 0.5) / size
@@ -76,24 +78,30 @@ def _render_one(scene_: Params, size: int) -> tuple[UInt8[Array, "s s"], UInt32[
 
     noise, x, y = _hold((noise, x, y))
     cavity = _hold(anatomy.cavity(a, x, y, pitch))
-    change = _hold(lesions.apply(a, cavity, x, y, noise))
+    change = _hold(lesions.apply(a, used, cavity, x, y, noise))
     right, left = anatomy.hila(a)
-    tubes = []
-    for row, (side, hilum) in enumerate(((-1.0, right), (1.0, left))):
-        tubes.append(chains.vessel_tree(a, a["noise_tree"][row], side, hilum))
-    vx, vy, vs, vm = (jnp.concatenate(parts) for parts in zip(*tubes, strict=True))
     edema = a["edema_on"][0] * a["edema_amount"][0]
-    vs = vs * (1.0 + 0.7 * edema)
-    vessels = _splat(a, vx, vy, vs, vm, frac)
+    vessels = jnp.zeros_like(x)
+    # Each lung's vessels are summed over its own part of the picture, a little past the middle.
+    for row, (side, hilum, first, last) in enumerate(
+        ((-1.0, right, 0, 5 * size // 8), (1.0, left, 3 * size // 8, size))
+    ):
+        vx, vy, sigma, mass = chains.vessel_tree(a, a["noise_tree"][row], side, hilum)
+        sigma = sigma * (1.0 + 0.7 * edema)
+        part = _splat(a, vx, vy, sigma, mass, frac[first:last], frac)
+        vessels = vessels + jnp.pad(part, ((0, 0), (first, size - last)))
     wire = a["wire"]
     half = wire[:, 2]
-    wires = _splat(a, wire[:, 0], wire[:, 1], 0.7 * half, wire[:, 3] * half * 1.75, frac)
+    wires = _splat(a, wire[:, 0], wire[:, 1], 0.7 * half, wire[:, 3] * half * 1.75, frac, frac)
 
     air = cavity["air"] * change.kept * change.veil
     aerated = air / (cavity["air"] + 12.0)
     blood = a["vessels"] * 1.6 * vessels * change.vessels * aerated
     blood = blood - 0.9 * a["vessels"] * vessels * change.bronchi * (1.0 - change.kept)
-    texture = a["interstitium"] * change.interstitium * (0.6 * noise["fine"] + 0.5 * noise["patch"])
+    # Ridges of smooth noise are a net of fine lines, as septa and small vessels make one.
+    net = 1.0 - 1.25 * jnp.abs(noise["fine"])
+    texture = 0.30 * noise["fine"] + 0.55 * net + 0.30 * noise["patch"]
+    texture = a["interstitium"] * change.interstitium * texture
     density = a["lung_density"] * change.density * (1.0 + 0.10 * noise["broad"])
     gas = anatomy.gas(a, x, y, noise["broad_2"]) * anatomy.step(-cavity["above"] - 3.0, 6.0)
     # Air of the trachea lies in front of nothing but soft tissue.
@@ -102,6 +110,8 @@ def _render_one(scene_: Params, size: int) -> tuple[UInt8[Array, "s s"], UInt32[
     soft = anatomy.body(a, x, y) - air * (1.0 - density) - 1.15 * trachea - 0.85 * gas
     soft = soft + blood + hilar + change.soft
     soft = soft + 3.4 * texture * aerated + 1.2 * noise["broad"] + 0.9 * noise["patch"]
+    # A blanket, clothing or a fold of skin: a veil that means nothing.
+    soft = soft + a["haze"] * jnp.maximum(1.0 + 0.35 * noise["broad"], 0.0)
     bone, broken = _hold(skeleton.ribs(a, x, y))
     bone = bone + skeleton.spine(a, x, y) + skeleton.girdle(a, x, y) + change.mineral
     mu_soft, mu_bone = film.coefficients(a)
@@ -131,13 +141,15 @@ def _hold(tree: Any) -> Any:
     return jax.lax.optimization_barrier(tree)
 
 
-def _splat(a: Params, x: Array, y: Array, sigma: Array, mass: Array, frac: Array) -> Array:
+def _splat(
+    a: Params, x: Array, y: Array, sigma: Array, mass: Array, columns: Array, rows: Array
+) -> Array:
     """Gaussians given in patient mm, drawn on the picture's own axes."""
     m = a["to_image"]
     width, height = a["frame"][0], a["frame"][1]
     px = (m[0, 0] * x + m[0, 1] * y + m[0, 2]) * width
     py = (m[1, 0] * x + m[1, 1] * y + m[1, 2]) * height
-    return chains.splat(px, py, sigma, mass, frac * width, frac * height, height / frac.shape[0])
+    return chains.splat(px, py, sigma, mass, columns * width, rows * height, height / rows.shape[0])
 
 
 def _hilum_glow(a: Params, x: Array, y: Array, right: Any, left: Any) -> Float[Array, "h w"]:
@@ -165,8 +177,8 @@ def _pads(a: Params, x: Array, y: Array) -> tuple[Array, Array]:
 
 
 @partial(jax.jit, static_argnames="size")
-def _render_chunk(scenes: Params, size: int) -> tuple[Array, Array]:
-    return jax.vmap(partial(_render_one, size=size))(scenes)
+def _render_chunk(scenes: Params, used: Params, size: int) -> tuple[Array, Array]:
+    return jax.vmap(partial(_render_one, size=size), in_axes=(0, None))(scenes, used)
 
 
 def render_batch(studies: Sequence[Study], size: int, masks: bool = True) -> Rendered:
@@ -191,7 +203,8 @@ def render_batch(studies: Sequence[Study], size: int, masks: bool = True) -> Ren
     for start in range(0, len(studies), CHUNK):
         part = list(studies[start : start + CHUNK])
         full = part + [part[-1]] * (CHUNK - len(part))
-        picture, truth = _render_chunk(scene.pack(full), size)
+        batch = scene.pack(full)
+        picture, truth = _render_chunk(batch, scene.used_slots(batch), size)
         images.append(np.asarray(picture)[: len(part)])
         bits.append(np.asarray(truth)[: len(part)])
     image, truth = np.concatenate(images), np.concatenate(bits)

@@ -58,3 +58,9 @@ def pack(studies: Sequence[Study]) -> Scene:
     """Arrays of several studies, stacked on a leading batch axis."""
     scenes = [pack_study(s) for s in studies]
     return {name: np.stack([s[name] for s in scenes]) for name in scenes[0]}
+
+
+def used_slots(batch: Scene) -> Scene:
+    """Per kind in :data:`signs.LOOPED`, the most slots that a study of the batch uses (int32)."""
+    counts = {kind: batch[f"{kind}_on"].sum(1).max() for kind in signs.LOOPED}
+    return {kind: np.asarray(count, np.int32) for kind, count in counts.items()}

@@ -17,7 +17,7 @@ SLOTS: dict[str, tuple[int, tuple[str, ...]]] = {
         8,
         (
             *("side", "u", "v", "a", "b", "angle", "density", "warp", "mottle"),
-            *("top", "bottom", "edge", "bronchogram", "behind_heart", "turn"),
+            *("top", "bottom", "edge", "bronchogram", "behind_heart", "turn", "taper"),
         ),
     ),
     "nodule": (
@@ -34,6 +34,9 @@ SLOTS: dict[str, tuple[int, tuple[str, ...]]] = {
     "heart": (1, ("ctr",)),
 }
 """Kind of sign -> (number of slots, fields); every slot also has ``on`` (0 or 1) and ``owner``."""
+
+LOOPED = ("opacity", "nodule", "plate", "bulla")
+"""Kinds whose slots are drawn one after another, as many as a batch uses."""
 
 ROW = {"right": 0, "left": 1}
 SIGN = {"right": -1.0, "left": 1.0}
@@ -140,7 +143,7 @@ def _pneumonia(slots: _Slots, owner: int, f: Finding, study: Study) -> None:
                 b=100 if wide else 62,
                 density=density * 0.75,
                 warp=0.5,
-                mottle=0.9,
+                mottle=0.55,
                 top=-0.3,
                 bottom=1.5,
                 edge=1.2,
@@ -195,7 +198,16 @@ def _atelectasis(slots: _Slots, owner: int, f: Finding, study: Study) -> None:
         "left upper lobe": {"u": 0.30, "v": 0.34, "a": 60, "b": 80, "bottom": 1.5},
         "right middle lobe": {"u": 0.05, "v": 0.74, "a": 46, "b": 24, "bottom": 1.5},
         "lingula": {"u": 0.05, "v": 0.72, "a": 46, "b": 26, "bottom": 1.5},
-    }.get(lobe, {"u": -0.05 if f.zone != "retrocardiac" else -0.3, "v": 0.95, "a": 42, "b": 52})
+    }.get(
+        lobe,
+        {
+            "u": 0.02 if f.zone != "retrocardiac" else -0.35,
+            "v": 0.97,
+            "a": 52,
+            "b": 66,
+            "taper": 0.85,
+        },
+    )
     slots.add(
         "opacity",
         owner,

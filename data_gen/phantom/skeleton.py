@@ -72,8 +72,8 @@ def ribs(a: Params, x: Map, y: Map) -> tuple[Map, Map]:
         near = hit & (jnp.abs(along) < 13.0) & (jnp.abs(distance) < a["rib_half"] + 5.0)
         truth = jnp.where(near, slot + 1.0, truth)
     half = a["rib_half"] * (1.0 - 0.22 * step(2.5 - number, 3.0))
-    low = 1.0 - 0.55 * step(y - a["height"] - 15.0, 50.0)
-    valid = (number >= 0) & (number <= 11)
+    low = 1.0 - 0.75 * step(y - a["height"] - 15.0, 50.0)
+    valid = (number >= 0) & (number <= 10)
     back = _tube(distance, half, a["rib_cortex"]) * oblique * break_
     back = jnp.where(valid, back, 0.0) * step(side - 14.0, 10.0)
     number, distance, oblique = _arcs(a, u, y, width, front=True)
@@ -122,7 +122,7 @@ def girdle(a: Params, x: Map, y: Map) -> Map:
     line = a["clavicle_y"] + tilt * shoulder_x * t - 24.0 * t * (1.0 - t) * (2.2 - 3.6 * t)
     inside = step(t, 0.04) * step(1.0 - t, 0.05)
     flare = 1.0 + 0.45 * jnp.clip(1.0 - 6.0 * t, 0.0, 1.0) + 0.3 * jnp.clip(3.0 * t - 2.0, 0.0, 1.0)
-    clavicle = 1.9 * _tube(
+    clavicle = 1.65 * _tube(
         (y - line) / jnp.sqrt(1.0 + tilt**2), half * flare, 1.1 * a["rib_cortex"]
     )
     clavicle = a["clavicle_density"] * clavicle * inside
@@ -134,12 +134,12 @@ def girdle(a: Params, x: Map, y: Map) -> Map:
     blade = step(side - medial, 3.0) * step(lateral - side, 3.0) * step(y - top, 5.0)
     blade = blade * step(bottom - y, 6.0)
     border = (
-        jnp.exp(-(((lateral - 3.0 - side) / 3.6) ** 2)) * step(y - top, 10) * step(bottom - y, 20)
+        jnp.exp(-(((lateral - 4.0 - side) / 4.6) ** 2)) * step(y - top, 10) * step(bottom - y, 20)
     )
     spine_line = top + 22.0 - 0.62 * (side - medial)
     ridge = jnp.exp(-(((y - spine_line) / 4.5) ** 2)) * step(side - medial, 8.0)
     ridge = ridge * step(shoulder_x + 12.0 - side, 10.0)
-    scapula = 2.8 * blade + 3.2 * border + 4.5 * ridge
+    scapula = 2.8 * blade + 2.4 * border + 4.5 * ridge
     hx, hy = shoulder_x + 6.0, 16.0 + a["shoulder_y"]
     radius = 22.0
     head = root(1.0 - ((side - hx) ** 2 + (y - hy) ** 2) / radius**2)

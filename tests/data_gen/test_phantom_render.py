@@ -16,8 +16,12 @@ PLAIN = {
     **dict.fromkeys(("inverted", "equalise", "sharpen", "autoexposure", "centre", "tilt"), 0.0),
     **dict.fromkeys(("border_left", "border_right", "border_top", "border_bottom"), 0.0),
     **dict.fromkeys(("marker", "vignette", "heel_x", "heel_y", "curve", "level_low"), 0.0),
-    "noise": 0.002, "text": -1.0, "gamma": 1.0, "level_high": 255.0,
-    "window_low": 0.5, "window_high": 0.6,
+    "noise": 0.002,
+    "text": -1.0,
+    "gamma": 1.0,
+    "level_high": 255.0,
+    "window_low": 0.5,
+    "window_high": 0.6,
 }
 
 
@@ -211,7 +215,7 @@ def test_devices_are_bright_where_their_mask_is(device):
     without, with_it, region, r = twins(plain(6), finding)
     assert region.any()
     assert (with_it - without)[region].mean() > 1
-    assert (with_it - without)[region].max() > 15
+    assert (with_it - without)[region].max() > 10
     assert [b.label for b in r.boxes[1]] == [F.SUPPORT_DEVICES]
 
 
