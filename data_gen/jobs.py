@@ -148,17 +148,25 @@ def _make(
         total=total,
         initial=done,
         unit=" studies",
-        desc="generating",
+        desc="compiling",
         disable=None if progress else True,
         dynamic_ncols=True,
     ) as bar:
+
+        def report(count: int) -> None:
+            if bar.n == done and count > 0:
+                # The rate should not remember how long it took to get to the first record.
+                bar.unpause()
+                bar.set_description_str("generating")
+            bar.update(count)
+
         try:
             if processes == 1:
                 for shard in todo:
-                    make_shard(job, shard, folder, bar.update)
+                    make_shard(job, shard, folder, report)
                     finished[0] += 1
             else:
-                _Pool(job, folder, processes, bar).run(todo, finished)
+                _Pool(job, folder, processes, report).run(todo, finished)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
                 f"stopped: {finished[0]} of {len(shards)} shards are finished in {folder}; "
@@ -195,8 +203,10 @@ class _Pool:
     ``concurrent.futures`` gives up a whole pool when one process dies, and cannot say on what.
     """
 
-    def __init__(self, job: Job, folder: Path, processes: int, bar: Any) -> None:
-        self.job, self.folder, self.bar = job, folder, bar
+    def __init__(
+        self, job: Job, folder: Path, processes: int, report: Callable[[int], None]
+    ) -> None:
+        self.job, self.folder, self.report = job, folder, report
         self.processes = processes
         # spawn: forking a process in which JAX runs threads can hang
         self.context = multiprocessing.get_context("spawn")
@@ -238,7 +248,7 @@ class _Pool:
             return 0
         if kind == "records":
             worker.reported += value
-            self.bar.update(value)
+            self.report(value)
             return 0
         if kind == "user error":
             raise JobError(value)
@@ -256,7 +266,7 @@ class _Pool:
         worker.process.join()
         self.workers.remove(worker)
         worker.pipe.close()
-        self.bar.update(-worker.reported)
+        self.report(-worker.reported)
         name, code = worker.shard.name, worker.process.exitcode
         reason = signal.Signals(-code).name if code and code < 0 else f"exit status {code}"
         self.deaths[name] = self.deaths.get(name, 0) + 1

@@ -80,7 +80,9 @@ def tile(record: Record) -> UInt8[np.ndarray, "h w 3"]:
             top + box.y1 * shape[1] - 1,
         )
         draw.rectangle(corners, outline=colour)
-        at = (min(corners[0] + 2, _TILE - draw.textlength(box.label, font) - 2), corners[1] + 1)
+        # Above the box if there is room, so that the name of a nodule does not hide it.
+        above = corners[1] - _LINE if corners[1] > _LINE else corners[1] + 1
+        at = (min(corners[0] + 1, _TILE - draw.textlength(box.label, font) - 2), above)
         draw.rectangle(draw.textbbox(at, box.label, font), fill=_BACKGROUND)
         draw.text(at, box.label, fill=colour, font=font)
     for i, line in enumerate(_caption(record)):

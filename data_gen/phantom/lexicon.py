@@ -15,11 +15,11 @@ _FINDINGS: dict[str, dict[str, Alternatives]] = {
         "np": (
             ("{sev} cardiomegaly", 3),
             "{sev} enlargement of the cardiac silhouette",
-            "{adv} enlarged cardiac silhouette",
-            "{adv} enlarged heart",
+            "{sev} enlargement of the heart",
             "{sev} cardiac enlargement",
         ),
         "full": (
+            "There is a {adv} enlarged cardiac silhouette",
             ("The heart is {adv} enlarged", 3),
             ("The cardiac silhouette is {adv} enlarged", 3),
             "Heart size is {adv} increased",
@@ -30,6 +30,8 @@ _FINDINGS: dict[str, dict[str, Alternatives]] = {
         "note": (
             "heart {adv} enlarged",
             "cardiac silhouette {adv} enlarged",
+            "{adv} enlarged heart",
+            "{adv} enlarged cardiac silhouette",
             "{sev} cardiomegaly",
             "heart size {adv} increased",
         ),
