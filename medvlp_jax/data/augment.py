@@ -99,7 +99,7 @@ def load_image(
     if rng is not None:
         out = change_grays(out, config.photometric, rng)
     if out.ndim == 2:
-        out = np.repeat(out[:, :, None], config.channels, axis=2)
+        out = out[:, :, None] if gray else cv2.cvtColor(out, cv2.COLOR_GRAY2RGB)
     return out, m
 
 
@@ -144,7 +144,7 @@ def add_noise(
     table = np.rint(_NORMAL_OF_BYTE * std).astype(np.int16)
     noise = table[np.frombuffer(rng.bytes(height * width), np.uint8)].reshape(height, width)
     if image.ndim == 3:
-        noise = np.repeat(noise[:, :, None], image.shape[2], axis=2)
+        noise = noise[:, :, None]
     return np.clip(image + noise, 0, 255).astype(np.uint8)
 
 

@@ -24,6 +24,7 @@ from typing import Any
 
 import cv2
 import grain
+import numpy as np
 from absl import flags, logging
 
 from medvlp_jax.data.batch import Batch, BatchBuilder
@@ -155,6 +156,15 @@ def _iterate(load: Callable[[int], Batch], start: int, stop: int, config: DataCo
     return iter(dataset)
 
 
+def _own(batch: Batch) -> Batch:
+    """The batch in memory of this process.
+
+    Workers hand arrays over in shared memory that lives as long as the array; JAX on CPU may keep
+    it for as long as the batch is used, and file descriptors run out.
+    """
+    return {k: v if type(v) is np.ndarray else np.array(v) for k, v in batch.items()}
+
+
 class TrainIterator(Iterator[Batch]):
     """Training batches of one process, from step to step.
 
@@ -180,7 +190,7 @@ class TrainIterator(Iterator[Batch]):
             raise StopIteration
         if self._batches is None:
             self._batches = _iterate(self._loader, self._next, self.steps, self._config)
-        batch = next(self._batches)
+        batch = _own(next(self._batches))
         self.unreadable.take(batch)
         self._next += 1
         return batch
@@ -267,7 +277,7 @@ def _run_eval(loader: EvalLoader, count: int, config: DataConfig) -> Iterator[Ba
     batches = _iterate(loader, 0, count, config)
     unused = 0
     try:
-        for batch in batches:
+        for batch in map(_own, batches):
             unreadable.take(batch)
             unused += int(((batch["id"] != "") & ~batch["valid"]).sum())
             yield batch

@@ -24,6 +24,7 @@ from medvlp_jax.data.tokenizer import Tokenizer, check_known
 
 _LAYOUT = 1  # of the file; a change makes old files unknown
 _LOG_EVERY_S = 20.0
+_CHUNK = 8192  # texts that are tokenized at once
 
 
 class IndexingError(UserError, ValueError):
@@ -148,6 +149,7 @@ def scan(source: Source, tokenizer: Tokenizer, text: TextConfig, image: ImageCon
     records: list[int] = []
     counts: list[list[int]] = []
     lengths: list[int] = []
+    waiting: list[str] = []
     summary = {"records": len(source), "without_image": 0, "without_text": 0, "name_a_side": 0}
     sample: list[str] = []
     started = last = time.monotonic()
@@ -165,12 +167,16 @@ def scan(source: Source, tokenizer: Tokenizer, text: TextConfig, image: ImageCon
                 continue
         records.append(i)
         counts.append([len(group) for group in groups])
-        lengths += [tokenizer.length(t) for t in found]
+        waiting += found
+        if len(waiting) >= _CHUNK:
+            lengths += tokenizer.lengths(waiting)
+            waiting.clear()
         if len(sample) < 1000:
             sample += found[:1]
         if time.monotonic() - last > _LOG_EVERY_S:
             last = time.monotonic()
             logging.info("counting tokens: %d of %d records", i + 1, len(source))
+    lengths += tokenizer.lengths(waiting)
     if not records:
         raise IndexingError(
             f"no record of {source!r} is usable: {summary}; check text.policy and image.views, or "

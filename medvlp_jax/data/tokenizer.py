@@ -105,7 +105,7 @@ class Tokenizer:
     def encode(self, text: str) -> tuple[list[int], int]:
         """Ids with special tokens, of any length, and how many special tokens stand at the end."""
         if self._fast is not None:
-            encoding = self._fast.encode(text)
+            encoding = self._fast.encode_batch_fast([text])[0]  # "fast": without offsets
             ids, special = encoding.ids, encoding.special_tokens_mask
         else:
             assert self._slow is not None
@@ -116,9 +116,11 @@ class Tokenizer:
             tail += 1
         return ids, tail
 
-    def length(self, text: str) -> int:
-        """Tokens of ``text``, special ones included."""
-        return len(self.encode(text)[0])
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, special ones included."""
+        if self._fast is not None:  # all cores
+            return [len(encoding) for encoding in self._fast.encode_batch_fast(list(texts))]
+        return [len(self.encode(text)[0]) for text in texts]
 
     def pad(self, text: str, length: int) -> tuple[Int32[np.ndarray, " t"], Bool[np.ndarray, " t"]]:
         """Ids of exactly ``length`` and the mask of real tokens.

@@ -1,7 +1,10 @@
 import collections
 import dataclasses
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import cv2
 import jax
@@ -140,7 +143,7 @@ def test_batch_contents(folder, tokenizer):
             assert b["labels"][row].tolist() == expected
             text = tokenizer.decode(b["text"][row][b["text_mask"][row]])
             assert text.rstrip(".") in record.texts[0].text.lower() + " opacity"
-            assert b["text_mask"][row].sum() == tokenizer.length(text)
+            assert b["text_mask"][row].sum() == tokenizer.lengths([text])[0]
             assert b["text_key"][row] == text_key(text)
         assert b["image"].max() > 150
 
@@ -179,6 +182,34 @@ def test_same_batches_for_any_worker_count(folder, tokenizer):
     for workers in (1, 2):
         many = dataclasses.replace(config, workers=workers, threads=2)
         assert_equal(run(many, tokenizer, 9), one)
+
+
+@pytest.mark.multiprocess
+def test_workers_need_no_parsed_flags_and_leave_nothing_behind(folder, tmp_path, repo_root):
+    script = tmp_path / "notebook.py"
+    script.write_text(
+        "import multiprocessing, sys\n"
+        "from absl import flags\n"
+        "from medvlp_jax.data.config import DataConfig, SourceConfig\n"
+        "from medvlp_jax.data.pipeline import train_iterator\n"
+        "if __name__ == '__main__':\n"
+        "    assert not flags.FLAGS.is_parsed()\n"
+        "    config = DataConfig((SourceConfig(sys.argv[1]),), batch_size=4, workers=1)\n"
+        "    it = train_iterator(config, 1000)\n"
+        "    assert next(it)['image'].shape == (4, 224, 224, 1)\n"
+        "    it.close()\n"
+        "    assert not multiprocessing.active_children()\n"
+        "    assert not {'tensorflow', 'torch'} & set(sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script, folder],
+        env={**os.environ, "PYTHONPATH": str(repo_root)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "leaked" not in done.stderr
 
 
 def test_resume_is_bitwise_and_free_of_workers_and_processes(folder, tokenizer):
