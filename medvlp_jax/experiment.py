@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 
 from medvlp_jax.core import distributed, pretrained, sharding
 from medvlp_jax.core.checkpoint import CheckpointConfig, Checkpointer
-from medvlp_jax.core.config import ConfigError, dumps, parse, to_plain
+from medvlp_jax.core.config import ConfigError, dumps, parse, to_plain, unknown_key
 from medvlp_jax.core.lock import workdir_lock
 from medvlp_jax.core.loop import FitResult, LoopConfig, fit
 from medvlp_jax.core.metrics import LogConfig, MetricWriter
@@ -75,7 +75,8 @@ class EvalConfig:
       batch_size: rows of a global evaluation batch.
       prompts: name of a prompt bank in ``eval/prompts`` or path of one.
       protocol, temperature: see ``eval.zeroshot.ZeroShot``.
-      heatmap: ``positive`` phrases, or the ``difference`` to their denials.
+      heatmap: what is asked of an image: the record's own ``phrases`` of its boxes, the
+        ``positive`` prompts of a class, or their ``difference`` to the denials.
       sets: name -> set.
     """
 
@@ -84,7 +85,7 @@ class EvalConfig:
     prompts: str = "reports"
     protocol: Literal["pos_vs_neg", "positive", "multiclass"] = "pos_vs_neg"
     temperature: float = 1.0
-    heatmap: Literal["positive", "difference"] = "positive"
+    heatmap: Literal["positive", "difference", "phrases"] = "phrases"
     subgroups: tuple[str, ...] = ("view",)
     bootstrap: Bootstrap = dataclasses.field(default_factory=Bootstrap)
 
@@ -229,10 +230,21 @@ class Experiment:
     def predictor(self) -> Predictor:
         return Predictor(self.model_def, self.task.predict, self.mesh)
 
-    def evaluators(self, tokenizer: Tokenizer, *, during_training: bool) -> dict[str, Evaluator]:
-        """``<set>-<word>`` -> evaluator, over embeddings that the evaluators of a set share."""
+    def embedded(self, tokenizer: Tokenizer) -> dict[str, Embedded]:
+        """The evaluation sets, each read once however many evaluators share it."""
+        sets = self.config.eval.sets
+        return {name: self._embedded(name, one, tokenizer) for name, one in sets.items()}
+
+    def evaluators(
+        self,
+        tokenizer: Tokenizer,
+        *,
+        during_training: bool,
+        embedded: Mapping[str, Embedded] | None = None,
+    ) -> dict[str, Evaluator]:
+        """``<set>-<word>`` -> evaluator."""
         e = self.config.eval
-        embedded = {name: self._embedded(name, one, tokenizer) for name, one in e.sets.items()}
+        embedded = embedded or self.embedded(tokenizer)
         built: dict[str, Evaluator] = {}
         for name, one in e.sets.items():
             if during_training and not one.during_training:
@@ -389,6 +401,42 @@ class Experiment:
             f"mesh: {shape} ({self.mesh.size} {kind}, {jax.process_count()} process"
             f"{'es' if jax.process_count() > 1 else ''})"
         )
+
+
+def set_configs(
+    folders: Sequence[str],
+    *,
+    split: str,
+    validation: str,
+    evaluators: Sequence[str],
+    classes: Sequence[str],
+) -> dict[str, EvalSetConfig]:
+    """Sets given on a command line, named after their folders.
+
+    Args:
+      validation: ``FOLDER:SPLIT`` or empty; it is scored as well, under ``validation``.
+
+    Raises:
+      ConfigError: an unknown evaluator, or a malformed ``validation``.
+    """
+    for word in evaluators:
+        if word not in EVALUATORS:
+            raise ConfigError(unknown_key("evaluators", word, EVALUATORS))
+    words: tuple[Any, ...] = tuple(evaluators)
+    sets = {}
+    for folder in folders:
+        name = pathlib.Path(folder).name
+        if name in sets:
+            raise ConfigError(f"two data folders are called {name!r}; rename one")
+        sets[name] = EvalSetConfig(
+            folder, split, "validation" if validation else "", words, tuple(classes)
+        )
+    if validation:
+        folder, colon, part = validation.rpartition(":")
+        if not colon:
+            raise ConfigError(f"validation={validation!r} must be FOLDER:SPLIT")
+        sets["validation"] = EvalSetConfig(folder, part, "", ("zeroshot",), tuple(classes))
+    return sets
 
 
 def scorable(counts: Mapping[str, Mapping[str, int]], labels: Sequence[str]) -> tuple[str, ...]:

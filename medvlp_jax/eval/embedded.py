@@ -142,7 +142,7 @@ class Embedded:
         self.name = name
         self.split = split
         self.label_names = tuple(label_names)
-        self._batches = batches
+        self.batches = batches
         self._groups = tuple(groups)
         self._gather = gather
         self._wanted: dict[Column, None] = {FromBatch("labels"): None}
@@ -181,7 +181,7 @@ class Embedded:
         started = {c: c.start(predict, self._gather) for c in columns}
         ids: list[np.ndarray] = []
         parts: dict[Column, list[np.ndarray]] = {c: [] for c in columns}
-        for number, batch in enumerate(self._batches()):
+        for number, batch in enumerate(self.batches()):
             if not number:
                 for key in self._groups:
                     if key in batch and FromBatch(key) not in started:

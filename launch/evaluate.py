@@ -1,0 +1,66 @@
+"""Measures a checkpoint and writes results.json and report.html.
+
+python launch/evaluate.py --checkpoint=runs/quickstart/train --out=runs/quickstart/eval
+
+measures on the sets of the run's own config. Other labelled data, for instance after
+launch/generate.py has imported it:
+
+python launch/evaluate.py --checkpoint=runs/quickstart/train --out=runs/nih \\
+    --data=data/nih --split=test --classes=pneumonia --validation=data/nih:validation \\
+    --evaluators=zeroshot,baseline
+"""
+
+import sys
+
+from absl import flags
+
+from medvlp_jax.core import distributed
+from medvlp_jax.core.errors import UserError, run
+
+CHECKPOINT = flags.DEFINE_string("checkpoint", None, "workdir of a run, or one checkpoint in it")
+OUT = flags.DEFINE_string("out", None, "folder for results.json and report.html")
+STEP = flags.DEFINE_string("step", "latest", "latest, best, or a step number")
+DATA = flags.DEFINE_multi_string("data", [], "a data folder instead of the run's own sets")
+SPLIT = flags.DEFINE_string("split", "test", "split of --data")
+VALIDATION = flags.DEFINE_string("validation", "", "FOLDER:SPLIT that thresholds are taken from")
+CLASSES = flags.DEFINE_list("classes", [], "labels to score; default: all that the set has")
+EVALUATORS = flags.DEFINE_list("evaluators", ["zeroshot", "baseline"], "what to measure on --data")
+PROMPTS = flags.DEFINE_string("prompts", "", "prompt bank: a name, or a JSON file")
+SUBGROUPS = flags.DEFINE_list("subgroups", ["view"], "columns whose values are scored apart")
+flags.mark_flags_as_required(["checkpoint", "out"])
+
+
+def main(argv: list[str]) -> None:
+    distributed.initialize()
+    from medvlp_jax.evaluation import evaluate_checkpoint
+    from medvlp_jax.experiment import set_configs
+
+    if STEP.value not in ("latest", "best") and not STEP.value.isdigit():
+        raise UserError(f"--step={STEP.value} must be latest, best or a number")
+    overrides = {"subgroups": tuple(SUBGROUPS.value)}
+    if PROMPTS.value:
+        overrides["prompts"] = PROMPTS.value
+    sets = None
+    if DATA.value:
+        sets = set_configs(
+            DATA.value,
+            split=SPLIT.value,
+            validation=VALIDATION.value,
+            evaluators=EVALUATORS.value,
+            classes=CLASSES.value,
+        )
+    done = evaluate_checkpoint(
+        CHECKPOINT.value,
+        OUT.value,
+        command="python " + " ".join([argv[0], *sys.argv[1:]]),
+        sets=sets,
+        overrides=overrides,
+        step=int(STEP.value) if STEP.value.isdigit() else STEP.value,
+    )
+    if distributed.is_main():
+        print(done.summary())
+        print(f"wrote {done.results_path} and {done.report_path}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,223 @@
+"""Evaluates a checkpoint: results.json for machines, report.html for people."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from medvlp_jax.core import distributed, pretrained
+from medvlp_jax.core.config import dumps
+from medvlp_jax.core.metrics import FILE as METRICS
+from medvlp_jax.core.predict import Predictor
+from medvlp_jax.core.state import param_count
+from medvlp_jax.data.dataset import open_dataset
+from medvlp_jax.eval import heatmap
+from medvlp_jax.eval.base import evaluate
+from medvlp_jax.eval.embedded import Embedded, ensemble
+from medvlp_jax.eval.promptbank import load_bank
+from medvlp_jax.eval.protocol import EvalResult
+from medvlp_jax.eval.report.curves import read_history
+from medvlp_jax.eval.report.inputs import Heatmap, Reject, Sample, heatmaps_of, sample_of
+from medvlp_jax.eval.report.page import write_report
+from medvlp_jax.eval.results import collect, write_results
+from medvlp_jax.experiment import EvalSetConfig, Experiment
+
+#: Studies shown per set, and per class where a set has no boxes to choose them by.
+SHOWN = 6
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What :func:`evaluate_checkpoint` made."""
+
+    results: dict[str, Any]
+    results_path: pathlib.Path
+    report_path: pathlib.Path
+
+    def summary(self) -> str:
+        """A line per evaluation with its headline and interval."""
+        lines = []
+        for name, entry in self.results["evaluations"].items():
+            metrics = entry["metrics"]
+            for key in ("auc_macro", "pointing", "i2t_r@1"):
+                if metrics.get(key) is not None:
+                    low, high = metrics.get(f"{key}_low"), metrics.get(f"{key}_high")
+                    interval = f" [{low:.3f}, {high:.3f}]" if low is not None else ""
+                    lines.append(f"  {name:<32} {key:<10} {metrics[key]:.3f}{interval}")
+        return "\n".join(lines)
+
+
+def evaluate_checkpoint(
+    checkpoint: str | pathlib.Path,
+    out: str | pathlib.Path,
+    *,
+    command: str,
+    sets: Mapping[str, EvalSetConfig] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    step: pretrained.Which = "latest",
+) -> Evaluation:
+    """Runs the evaluators of a run's config, or of other sets, on one of its checkpoints.
+
+    Args:
+      checkpoint: workdir of a run or folder of one checkpoint.
+      out: folder for ``results.json`` and ``report.html``.
+      command: what was typed, for the record.
+      sets: instead of the sets of the config.
+      overrides: keys of ``config.eval`` that replace the stored ones (``prompts``, ``batch_size``).
+      step: which checkpoint of a workdir; ``best`` by the metric the run kept.
+    """
+    stored = pretrained.load_config(checkpoint, step)
+    stored["eval"] = {**stored.get("eval", {}), **(overrides or {})}
+    if sets is not None:
+        stored["eval"]["sets"] = {k: dataclasses.asdict(v) for k, v in sets.items()}
+    stored["mesh"] = {}  # this machine's devices, not those of the run
+    experiment = Experiment(stored)
+    tokenizer = experiment.tokenizer()
+    predict = experiment.load(checkpoint, step)
+    embedded = experiment.embedded(tokenizer)
+    evaluators = experiment.evaluators(tokenizer, during_training=False, embedded=embedded)
+    found = evaluate(evaluators, predict)
+
+    folder = pretrained.resolve(checkpoint, step)
+    workdir = folder.parent.parent
+    results = collect(
+        found,
+        name=experiment.config.name,
+        command=command,
+        seed=experiment.config.seed,
+        config=json.loads(dumps(experiment.config)),
+        bootstrap=experiment.config.eval.bootstrap,
+        data=_data(experiment),
+        facts={
+            "checkpoint step": int(folder.name),
+            "parameters": param_count(experiment.model_def.abstract_params),
+            **_timing(workdir),
+        },
+    )
+    out = pathlib.Path(out)
+    heatmaps = [h for r in found.values() for h in heatmaps_of(r)]
+    heatmaps += _heatmaps_without_boxes(experiment, predict, tokenizer, embedded, found)
+    samples, rejects = _pictures(experiment)
+    if not distributed.is_main():
+        return Evaluation(results, out / "results.json", out / "report.html")
+    out.mkdir(parents=True, exist_ok=True)
+    history = read_history(workdir / METRICS) if (workdir / METRICS).exists() else []
+    return Evaluation(
+        results,
+        write_results(out / "results.json", results),
+        write_report(
+            out / "report.html",
+            results=results,
+            history=history,
+            samples=samples,
+            heatmaps=heatmaps,
+            rejects=rejects,
+        ),
+    )
+
+
+def _data(experiment: Experiment) -> dict[str, Any]:
+    """Counts of every set that was trained or measured on."""
+    c = experiment.config
+    places = [("training", s.path, s.split) for s in c.data.sources]
+    places += [(name, s.path, s.split) for name, s in c.eval.sets.items()]
+    sets = []
+    for name, path, split in places:
+        if not pathlib.Path(path).exists():  # a checkpoint that travelled without its data
+            continue
+        source = open_dataset(path, split)
+        sets.append(
+            {"name": name, "split": split, "records": len(source), "labels": source.label_counts}
+        )
+    rejected: dict[str, int] = {}
+    for row in _rejected_rows(experiment):
+        reason = str(row.get("kind", "unknown"))
+        rejected[reason] = rejected.get(reason, 0) + 1
+    return {"sets": sets, "rejects": rejected}
+
+
+def _rejected_rows(experiment: Experiment) -> Iterator[dict[str, Any]]:
+    c = experiment.config
+    folders = {s.path for s in c.data.sources} | {s.path for s in c.eval.sets.values()}
+    for folder in sorted(folders):
+        file = pathlib.Path(folder) / "rejects.jsonl"
+        if file.exists():
+            yield from map(json.loads, file.read_text().splitlines())
+
+
+def _timing(workdir: pathlib.Path) -> dict[str, str]:
+    """Seconds of training by activity, summed over restarts."""
+    if not (workdir / METRICS).exists():
+        return {}
+    seconds: dict[str, float] = {}
+    for row in read_history(workdir / METRICS):
+        for key, value in row.items():
+            if key.startswith("seconds_"):
+                seconds[key[8:]] = seconds.get(key[8:], 0.0) + value
+    return {"training": f"{sum(seconds.values()) / 60:.1f} min"} if seconds else {}
+
+
+def _pictures(experiment: Experiment) -> tuple[list[Sample], list[Reject]]:
+    """The first studies of every set, and rejects without pictures."""
+    samples = []
+    for name, one in experiment.config.eval.sets.items():
+        source = open_dataset(one.path, one.split)
+        step = max(len(source) // SHOWN, 1)
+        for i in range(0, min(len(source), SHOWN * step), step):
+            samples.append(sample_of(source[i], note=f"{name} ({one.split})"))
+    rejects = [
+        Reject(reason=str(r.get("detail", r.get("kind", ""))), id=str(r.get("where", "")))
+        for _, r in zip(range(SHOWN), _rejected_rows(experiment), strict=False)
+    ]
+    return samples, rejects
+
+
+def _heatmaps_without_boxes(
+    experiment: Experiment,
+    predict: Predictor,
+    tokenizer: Any,
+    embedded: Mapping[str, Embedded],
+    found: Mapping[str, EvalResult],
+) -> list[Heatmap]:
+    """Phrases on the first positive images of sets without regions: to look at, not to score."""
+    e = experiment.config.eval
+    bank = load_bank(e.prompts)
+    pictures = []
+    for name, one in e.sets.items():
+        result = found.get(f"{name}-zeroshot")
+        if result is None or "grounding" in one.evaluators:
+            continue
+        classes = [r["name"] for r in result.details["classes"] if r["name"] != "no finding"]
+        prompts = bank.select(classes)
+
+        def tokenize(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+            return tokenizer(texts, min(64, experiment.model_config.text.max_length))
+
+        text = ensemble(predict, tokenize, [p.positive for p in prompts])
+        left = dict.fromkeys(classes, SHOWN)
+        for batch in embedded[name].batches():
+            patches = predict("patch_embed", {"image": batch["image"]})
+            for row in np.flatnonzero(batch["valid"]):
+                for k, label in enumerate(classes):
+                    column = experiment.config.data.labels.index(label)
+                    if left[label] and batch["labels"][row, column] == 1:
+                        left[label] -= 1
+                        pixels = heatmap.to_pixels(patches[row] @ text[k], 128, 1.0)
+                        pictures.append(
+                            Heatmap(
+                                image=batch["image"][row],
+                                heat=heatmap.rescale(pixels),
+                                phrase=prompts[k].positive[0],
+                                label=label,
+                                boxes=np.zeros((0, 4)),
+                                hit=float("nan"),
+                                id=str(batch["id"][row]),
+                                set=name,
+                            )
+                        )
+            if not any(left.values()):
+                break
+    return pictures
