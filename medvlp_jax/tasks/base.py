@@ -49,7 +49,7 @@ class Task(Protocol):
     def batch_spec(self, batch_size: int, text_len: int) -> dict[str, jax.ShapeDtypeStruct]:
         """Shapes and dtypes of the device arrays of one global batch.
 
-        A batch may hold more arrays than these (a step drops them); it may not hold fewer.
+        A batch may hold more arrays than these, which cost their transfer; it may not hold fewer.
         """
         ...
 
