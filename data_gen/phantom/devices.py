@@ -5,12 +5,14 @@ point becomes a small Gaussian of :func:`chains.splat`; the same points make the
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
 from data_gen.phantom.findings import SUPPORT_DEVICES, Finding, Study
+from data_gen.phantom.frame import image_map
 
-MAX_POINTS = 704
+MAX_POINTS = 768
 """Points of all devices of one study; the step grows when the budget is short."""
 MAX_PADS = 6
 """Solid shapes (a pacemaker's can, electrode pads) of one study."""
@@ -181,6 +183,15 @@ def device_shapes(f: Finding, study: Study) -> tuple[list[Line], list[list[float
     raise ValueError(f"unknown device {device!r}")
 
 
+def _visible(path: np.ndarray, study: Study) -> list[np.ndarray]:
+    """The parts of a densely sampled path that lie in the picture or just outside it."""
+    at = path @ image_map(study)[:, :2].T + image_map(study)[:, 2]
+    inside = ((at > -0.02) & (at < 1.02)).all(1)
+    cuts = np.flatnonzero(np.diff(inside)) + 1
+    parts = zip(np.split(path, cuts), np.split(inside, cuts), strict=True)
+    return [part for part, ok in parts if ok[0] and len(part) > 1]
+
+
 def device_arrays(study: Study) -> dict[str, np.ndarray]:
     """Points and pads of all devices of a study.
 
@@ -193,7 +204,7 @@ def device_arrays(study: Study) -> dict[str, np.ndarray]:
     wire[:, 2], wire[:, 4] = 1.0, -1.0
     pad = np.zeros((MAX_PADS, 7), np.float32)
     pad[:, 2:4], pad[:, 6] = 1.0, -1.0
-    lines: list[tuple[np.ndarray, float, float, int]] = []
+    lines: list[tuple[Any, ...]] = []
     pads: list[list[float]] = []
     for owner, finding in enumerate(study.findings):
         if finding.name == SUPPORT_DEVICES:
@@ -202,9 +213,10 @@ def device_arrays(study: Study) -> dict[str, np.ndarray]:
             pads += [[*solid, float(owner)] for solid in solids]
     if pads:
         pad[: len(pads[:MAX_PADS])] = pads[:MAX_PADS]
+    lines = [(part, *rest) for path, *rest in lines for part in _visible(path, study)]
     lengths = [np.linalg.norm(np.diff(path, axis=0), axis=1) for path, *_ in lines]
     total = sum(float(x.sum()) for x in lengths)
-    step = max(1.5, total / (MAX_POINTS - 2 * len(lines) - 1))
+    step = max(1.2, total / (MAX_POINTS - 2 * len(lines) - 1))
     row = 0
     for (path, half, peak, owner), steps in zip(lines, lengths, strict=True):
         at = np.concatenate([[0.0], np.cumsum(steps)])
@@ -212,8 +224,10 @@ def device_arrays(study: Study) -> dict[str, np.ndarray]:
         even = np.linspace(0.0, at[-1], count)
         x, y = (np.interp(even, at, path[:, i]) for i in (0, 1))
         spacing = at[-1] / (count - 1)
-        wire[row : row + count] = np.stack(
-            [x, y, np.full(count, half), np.full(count, peak * spacing), np.full(count, owner)], 1
-        )
+        # Wide enough to run together; the product of width and peak stays.
+        wide = max(half, 0.65 * spacing)
+        values = (wide, peak * spacing * half / wide, float(owner))
+        columns = [x, y, *(np.full(count, v) for v in values)]
+        wire[row : row + count] = np.stack(columns, 1)
         row += count
     return {"wire": wire, "pad": pad}

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, UInt32
 
-from data_gen.phantom.anatomy import chest_half_width, hila, lung_point, root, step
+from data_gen.phantom.anatomy import chest_half_width, hila, lung_point, step
 
 Params = dict[str, Any]
 Map = Float[Array, "h w"]
@@ -225,7 +225,7 @@ def apply(a: Params, used: Mapping[str, Array], c: Params, x: Map, y: Map, noise
     ) ** 2
     wings = jnp.exp(-spread * jnp.clip(1.0 + 0.3 * noise["broad"], 0.2, 2.0)) * s["on"]
     haze = s["amount"] * wings * (0.75 + 0.25 * jnp.clip(c["v"], 0, 1))
-    grain = jnp.clip(1.0 + 0.32 * noise["patch"] + 0.25 * noise["fine"], 0.1, 2.0)
+    grain = jnp.clip(1.0 + 0.22 * noise["patch"] + 0.20 * noise["fine"], 0.1, 2.0)
     kept = kept * (1.0 - jnp.clip(0.62 * s["alveolar"] * haze * grain, 0.0, 0.92))
     veil = veil * (1.0 - 0.20 * s["amount"] * s["on"] * (0.4 + wings))
     vessels = vessels * (1.0 - 0.35 * s["amount"] * s["on"])

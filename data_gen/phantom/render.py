@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8, UInt32
 
-from data_gen.phantom import anatomy, chains, film, lesions, scene, skeleton
+from data_gen.phantom import anatomy, chains, devices, film, frame, lesions, scene, skeleton
 from data_gen.phantom.findings import SUPPORT_DEVICES, Study
 
 Params = dict[str, Any]
@@ -219,11 +219,11 @@ def _stamp_wires(truth: np.ndarray, study: Study) -> None:
     if all(f.name != SUPPORT_DEVICES for f in study.findings):
         return
     size = truth.shape[0]
-    wire = scene.devices.device_arrays(study)["wire"]
+    wire = devices.device_arrays(study)["wire"]
     wire = wire[wire[:, 4] >= 0]
-    at = scene.image_map(study) @ np.concatenate([wire[:, :2], np.ones((len(wire), 1))], 1).T
+    at = frame.image_map(study) @ np.concatenate([wire[:, :2], np.ones((len(wire), 1))], 1).T
     column, row = np.floor(at * size).astype(int)
-    reach = max(1, round(1.5 * size / scene.field_of_view(study)[1]))
+    reach = max(1, round(1.5 * size / frame.field_of_view(study)[1]))
     bit = np.uint32(1) << (wire[:, 4].astype(np.uint32) + np.uint32(lesions.FINDING_BIT))
     for dy in range(-reach, reach + 1):
         for dx in range(-reach, reach + 1):

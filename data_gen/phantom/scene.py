@@ -1,38 +1,17 @@
 """From studies to the fixed-size struct of arrays that the renderer is compiled for."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from data_gen.phantom import chains, devices, signs
 from data_gen.phantom.findings import Study
+from data_gen.phantom.frame import field_of_view, image_map
 
 Scene = dict[str, np.ndarray]
 
 NOISE_GRIDS = {"broad": 9, "broad_2": 13, "patch": 36, "fine": 84}
 """Smooth noise maps -> side of the grid of independent values that they are made from."""
-
-
-def field_of_view(study: Study) -> tuple[float, float, float]:
-    """(width, height, centre height) of the picture in adult millimetres of the patient.
-
-    The frame follows the patient's build, never the findings.
-    """
-    a, q = study.anatomy, study.acquisition
-    side = max(2 * a["thorax"] / q["fill"], (a["height"] + 72) / 0.97)
-    return side * q["aspect"], side, 0.5 * (a["height"] + 34)
-
-
-def image_map(study: Study) -> np.ndarray:
-    """Affine map [2, 3] from patient adult millimetres (x, y, 1) to image fractions."""
-    width, height, centre = field_of_view(study)
-    q = study.acquisition
-    angle = math.radians(q["tilt"])
-    rotate = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
-    linear = np.diag([1 / width, 1 / height]) @ rotate
-    offset = np.array([0.5 + q["shift_x"], 0.5 + q["shift_y"]]) - linear @ np.array([0.0, centre])
-    return np.concatenate([linear, offset[:, None]], axis=1).astype(np.float32)
 
 
 def pack_study(study: Study) -> Scene:

@@ -24,13 +24,13 @@ SLOTS: dict[str, tuple[int, tuple[str, ...]]] = {
         3,
         ("side", "u", "v", "radius", "lobulation", "spiculation", "calcium", "phase"),
     ),
-    "plate": (5, ("side", "u", "v", "length", "thickness", "angle", "bend")),
+    "plate": (6, ("side", "u", "v", "length", "thickness", "angle", "bend")),
     "effusion": (2, ("level", "layering")),  # first row right, second row left
     "pneumothorax": (2, ("width", "apex", "phase")),  # first row right, second row left
     "edema": (1, ("amount", "alveolar", "kerley", "reach")),
     "emphysema": (1, ("amount", "upper")),
     "bulla": (4, ("side", "u", "v", "radius")),
-    "fracture": (2, ("side", "rib", "u", "step", "callus")),
+    "fracture": (3, ("side", "rib", "u", "step", "callus")),
     "heart": (1, ("ctr",)),
 }
 """Kind of sign -> (number of slots, fields); every slot also has ``on`` (0 or 1) and ``owner``."""
@@ -66,7 +66,9 @@ class _Slots:
     def arrays(self) -> dict[str, np.ndarray]:
         out: dict[str, np.ndarray] = {}
         for kind, (count, names) in SLOTS.items():
-            rows = self.rows[kind][:count]
+            rows = self.rows[kind]
+            if len(rows) > count:
+                raise ValueError(f"{len(rows)} signs of kind {kind!r}, but only {count} slots")
             paired = kind in ("effusion", "pneumothorax")
             for name in ("on", "owner", *names):
                 column = np.full(count, -1.0 if name == "owner" else 0.0, np.float32)
@@ -176,7 +178,7 @@ def _atelectasis(slots: _Slots, owner: int, f: Finding, study: Study) -> None:
     rng = _rng(f)
     if f.attributes["pattern"] == "plate-like":
         for side in _sides(f):
-            for i in range(int(f.attributes["lines"])):
+            for i in range(min(int(f.attributes["lines"]), 6 // len(_sides(f)))):
                 slots.add(
                     "plate",
                     owner,

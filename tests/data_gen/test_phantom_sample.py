@@ -9,6 +9,7 @@ import pytest
 from data_gen.phantom import findings as F
 from data_gen.phantom.draw import make_device, make_finding
 from data_gen.phantom.sample import sample_study, stream
+from data_gen.phantom.signs import sign_arrays
 
 COUNT = 3000
 
@@ -53,6 +54,11 @@ def test_every_kind_occurs(studies):
     for name in F.FINDING_NAMES[:-1]:
         share = np.mean([s.labels()[name] == 1 for s in studies])
         assert 0.05 < share < 0.25, name
+
+
+def test_every_study_fits_the_slots(studies):
+    for study in studies[:800]:
+        sign_arrays(study)
 
 
 def test_share_of_normal_studies(studies):
