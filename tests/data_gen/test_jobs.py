@@ -78,7 +78,7 @@ def start(folder: Path, processes: int, slow: float) -> subprocess.Popen:
 
 def wait_for_shards(folder: Path, count: int, child: subprocess.Popen) -> None:
     for _ in range(600):
-        if folder.exists() and len(shard_bytes(folder)) >= count:
+        if len(read_manifest(folder)) >= count:
             return
         assert child.poll() is None, child.communicate()[0]
         time.sleep(0.05)
@@ -97,17 +97,21 @@ def session_members(session: int) -> list[int]:
     return members
 
 
+def wait_for_workers(session: int) -> None:
+    for _ in range(200):
+        if not session_members(session):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"processes outlive their parent: {session_members(session)}")
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_killed_and_run_again_gives_the_same_bytes(whole, tmp_path, processes):
     child = start(tmp_path, processes, slow=0.08)
     wait_for_shards(tmp_path, 2, child)
     os.kill(child.pid, signal.SIGKILL)  # the parent alone: its workers must notice by themselves
     child.wait()
-    for _ in range(200):
-        if not session_members(child.pid):
-            break
-        time.sleep(0.05)
-    assert session_members(child.pid) == []
+    wait_for_workers(child.pid)
     survived = shard_bytes(tmp_path)
     assert 2 <= len(survived) < SHARDS
     result = run_job(ToyJob(), tmp_path, processes=processes, progress=False)
@@ -128,7 +132,7 @@ def test_ctrl_c_keeps_finished_shards(whole, tmp_path, processes):
     assert "shards are finished" in output
     assert "Traceback" not in output
     assert leftovers(tmp_path) == []
-    assert session_members(child.pid) == []
+    wait_for_workers(child.pid)
     result = run_job(ToyJob(), tmp_path, processes=1, progress=False)
     assert result.found >= 2
     assert shard_bytes(tmp_path) == shard_bytes(whole)
