@@ -21,6 +21,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from medvlp_jax.core import distributed
+from medvlp_jax.core.config import differences
 from medvlp_jax.core.pretrained import FOLDER, CheckpointError, folder_of, load_config
 from medvlp_jax.core.state import TrainState
 
@@ -82,9 +83,14 @@ class Checkpointer:
         logging.getLogger("absl").addFilter(_not_orbax)
         self._manager = self._open()
 
+    @property
+    def keeps_best(self) -> bool:
+        """Whether a checkpoint is wanted at every evaluation, in case it is the best."""
+        return bool(self.config.best_metric and self.config.keep_best)
+
     def _open(self) -> ocp.CheckpointManager:
         keep: list[Any] = [preservation_policy.LatestN(self.config.keep_last)]
-        if self.config.best_metric and self.config.keep_best:
+        if self.keeps_best:
             best = preservation_policy.BestN(
                 get_metric_fn=self._score,
                 n=self.config.keep_best,
@@ -277,33 +283,6 @@ class Checkpointer:
         distributed.barrier(f"set aside checkpoint {step}")
         self._manager.close()
         self._manager = self._open()
-
-
-def differences(
-    stored: dict[str, Any], current: dict[str, Any], may_differ: tuple[str, ...] = ()
-) -> list[str]:
-    """``key: old -> new`` for every key of two configs that differs, apart from ``may_differ``."""
-    old, new = _leaves(stored), _leaves(current)
-    absent = object()
-    return [
-        f"{key}: {_show(old.get(key, absent), absent)} -> {_show(new.get(key, absent), absent)}"
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key, absent) != new.get(key, absent)
-        and not any(key == free or key.startswith(free + ".") for free in may_differ)
-    ]
-
-
-def _leaves(config: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(config, dict) or not config:
-        return {prefix: config}
-    leaves: dict[str, Any] = {}
-    for key, value in config.items():
-        leaves.update(_leaves(value, f"{prefix}.{key}" if prefix else key))
-    return leaves
-
-
-def _show(value: Any, absent: object) -> str:
-    return "(absent)" if value is absent else json.dumps(value)
 
 
 def _plain(value: Any) -> Any:

@@ -123,3 +123,34 @@ def to_plain(config: Any) -> Any:
 def dumps(config: Any) -> str:
     """Stable JSON of a resolved config; what checkpoints and golden files hold."""
     return json.dumps(to_plain(config), indent=1, sort_keys=True)
+
+
+def differences(
+    stored: dict[str, Any], current: dict[str, Any], may_differ: tuple[str, ...] = ()
+) -> list[str]:
+    """``key: old -> new`` for every key of two resolved configs that differs.
+
+    Args:
+      may_differ: keys, or groups of keys, that are left out: ``mesh``, ``loop.save_every``.
+    """
+    old, new = _leaves(stored), _leaves(current)
+    absent = object()
+    return [
+        f"{key}: {_show(old.get(key, absent), absent)} -> {_show(new.get(key, absent), absent)}"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key, absent) != new.get(key, absent)
+        and not any(key == free or key.startswith(free + ".") for free in may_differ)
+    ]
+
+
+def _leaves(config: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(config, dict) or not config:
+        return {prefix: config}
+    leaves: dict[str, Any] = {}
+    for key, value in config.items():
+        leaves.update(_leaves(value, f"{prefix}.{key}" if prefix else key))
+    return leaves
+
+
+def _show(value: Any, absent: object) -> str:
+    return "(absent)" if value is absent else json.dumps(value)

@@ -116,9 +116,9 @@ def fit(
 
     try:
         with Preemption() as preemption:
-            # A run that was preempted at an evaluation step saved first: evaluate now.
-            missed = _due(first, config.eval_every) and progress.get("evaluated") != first
-            if restored and evaluators and missed:
+            # A run that was asked to stop, or whose evaluator failed, saved first: evaluate now.
+            due = first == config.steps or _due(first, config.eval_every)
+            if restored and evaluators and due and progress.get("evaluated") != first:
                 metrics = evaluate()
 
             while done < config.steps and not preempted:
@@ -142,11 +142,16 @@ def fit(
                 preempted = preemption.reached(done) and not at_end
                 eval_now = bool(evaluators) and (at_end or _due(done, config.eval_every))
                 save_now = at_end or preempted or _due(done, config.save_every)
+                save_now |= eval_now and checkpointer.keeps_best
                 if eval_now or save_now:
                     late.flush()  # waits for this step: what is saved has been seen to be finite
                 fresh = None
                 if eval_now and not preempted:
-                    metrics = fresh = evaluate()
+                    try:
+                        metrics = fresh = evaluate()
+                    except Exception:  # training is not lost with it
+                        checkpointer.save(state, done, data_state, progress)
+                        raise
                 if save_now:
                     with clock("save"):
                         checkpointer.save(state, done, data_state, progress, fresh)

@@ -5,17 +5,16 @@ its own, so that a skipped update or a changed schedule cannot put the two out o
 """
 
 import dataclasses
-import re
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
-from medvlp_jax.core.state import Path, flatten, partition, path_str, unflatten
+from medvlp_jax.core.groups import Groups
+from medvlp_jax.core.state import flatten, partition
 
 Tree = Any
 Schedule = Callable[[Int[Array, ""]], Float[Array, ""]]
@@ -240,9 +239,8 @@ def make_optimizer(
     trained, _ = partition(abstract_params, config.freeze)
     if not flatten(trained):
         raise ValueError("optim.freeze matches every parameter: nothing is left to train")
-    axes = flatten(logical_axes)
-    layers = {p: layer_shape(p, leaf, axes) for p, leaf in flatten(trained).items()}
-    decay = _decay_mask(config, layers, axes)
+    groups = Groups(abstract_params, trained, logical_axes)
+    decay = groups.decay_mask(config.no_decay)
     steps = []
     if config.clip_norm is not None:
         steps.append(optax.clip_by_global_norm(config.clip_norm))
@@ -260,89 +258,10 @@ def make_optimizer(
         config=config,
         chain=optax.chain(*steps),
         schedule=make_schedule(config, total_steps),
-        multipliers=_multipliers(config, abstract_params, trained, layers),
+        multipliers=groups.lr_factors(
+            config.lr_multipliers, config.layer_decay, config.layer_decay_stem
+        ),
     )
-
-
-def layer_shape(path: Path, leaf: Any, axes: dict[Path, Any]) -> tuple[int, ...]:
-    """Shape of one layer's share of a parameter: without the axes that stack layers."""
-    names = axes.get(path, ())
-    if not names and len(leaf.shape) > 1:
-        raise ValueError(
-            f"parameter {path_str(path)!r} of shape {tuple(leaf.shape)} has no logical_axes: "
-            "give them in nnx.Param(value, logical_axes=(...))"
-        )
-    return tuple(leaf.shape[len(leaf.shape) - len(names) :])
-
-
-def _decay_mask(
-    config: OptimConfig, layers: dict[Path, tuple[int, ...]], axes: dict[Path, Any]
-) -> Tree:
-    """True for matrices and larger; False for vectors, norms, biases, positions, scalars."""
-    exempt = _matcher(config.no_decay, layers, "optim.no_decay")
-
-    def decays(path: Path, shape: tuple[int, ...]) -> bool:
-        while shape and shape[0] == 1:  # a class token of shape [1, 1, d] is a vector
-            shape = shape[1:]
-        names = set(axes.get(path, ()))
-        return len(shape) >= 2 and not names & {"position", "norm"} and exempt(path) is None
-
-    return unflatten({path: decays(path, shape) for path, shape in layers.items()})
-
-
-def _multipliers(
-    config: OptimConfig, everything: Tree, trained: Tree, layers: dict[Path, tuple[int, ...]]
-) -> Tree:
-    """Learning-rate factor of every trained parameter."""
-    # Patterns are checked against all parameters: one that matches only frozen ones is no typo.
-    by_pattern = _matcher(config.lr_multipliers, flatten(everything), "optim.lr_multipliers")
-    in_stem = _matcher(config.layer_decay_stem, {}, "")
-    flat = flatten(trained)
-    depths = _tower_depths(flat, layers)
-    if config.layer_decay < 1 and not depths:
-        raise ValueError("optim.layer_decay needs stacked blocks, and this model has none")
-    out: dict[Path, Any] = {}
-    for path, leaf in flat.items():
-        pattern = by_pattern(path)
-        factor: Any = 1.0 if pattern is None else config.lr_multipliers[pattern]
-        depth = next((d for tower, d in depths.items() if path[: len(tower)] == tower), None)
-        if config.layer_decay < 1 and depth is not None:
-            if len(leaf.shape) > len(layers[path]):
-                powers = config.layer_decay ** np.arange(depth, 0, -1)
-                shape = (depth,) + (1,) * (len(leaf.shape) - 1)
-                factor = factor * powers.astype(np.float32).reshape(shape)
-            elif in_stem(path) is not None:
-                factor = factor * config.layer_decay ** (depth + 1)
-        out[path] = factor
-    return unflatten(out)
-
-
-def _tower_depths(flat: dict[Path, Any], layers: dict[Path, tuple[int, ...]]) -> dict[Path, int]:
-    """``{path of a tower: its number of stacked layers}``.
-
-    The stack is the topmost module all of whose parameters carry a layer axis, and the tower is
-    the module that holds the stack: ``('vision',)`` for ``vision/blocks/...``.
-    """
-    stacked = {p for p, leaf in flat.items() if len(leaf.shape) > len(layers[p])}
-    mixed = {p[:i] for p in flat.keys() - stacked for i in range(len(p))}
-    depths: dict[Path, int] = {}
-    for path in stacked:
-        below = next(i for i in range(len(path) + 1) if path[:i] not in mixed)
-        depths[path[: max(below - 1, 0)]] = flat[path].shape[0]
-    return depths
-
-
-def _matcher(patterns: Any, known: Any, where: str) -> Callable[[Path], str | None]:
-    """A function from a path to the first pattern that matches it, or ``None``."""
-    compiled = [re.compile(p) for p in patterns]
-    for pattern in compiled if where else ():
-        if not any(pattern.match(path_str(p)) for p in known):
-            raise ValueError(f"{where}: pattern {pattern.pattern!r} matches no parameter")
-
-    def first(path: Path) -> str | None:
-        return next((p.pattern for p in compiled if p.match(path_str(path))), None)
-
-    return first
 
 
 def average(ema: Tree, params: Tree, decay: float, step: Int[Array, ""]) -> Tree:

@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import threading
 from types import FrameType
 
 import jax
@@ -27,7 +28,8 @@ class Preemption:
         self._service = jax.process_count() > 1
 
     def __enter__(self) -> "Preemption":
-        if jax.process_count() == 1:
+        # Only the main thread may set handlers; elsewhere (a notebook's) there is none to set.
+        if jax.process_count() == 1 and threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 self._old[number] = signal.signal(number, self._ask)
         return self

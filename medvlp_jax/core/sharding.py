@@ -172,9 +172,9 @@ def bytes_per_device(abstract: Any, shardings: Any) -> int:
 
 
 def describe(abstract: Any, shardings: Any) -> dict[str, str]:
-    """``{path: 'shape dtype PartitionSpec'}``, the form of the golden files."""
+    """``{path: "shape dtype P(mesh axes)"}``, the form of the golden files."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(abstract)
     return {
-        "/".join(_key(k) for k in path): f"{tuple(leaf.shape)} {leaf.dtype} {sharding.spec}"
+        "/".join(_key(k) for k in path): f"{tuple(leaf.shape)} {leaf.dtype} P{tuple(sharding.spec)}"
         for (path, leaf), sharding in zip(leaves, jax.tree.leaves(shardings), strict=True)
     }

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from medvlp_jax.core import sharding
-from medvlp_jax.core.checkpoint import CheckpointConfig, Checkpointer, differences
+from medvlp_jax.core.checkpoint import CheckpointConfig, Checkpointer
+from medvlp_jax.core.config import differences
 from medvlp_jax.core.optim import OptimConfig, make_optimizer
 from medvlp_jax.core.pretrained import CheckpointError, init_from, load_config, load_model, resolve
 from medvlp_jax.core.sharding import MeshConfig, make_mesh

@@ -40,10 +40,12 @@ def compiled(skip_factor=None):
 class FakeCheckpointer:
     """Remembers what it was asked to save."""
 
+    keeps_best = False
+
     def __init__(self):
         self.saved = []
 
-    def save(self, state, step, data, progress, metrics):
+    def save(self, state, step, data, progress, metrics=None):
         assert int(state.step) == step
         self.saved.append((step, data["next"], dict(progress), metrics))
         return True
@@ -217,7 +219,7 @@ def test_evaluation_missed_by_a_preemption_is_made_up(tmp_path):
 
 def _from(folder, loop, restored, evaluators):
     class AnyStep(FakeCheckpointer):
-        def save(self, state, step, data, progress, metrics):
+        def save(self, *args):
             return True
 
     step, state, predictor = compiled()
@@ -236,6 +238,30 @@ def _from(folder, loop, restored, evaluators):
             evaluators=evaluators,
         )
     return result, None, read_metrics(folder / "metrics.jsonl")
+
+
+def test_keep_best_saves_at_every_evaluation(tmp_path, monkeypatch):
+    monkeypatch.setattr(FakeCheckpointer, "keeps_best", True)
+    evaluators = {"zs": lambda predictor: Result({"auc": 1.0})}
+    loop = LoopConfig(steps=5, save_every=4, eval_every=2)
+    _, saved, _ = train(tmp_path, loop, evaluators=evaluators)
+    assert [(s[0], s[3] is not None) for s in saved] == [(2, True), (4, True), (5, True)]
+
+
+def test_failing_evaluator_does_not_lose_the_training(tmp_path):
+    def broken(predictor):
+        raise UserError("the test set is gone")
+
+    loop = LoopConfig(steps=3, save_every=0)
+    error, saved, _ = train(tmp_path, loop, evaluators={"zs": broken})
+    assert "the test set is gone" in str(error)
+    assert [s[0] for s in saved] == [3]
+    # The next start finds all steps done, and makes up for the evaluation.
+    restored = Restored(3, None, {"next": 3}, saved[0][2])
+    evaluators = {"zs": lambda predictor: Result({"auc": 1.0})}
+    result, _, records = _from(tmp_path / "again", loop, restored, evaluators)
+    assert result.metrics == {"zs/auc": 1.0}
+    assert [r["step"] for r in records if r["kind"] == "eval"] == [3]
 
 
 def test_mfu_and_profile_window(tmp_path, monkeypatch):

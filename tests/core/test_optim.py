@@ -101,10 +101,9 @@ def test_decay_mask_sees_one_layer():
         model.logical_axes,
         10,
     )
-    params, _ = model.init(jax.random.key(0))
-    params = jax.tree.map(jnp.ones_like, params)
-    zeros = jax.tree.map(jnp.zeros_like, params)
-    new, _, _ = optimizer.update(zeros, optimizer.init(params), params, jnp.int32(0))
+    params = jax.tree.map(lambda x: np.ones(x.shape, x.dtype), model.abstract_params)
+    zeros = jax.tree.map(np.zeros_like, params)
+    new, _, _ = jax.jit(optimizer.update)(zeros, optimizer.init(params), params, np.int32(0))
     decayed = {path_str(p) for p, x in flatten(new).items() if float(jnp.max(x)) < 1}
     towers = ("vision", "text")
     # blocks/norm and blocks/bias are [layers, width]: two axes, but vectors of a layer.
@@ -146,9 +145,8 @@ def test_layer_decay_scales_the_update_of_each_layer():
     model = toy.model_def()
     config = OptimConfig(lr=1.0, schedule="constant", layer_decay=0.5, clip_norm=None)
     optimizer = make_optimizer(config, model.abstract_params, model.logical_axes, 10)
-    params, _ = model.init(jax.random.key(0))
-    ones = jax.tree.map(jnp.ones_like, params)
-    new, _, _ = optimizer.update(ones, optimizer.init(params), params, jnp.int32(0))
+    params = jax.tree.map(lambda x: np.ones(x.shape, x.dtype), model.abstract_params)
+    new, _, _ = jax.jit(optimizer.update)(params, optimizer.init(params), params, np.int32(0))
     moved = (params["vision"]["blocks"]["up"] - new["vision"]["blocks"]["up"])[:, 0, 0]
     np.testing.assert_allclose(moved, [0.125, 0.25, 0.5], rtol=1e-4)
 

@@ -12,6 +12,7 @@ from medvlp_jax.core.optim import OptimConfig, make_optimizer
 from medvlp_jax.core.sharding import MeshConfig, make_mesh
 from medvlp_jax.core.step import init_state, make_train_step, shardings_of
 
+ONE = MeshConfig(1, 1, 1)
 # eps far above rounding: Adam divides a gradient by its own size, so that with a tiny eps an
 # element whose gradient is nearly zero turns a rounding error into a step of full length.
 CONFIG = OptimConfig(lr=1e-3, eps=1e-5, weight_decay=0.1, warmup_steps=2, ema_decay=0.9)
@@ -56,7 +57,7 @@ def assert_close(a, b, atol=1e-5):
 @pytest.fixture(scope="module")
 def one_device():
     """Four steps on one device, with noise from the random key."""
-    step, state = build(jax.devices()[:1], MeshConfig(1, 1, 1), task=toy.NOISY)
+    step, state = build(jax.devices()[:1], ONE, task=toy.NOISY)
     return run(step, state)
 
 
@@ -102,7 +103,7 @@ def test_gradcache_equals_the_whole_batch(devices, shape):
 
 
 def test_buffers_pass_through_the_micro_batches(devices):
-    step, state = build(devices[:1], MeshConfig(1, 1, 1), micro_batches=2)
+    step, state = build(devices[:1], ONE, micro_batches=2)
     vision = jax.tree.map(np.array, state.params["vision"])  # copies: the state is donated
     image = toy.batch_of(0)["image"]
     _, state = run(step, state, steps=1)
@@ -118,7 +119,7 @@ def test_additive_task_averages_micro_batches(devices):
     for pieces in (1, 4):
         step, state = build(
             devices[:1],
-            MeshConfig(1, 1, 1),
+            ONE,
             task=toy.REGRESSION,
             config=config,
             micro_batches=pieces,
@@ -130,7 +131,7 @@ def test_additive_task_averages_micro_batches(devices):
 
 
 def test_batch_that_cannot_be_cut(devices):
-    step, state = build(devices[:1], MeshConfig(1, 1, 1), micro_batches=3)
+    step, state = build(devices[:1], ONE, micro_batches=3)
     with pytest.raises(ValueError, match="16 rows cannot be cut into 3"):
         run(step, state, steps=1)
 
@@ -162,7 +163,7 @@ def test_shardings_stay_and_nothing_recompiles(devices):
 
 
 def test_state_is_donated(devices):
-    step, state = build(devices[:1], MeshConfig(1, 1, 1))
+    step, state = build(devices[:1], ONE)
     shapes = {
         k: jax.ShapeDtypeStruct(v.shape, v.dtype) for k, v in toy.batch_of(0).items() if k != "id"
     }
@@ -176,18 +177,18 @@ def test_state_is_donated(devices):
 def test_randomness_is_of_the_step_and_the_key(devices):
     """The same step draws the same noise; another step draws another."""
     config = OptimConfig(lr=0.0)  # parameters stay, so only noise can change the loss
-    step, state = build(devices[:1], MeshConfig(1, 1, 1), task=toy.NOISY, config=config)
+    step, state = build(devices[:1], ONE, task=toy.NOISY, config=config)
     history, _ = run(step, state, steps=3, batch_of=lambda i: toy.batch_of(0))
     losses = [h["loss"] for h in history]
     assert len(set(losses)) == 3
-    step, state = build(devices[:1], MeshConfig(1, 1, 1), task=toy.NOISY, config=config)
+    step, state = build(devices[:1], ONE, task=toy.NOISY, config=config)
     again, _ = run(step, state, steps=3, batch_of=lambda i: toy.batch_of(0))
     assert losses == [h["loss"] for h in again]
 
 
 def test_frozen_parameters_stay(devices):
     config = OptimConfig(lr=0.1, weight_decay=0.1, freeze=("vision",))
-    step, state = build(devices[:1], MeshConfig(1, 1, 1), config=config)
+    step, state = build(devices[:1], ONE, config=config)
     assert set(state.frozen) == {"vision"}
     assert "vision" not in state.params
     vision, text = jax.tree.map(np.array, (state.frozen["vision"], state.params["text"]))
@@ -198,7 +199,7 @@ def test_frozen_parameters_stay(devices):
 
 def test_skipped_step_changes_nothing_but_the_counters(devices):
     config = OptimConfig(lr=0.1, skip_factor=10.0, ema_decay=0.9)
-    step, state = build(devices[:1], MeshConfig(1, 1, 1), config=config)
+    step, state = build(devices[:1], ONE, config=config)
     before = jax.tree.map(np.array, (state.params, state.ema, state.buffers))
 
     def broken(i):
@@ -221,3 +222,17 @@ def test_abstract_state_is_the_state(devices):
         state,
     )
     assert all(jax.tree.leaves(same))
+
+
+def test_micro_batches_save_memory(devices):
+    """What they are for: temporaries shrink with the piece that is embedded at a time."""
+    shapes = {
+        "image": jax.ShapeDtypeStruct((512, toy.PIXELS), np.float32),
+        "text": jax.ShapeDtypeStruct((512,), np.int32),
+    }
+    config = OptimConfig(name="sgd", lr=0.1, clip_norm=None)
+    bytes_of = {}
+    for pieces in (1, 16):
+        step, _ = build(devices[:1], ONE, task=toy.REGRESSION, config=config, micro_batches=pieces)
+        bytes_of[pieces] = step.lower(shapes).compile().memory_analysis().temp_size_in_bytes
+    assert bytes_of[16] < bytes_of[1] / 4
