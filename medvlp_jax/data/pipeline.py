@@ -17,6 +17,7 @@ A batch is a dict of numpy arrays, this process's contiguous share of the global
 """
 
 import dataclasses
+import errno
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
@@ -56,6 +57,7 @@ def find_tokenizer(config: DataConfig, sources: Sequence[Source] | None = None) 
 
     Raises:
       TokenizerError: not loadable, or not fit for the texts.
+      DataError: the folder cannot be written.
     """
     if config.text.tokenizer:
         return Tokenizer.load(config.text.tokenizer)
@@ -65,7 +67,12 @@ def find_tokenizer(config: DataConfig, sources: Sequence[Source] | None = None) 
     sources = open_sources(config) if sources is None else sources
     logging.info("training a WordPiece on the texts of %d sources into %s", len(sources), folder)
     texts = (t.text for s in sources for i in range(len(s)) for t in s[i].texts)
-    return train_wordpiece(texts, folder)
+    try:
+        return train_wordpiece(texts, folder)
+    except OSError as e:
+        if e.errno == errno.ENOSPC:
+            raise
+        raise DataError(f"cannot store a tokenizer in {folder} ({e}); set data.cache_dir") from e
 
 
 def train_iterator(
