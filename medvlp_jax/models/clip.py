@@ -1,6 +1,7 @@
 """CLIP (Radford et al. 2021): a vision and a text tower, projected into one space."""
 
 import dataclasses
+import difflib
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -11,7 +12,7 @@ from flax import nnx
 from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Int
 
-from medvlp_jax.core.config import ConfigError, parse, to_plain, unknown_key
+from medvlp_jax.core.config import ConfigError, parse, to_plain
 from medvlp_jax.models import resnet, text_encoder, vit
 from medvlp_jax.models.features import ImageFeatures, TextFeatures
 from medvlp_jax.models.layers import ACTIVATIONS, Activation, Linear, l2_normalize
@@ -105,7 +106,9 @@ def _from_preset(
 ) -> Any:
     name = group.get("name", next(iter(presets)))
     if name not in presets:
-        raise ConfigError(unknown_key(f"{where}.name", name, presets))
+        near = difflib.get_close_matches(str(name), list(presets), n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(presets)}"
+        raise ConfigError(f"{where}.name={name!r} is not a known tower; {hint}")
     preset = presets[name]
     fields = {f.name for f in dataclasses.fields(preset)}
     inherited = {key: value for key, value in shared.items() if key in fields}

@@ -256,5 +256,5 @@ class BatchNorm(nnx.Module):
     def _update(self, mean: Array, var: Array, count: int) -> None:
         m = self.momentum
         unbiased = jax.lax.stop_gradient(var) * (count / max(count - 1, 1))
-        self.mean[...] = (1 - m) * self.mean[...] + m * jax.lax.stop_gradient(mean)
-        self.var[...] = (1 - m) * self.var[...] + m * unbiased
+        self.mean.set_value((1 - m) * self.mean[...] + m * jax.lax.stop_gradient(mean))
+        self.var.set_value((1 - m) * self.var[...] + m * unbiased)
