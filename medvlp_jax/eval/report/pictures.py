@@ -14,12 +14,11 @@ from medvlp_jax.eval.report.inputs import Heatmap, LabelledBox, Pixels, Reject, 
 
 #: Longest side of an inlined picture in pixels, and of the coordinate system of its overlay.
 SIDE = 288
-#: Heat from cold to hot; black-violet-red-amber-cream, rising evenly in lightness.
+#: Heat from cold to hot: blue, violet, red, orange, yellow. No white, which is bone here.
 _RAMP = np.array(
-    [(20, 11, 53), (87, 16, 110), (158, 42, 99), (212, 72, 66), (245, 125, 21), (250, 193, 39),
-     (252, 255, 190)],
+    [(24, 20, 140), (110, 0, 168), (190, 40, 130), (235, 95, 60), (253, 165, 20), (255, 225, 40)],
     np.float64,
-)  # fmt: skip
+)
 
 
 def data_uri(image: Image.Image) -> str:
@@ -47,8 +46,8 @@ def heat_layer(heat: Float[np.ndarray, "s s"]) -> UInt8[np.ndarray, "s s 4"]:
     low = np.minimum(position.astype(int), len(_RAMP) - 2)
     share = (position - low)[..., None]
     colour = _RAMP[low] * (1 - share) + _RAMP[low + 1] * share
-    x = np.clip((heat - 0.4) / 0.6, 0, 1)
-    alpha = 165 * x * (2 - x)
+    x = np.clip((heat - 0.35) / 0.65, 0, 1)
+    alpha = 170 * x * (2 - x)
     return np.concatenate([colour, alpha[..., None]], -1).round().astype(np.uint8)
 
 
@@ -158,11 +157,11 @@ def heatmap_card(picture: Heatmap, number: int, colours: Colours) -> str:
     svg = tag(
         "svg",
         f'<image id="film{number}" href="{data_uri(film)}" width="{width}" height="{height}"/>',
-        drawn,
-        f'<use href="#film{number}" x="{width + gap}"/>',
+        f'<g id="boxes{number}">{drawn}</g>',
+        f'<use class="under" href="#film{number}" x="{width + gap}"/>',
         f'<g transform="translate({width + gap} 0)"><image class="heat" id="heat{number}" '
         f'href="{layer}" width="{width}" height="{height}" preserveAspectRatio="none"/></g>',
-        f'<g transform="translate({width + gap} 0)">{drawn}</g>',
+        f'<use href="#boxes{number}" x="{width + gap}"/>',
         f'<path class="peak" d="M{x - 6:.1f} {y:.1f}h12M{x:.1f} {y - 6:.1f}v12"/>',
         viewBox=f"0 0 {2 * width + gap} {height}",
         role="img",
@@ -197,7 +196,8 @@ def strip(heatmaps: Sequence[Heatmap], most: int = 6) -> str:
         phrase = heatmaps[number].phrase
         svg = tag(
             "svg",
-            f'<use href="#film{number}"/><use href="#heat{number}"/>',
+            f'<use class="under" href="#film{number}"/><use href="#heat{number}"/>',
+            f'<use href="#boxes{number}"/>',
             viewBox=f"0 0 {width} {height}",
             role="img",
             aria_label=f"heat-map of {phrase}",

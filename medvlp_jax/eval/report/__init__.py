@@ -1,0 +1,23 @@
+"""The report page of an evaluation."""
+
+from medvlp_jax.eval.report.curves import read_history
+from medvlp_jax.eval.report.inputs import (
+    Heatmap,
+    LabelledBox,
+    Reject,
+    Sample,
+    heatmaps_of,
+    sample_of,
+)
+from medvlp_jax.eval.report.page import write_report
+
+__all__ = [
+    "Heatmap",
+    "LabelledBox",
+    "Reject",
+    "Sample",
+    "heatmaps_of",
+    "read_history",
+    "sample_of",
+    "write_report",
+]

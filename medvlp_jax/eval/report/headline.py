@@ -1,0 +1,77 @@
+"""The numbers at the top of the page, each beside what it has to beat."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from medvlp_jax.eval.report.charts import Mark, whisker
+from medvlp_jax.eval.report.html import count, empty, esc, legend, number, signed, tag
+from medvlp_jax.eval.report.tables import AUC_DOMAIN, Entry, best_rule, rules_of, verdict
+
+
+def headline(results: Mapping[str, Any], of_kind: Mapping[str, Mapping[str, Entry]]) -> str:
+    cards = []
+    for name, entry in of_kind.get("zeroshot", {}).items():
+        rules, differences = rules_of(name, entry, results, of_kind)
+        macro = entry["macro"]["auc"]
+        marks = [Mark(r["macro"]["auc"]["value"], "rule", k) for k, r in rules.items()]
+        line, kind = "", "open"
+        if rules:
+            best = best_rule(rules)
+            gain = differences[best]["macro"]
+            kind = verdict(gain)
+            words = {"good": "above", "bad": "below", "open": "not shown to differ from"}[kind]
+            line = (
+                f"{words} the best rule without training ({esc(best)}, "
+                f"{number(rules[best]['macro']['auc']['value'])}): {signed(gain['value'])}"
+                f"{_ends(gain, signed)}"
+            )
+        classes = len(entry["macro"]["classes"])
+        what = f"{count(entry['records'])} studies, {classes} class{'es' * (classes != 1)}"
+        scale = whisker(**macro, domain=AUC_DOMAIN, marks=marks, reference=0.5, width=230)
+        cards.append(_card("Zero-shot macro AUC", entry, macro, what, scale, line, kind))
+    for entry in of_kind.get("grounding", {}).values():
+        overall = entry["overall"]
+        gain = overall["pointing_gain"]
+        marks = [Mark(overall["pointing_chance"]["value"], "chance", "chance")]
+        scale = whisker(**overall["pointing"], domain=(0, 1), marks=marks, width=230)
+        line = (
+            f"chance is {number(overall['pointing_chance']['value'])}: "
+            f"{signed(gain['value'])}{_ends(gain, signed)}"
+        )
+        what = f"{count(entry['pairs'])} findings with a box"
+        cards.append(_card("Pointing game", entry, overall["pointing"], what, scale, line,
+                           verdict(gain)))  # fmt: skip
+    for entry in of_kind.get("retrieval", {}).values():
+        measure = "r@5" if "r@5" in entry["image_to_text"] else next(iter(entry["chance"]))
+        part, chance = entry["image_to_text"][measure], entry["chance"][measure]
+        marks = [Mark(chance, "chance", "chance")]
+        scale = whisker(**part, domain=(0, 1), marks=marks, width=230)
+        what = f"{count(entry['records'])} reports, {count(entry['distinct_texts'])} distinct"
+        kind = "good" if part["low"] is not None and part["low"] > chance else "open"
+        line = f"chance is {number(chance)}"
+        cards.append(
+            _card(f"Image → report {measure.upper()}", entry, part, what, scale, line, kind)
+        )
+    if not cards:
+        return empty("Nothing was evaluated.")
+    return tag("div", *cards, class_="cards") + legend(
+        rule="rule without training", chance="chance"
+    )
+
+
+def _card(
+    title: str, entry: Entry, part: Entry, what: str, scale: str, line: str, kind: str
+) -> str:
+    return tag(
+        "article",
+        tag("h3", esc(title)),
+        tag("p", esc(f"{entry['set']}, {entry['split']}: {what}"), class_="what"),
+        tag("p", tag("b", number(part["value"])), tag("span", _ends(part, number)), class_="big"),
+        scale,
+        tag("p", line, class_=f"line {kind}") if line else "",
+        class_="card",
+    )
+
+
+def _ends(part: Entry, show: Any) -> str:
+    return "" if part.get("low") is None else f" [{show(part['low'])}, {show(part['high'])}]"

@@ -1,0 +1,155 @@
+"""report.html: one file without outside parts, made from plain data."""
+
+import json
+import os
+import pathlib
+import string
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from medvlp_jax.eval.report.curves import curves_section
+from medvlp_jax.eval.report.headline import headline
+from medvlp_jax.eval.report.html import count, esc, facts, table, tag
+from medvlp_jax.eval.report.inputs import Heatmap, Reject, Sample
+from medvlp_jax.eval.report.pictures import (
+    heatmaps_section,
+    rejects_section,
+    samples_section,
+    strip,
+)
+from medvlp_jax.eval.report.sections import grounding_section, retrieval_section, zeroshot_section
+from medvlp_jax.eval.report.tables import Entry, counts_table, name_cell, td, th
+
+_FOLDER = pathlib.Path(__file__).parent
+
+
+def write_report(
+    path: str | os.PathLike[str],
+    *,
+    results: Mapping[str, Any],
+    history: Sequence[Mapping[str, Any]] = (),
+    samples: Sequence[Sample] = (),
+    heatmaps: Sequence[Heatmap] = (),
+    rejects: Sequence[Reject] = (),
+) -> pathlib.Path:
+    """Writes the page; it needs no model, no network and no other file.
+
+    Args:
+      results: as ``results.collect`` gives them, or read back from results.json.
+      history: the lines of metrics.jsonl (``curves.read_history``).
+      samples: studies to show with their reports.
+      heatmaps: phrases on images (``inputs.heatmaps_of``).
+      rejects: studies that the checks refused.
+
+    Returns:
+      ``path``; written atomically.
+    """
+    path = pathlib.Path(path)
+    sections = _sections(results, history, samples, heatmaps, rejects)
+    page = string.Template((_FOLDER / "page.html").read_text(encoding="utf-8")).substitute(
+        title=esc(results["name"]),
+        style=(_FOLDER / "page.css").read_text(encoding="utf-8"),
+        nav="".join(tag("a", esc(title), href=f"#{key}") for key, title, _ in sections),
+        header=_header(results) + strip(heatmaps),
+        body="".join(
+            tag("section", tag("h2", esc(title)), body, id=key) for key, title, body in sections
+        ),
+    )
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(page, encoding="utf-8")
+    temporary.replace(path)
+    return path
+
+
+def _sections(
+    results: Mapping[str, Any],
+    history: Sequence[Mapping[str, Any]],
+    samples: Sequence[Sample],
+    heatmaps: Sequence[Heatmap],
+    rejects: Sequence[Reject],
+) -> list[tuple[str, str, str]]:
+    """(anchor, title, markup) in page order; parts without content are left out."""
+    of_kind: dict[str, dict[str, Entry]] = {}
+    for name, entry in results["evaluations"].items():
+        of_kind.setdefault(entry["kind"], {})[name] = entry
+    data = results.get("data", {})
+    sections = [("results", "Results", headline(results, of_kind))]
+    if data:
+        sections.append(("data", "Data", _data(data)))
+    sections.append(("studies", "Sample studies", samples_section(samples)))
+    if rejects or data.get("rejects"):
+        sections.append(("rejects", "Rejected, and why", _rejects(data, rejects)))
+    sections.append(("training", "Training", curves_section(history)))
+    if "zeroshot" in of_kind:
+        parts = [
+            zeroshot_section(name, e, results, of_kind) for name, e in of_kind["zeroshot"].items()
+        ]
+        sections.append(("zeroshot", "Zero-shot classification", "".join(parts)))
+    if "retrieval" in of_kind:
+        parts = [retrieval_section(e) for e in of_kind["retrieval"].values()]
+        sections.append(("retrieval", "Image-report retrieval", "".join(parts)))
+    if "grounding" in of_kind or heatmaps:
+        parts = [grounding_section(e) for e in of_kind.get("grounding", {}).values()]
+        if heatmaps:
+            parts.append(tag("p", "The first records of each class in the order of the set, not a "
+                             "selection. Left the film, right the same film under the heat of the "
+                             "phrase; + marks its peak.", class_="how"))  # fmt: skip
+            parts.append(heatmaps_section(heatmaps))
+        sections.append(("phrases", "Phrases on images", "".join(parts)))
+    sections.append(("again", "To do it again", _reproduce(results)))
+    return sections
+
+
+def _header(results: Mapping[str, Any]) -> str:
+    created = str(results["created"]).replace("T", " ").replace("+00:00", " UTC")
+    shown = {str(k): v for k, v in results.get("facts", {}).items()}
+    return (
+        tag("p", "medvlp_jax · evaluation report", class_="eyebrow")
+        + tag("h1", esc(results["name"]))
+        + facts(
+            {
+                **shown,
+                "evaluated": created,
+                "seed": results["seed"],
+                "config": results["config_sha256"][:12],
+            }
+        )
+    )
+
+
+def _data(data: Mapping[str, Any]) -> str:
+    parts = []
+    if data.get("generation"):
+        parts.append(facts(data["generation"]))
+    if data.get("sets"):
+        parts.append(counts_table(data["sets"]))
+    return "".join(parts)
+
+
+def _rejects(data: Mapping[str, Any], rejects: Sequence[Reject]) -> str:
+    counts = data.get("rejects", {})
+    rows = [[name_cell(k), td(count(v), class_="n")] for k, v in counts.items()]
+    return (table([th("reason"), th("studies")], rows) if rows else "") + (
+        rejects_section(rejects) if rejects else ""
+    )
+
+
+def _reproduce(results: Mapping[str, Any]) -> str:
+    environment = dict(results["environment"])
+    versions = environment.pop("versions", {})
+    config = json.dumps(results["config"], indent=1, sort_keys=True, ensure_ascii=False)
+    return "".join(
+        [
+            tag("h4", "Command"),
+            tag("pre", tag("code", esc(results["command"])), class_="command"),
+            tag("h4", "Where it ran"),
+            facts(environment),
+            tag("h4", "Versions"),
+            facts(versions),
+            tag(
+                "details",
+                tag("summary", f"Resolved config, SHA-256 {esc(results['config_sha256'])}"),
+                tag("pre", tag("code", esc(config))),
+            ),
+        ]
+    )

@@ -1,0 +1,111 @@
+"""The sections of the page that show one kind of evaluation."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from medvlp_jax.eval.report.html import count, esc, interval, legend, number, table, tag
+from medvlp_jax.eval.report.tables import (
+    Entry,
+    class_table,
+    grounding_table,
+    groups_table,
+    name_cell,
+    retrieval_table,
+    roc_grid,
+    rules_of,
+    rules_table,
+    td,
+    th,
+)
+
+
+def _how(entry: Entry) -> str:
+    """One sentence on where the numbers come from."""
+    b = entry["bootstrap"]
+    unit = (
+        f"{count(b['patients'])} patients" if b.get("patients") and b["by_patient"] else "records"
+    )
+    parts = [f"{esc(entry['set'])}, split {esc(entry['split'])}"]
+    if "prompt_bank" in entry:
+        parts.append(f"prompt bank {esc(entry['prompt_bank'])}, {esc(entry['protocol'])}")
+    if entry.get("threshold_rule"):
+        rule = {"youden": "Youden", "max_f1": "largest F1"}[entry["threshold_rule"]]
+        parts.append(f"thresholds from {esc(entry['validation'])} ({rule})")
+    elif "threshold" in entry:
+        parts.append(f"threshold {entry['threshold']:.2f} from {esc(entry['validation'])}")
+    if b["resamples"]:
+        level = f"{100 * b['level']:g} %"
+        parts.append(
+            f"{level} intervals from {count(b['resamples'])} bootstrap resamples of {unit}"
+        )
+    return tag("p", "; ".join(parts) + ".", class_="how")
+
+
+def zeroshot_section(
+    name: str, entry: Entry, results: Mapping[str, Any], of_kind: Mapping[str, Mapping[str, Entry]]
+) -> str:
+    rules, differences = rules_of(name, entry, results, of_kind)
+    groups = groups_table(entry, rules)
+    undefined = entry["macro"]["undefined"]
+    notes = []
+    if undefined:
+        names = esc(", ".join(undefined))
+        notes.append(f"Left out of the macro means, without a positive or a negative: {names}.")
+    if "top1" in entry:
+        top1 = entry["top1"]
+        notes.append(
+            f"Top-1 accuracy over {count(top1['records'])} records with one class: "
+            f"{interval(top1['accuracy'])}; chance {number(top1['chance'])}."
+        )
+    return "".join(
+        [
+            tag("h3", esc(f"{entry['set']}, {entry['split']}")),
+            _how(entry),
+            roc_grid(entry, rules),
+            class_table(entry, rules, differences),
+            legend(rule="rule without training") if rules else "",
+            *(tag("p", note, class_="how") for note in notes),
+            tag("h4", "Beside rules that need no training") + rules_table(entry, rules, differences)
+            if rules
+            else "",
+            tag("h4", "Subgroups") + groups if groups else "",
+            _prompts(entry),
+        ]
+    )
+
+
+def _prompts(entry: Entry) -> str:
+    rows = [
+        [
+            name_cell(c),
+            td("<br>".join(map(esc, p["positive"]))),
+            td("<br>".join(map(esc, p["negative"]))),
+        ]
+        for c, p in entry.get("prompts", {}).items()
+    ]
+    if not rows:
+        return ""
+    body = table([th("class"), th("affirming"), th("denying")], rows, class_="prompts")
+    return tag("details", tag("summary", "The prompts"), body)
+
+
+def retrieval_section(entry: Entry) -> str:
+    return (
+        tag("h3", esc(f"{entry['set']}, {entry['split']}")) + _how(entry) + retrieval_table(entry)
+    )
+
+
+def grounding_section(entry: Entry) -> str:
+    words = {
+        "positive": "the affirming prompts of the class",
+        "difference": "the affirming minus the denying prompts of the class",
+        "phrases": "the words that the record gives its boxes",
+    }[entry["query"]]
+    asked = f"Asked: {words}; compared with {esc(entry['truth'])} at {entry['size']} pixels."
+    return (
+        tag("h3", esc(f"{entry['set']}, {entry['split']}"))
+        + _how(entry)
+        + tag("p", asked, class_="how")
+        + grounding_table(entry)
+        + legend(chance="chance: area of the boxes", rule="the same boxes under other phrases")
+    )

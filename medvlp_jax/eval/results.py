@@ -1,0 +1,145 @@
+"""results.json: everything an evaluation found, and what is needed to do it again."""
+
+import datetime
+import hashlib
+import json
+import math
+import os
+import pathlib
+import platform
+import sys
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any
+
+import jax
+import numpy as np
+
+from medvlp_jax.core.config import dumps, to_plain
+from medvlp_jax.eval.bootstrap import Bootstrap
+from medvlp_jax.eval.compare import compare
+from medvlp_jax.eval.protocol import EvalResult
+
+#: Raised when a key changes its meaning.
+SCHEMA = 1
+_PACKAGES = ("medvlp_jax", "jax", "jaxlib", "flax", "optax", "grain", "numpy", "tokenizers")
+
+
+def collect(
+    evaluations: Mapping[str, EvalResult],
+    *,
+    name: str,
+    command: str,
+    seed: int,
+    config: Any,
+    bootstrap: Bootstrap,
+    data: Mapping[str, Any] | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Gathers all that ``results.json`` and the report show, as plain JSON values.
+
+    Every zero-shot result is compared, on the same resamples, with every baseline that scored the
+    same set and classes. NaN becomes ``null``.
+
+    Args:
+      evaluations: name -> result.
+      name: of the run or the model.
+      command: what was typed.
+      seed: of the run.
+      config: the resolved config (dataclass, ConfigDict or plain).
+      bootstrap: of the comparisons; that of the evaluators, so that they are paired.
+      data: ``{"sets": [{"name", "split", "records", "labels": {label: {"positive": n, "negative":
+        n, "uncertain": n}}}], "generation": {key: value}, "rejects": {reason: count}}``; each part
+        may be absent.
+      facts: more about the run, shown as it is: step, parameters, seconds.
+    """
+    comparisons = []
+    for model_name, model in evaluations.items():
+        for other_name, other in evaluations.items():
+            if (
+                model.details.get("kind") == "zeroshot"
+                and other.details.get("kind") == "baseline"
+                and all(model.details[k] == other.details[k] for k in ("set", "split"))
+            ):
+                difference = compare(model, other, bootstrap)
+                comparisons.append({"model": model_name, "other": other_name, **difference})
+    return to_json(
+        {
+            "schema": SCHEMA,
+            "name": name,
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "command": command,
+            "seed": seed,
+            "config": config,
+            "config_sha256": config_hash(config),
+            "facts": facts or {},
+            "environment": environment(),
+            "data": data or {},
+            "evaluations": {k: _entry(v) for k, v in evaluations.items()},
+            "comparisons": comparisons,
+        }
+    )
+
+
+def _entry(result: EvalResult) -> dict[str, Any]:
+    entry = {**result.details, "metrics": result.metrics}
+    if "roc_grid" in result.arrays:
+        names = [row["name"] for row in result.details["classes"]]
+        entry["roc"] = {"false_positive_rate": np.round(result.arrays["roc_grid"], 4)} | {
+            part: {
+                name: np.round(curve, 4)
+                for name, curve in zip(names, result.arrays[f"roc_{part}"], strict=True)
+            }
+            for part in ("value", "low", "high")
+        }
+    return entry
+
+
+def to_json(value: Any) -> Any:
+    """Plain values that strict JSON can hold; NaN and infinities become ``None``."""
+    value = to_plain(value)
+    if isinstance(value, Mapping):
+        return {str(k): to_json(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray):
+        return to_json(value.tolist())
+    if isinstance(value, list):
+        return [to_json(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def config_hash(config: Any) -> str:
+    """SHA-256 of the resolved config; equal configs have equal hashes."""
+    return hashlib.sha256(dumps(config).encode()).hexdigest()
+
+
+def environment() -> dict[str, Any]:
+    """Versions and hardware that numbers may depend on; nothing that identifies the machine."""
+    devices = jax.devices()
+    return {
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "cpus": os.cpu_count(),
+        "devices": f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})",
+        "processes": jax.process_count(),
+        "versions": {p: _version(p) for p in _PACKAGES},
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # run from a checkout that was never installed
+        return getattr(sys.modules.get(package), "__version__", "not installed")
+
+
+def write_results(path: str | os.PathLike[str], results: Mapping[str, Any]) -> pathlib.Path:
+    """Writes JSON atomically; a reader never sees half of it."""
+    path = pathlib.Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    temporary.replace(path)
+    return path
