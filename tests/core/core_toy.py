@@ -9,7 +9,8 @@ import numpy as np
 from flax import nnx
 
 from medvlp_jax.core import sharding
-from medvlp_jax.core.state import ModelDef
+from medvlp_jax.core.optim import Optimizer
+from medvlp_jax.core.state import ModelDef, TrainState, flatten, unflatten
 
 WIDTH, HIDDEN, JOINT, LAYERS, PIXELS, VOCAB = 16, 32, 8, 3, 12, 24
 
@@ -103,6 +104,32 @@ CONTRASTIVE, NOISY, REGRESSION = Contrastive(), Contrastive(noise=0.1), Regressi
 @functools.cache
 def model_def() -> ModelDef:
     return ModelDef.of(TwoTower)
+
+
+def initial_state(optimizer: Optimizer, abstract: TrainState) -> TrainState:
+    """A fresh state from numpy: the same on every mesh, and nothing is compiled for it."""
+    rng = np.random.default_rng(0)
+    everything = {
+        path: (rng.normal(size=x.shape) * x.shape[-2] ** -0.5 if len(x.shape) > 1 else 1 + 0 * x)
+        for path, x in flatten(_zeros(model_def().abstract_params)).items()
+    }
+    params, frozen = optimizer.split(
+        unflatten({path: np.asarray(x, np.float32) for path, x in everything.items()})
+    )
+    state = TrainState(
+        step=np.int32(0),
+        params=params,
+        frozen=frozen,
+        buffers=_zeros(abstract.buffers),
+        opt_state=optimizer.init(params),
+        ema=params if abstract.ema else {},
+    )
+    # A copy per leaf: the step donates them all.
+    return jax.tree.map(lambda x, a: jax.device_put(np.array(x), a.sharding), state, abstract)
+
+
+def _zeros(abstract: Any) -> Any:
+    return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), abstract)
 
 
 def batch_of(step: int, size: int = 16) -> dict[str, np.ndarray]:

@@ -18,22 +18,20 @@ from medvlp_jax.core.optim import OptimConfig, make_optimizer
 from medvlp_jax.core.predict import Predictor
 from medvlp_jax.core.profiling import ProfileConfig, Profiler
 from medvlp_jax.core.sharding import MeshConfig, make_mesh
-from medvlp_jax.core.step import init_state, make_train_step, shardings_of
+from medvlp_jax.core.step import make_train_step
 
 _compiled = {}
 
 
 def compiled(skip_factor=None):
-    """(step, initial state as numpy arrays, predictor) on two devices, compiled once."""
+    """(step, optimizer, predictor) on two devices, compiled once."""
     if skip_factor not in _compiled:
         mesh = make_mesh(MeshConfig(2), jax.devices()[:2])
         model_def = toy.model_def()
         config = OptimConfig(lr=1e-2, skip_factor=skip_factor)
         optimizer = make_optimizer(config, model_def.abstract_params, model_def.logical_axes, 50)
         step = make_train_step(model_def, toy.NOISY, optimizer, mesh)
-        state = init_state(model_def, optimizer, jax.random.key(0), mesh)
-        predictor = Predictor(model_def, toy.NOISY.predict, mesh)
-        _compiled[skip_factor] = step, jax.tree.map(np.asarray, state), predictor
+        _compiled[skip_factor] = step, optimizer, Predictor(model_def, toy.NOISY.predict, mesh)
     return _compiled[skip_factor]
 
 
@@ -61,8 +59,8 @@ class Result:
 
 def train(tmp_path, loop, *, change=lambda step, batch: batch, skip_factor=None, **extra):
     """Runs the loop; returns (FitResult, saves, metric records)."""
-    step, state, predictor = compiled(skip_factor)
-    state = jax.device_put(state, shardings_of(step.abstract))
+    step, optimizer, predictor = compiled(skip_factor)
+    state = toy.initial_state(optimizer, step.abstract)
 
     def batches():
         for batch, host, data_state in core_run.batches(step.mesh, 0):
@@ -222,10 +220,10 @@ def _from(folder, loop, restored, evaluators):
         def save(self, *args):
             return True
 
-    step, state, predictor = compiled()
+    step, optimizer, predictor = compiled()
     with MetricWriter(folder) as writer:
         result = fit(
-            jax.device_put(state, shardings_of(step.abstract)),
+            toy.initial_state(optimizer, step.abstract),
             train_step=step,
             batches=core_run.batches(step.mesh, restored.step),
             key=jax.random.key(1),

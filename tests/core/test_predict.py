@@ -8,7 +8,7 @@ import pytest
 from medvlp_jax.core.optim import OptimConfig, make_optimizer
 from medvlp_jax.core.predict import Predictor
 from medvlp_jax.core.sharding import MeshConfig, make_mesh
-from medvlp_jax.core.step import init_state
+from medvlp_jax.core.step import abstract_state
 
 CONFIG = OptimConfig(ema_decay=0.9, freeze=("text",))
 
@@ -19,7 +19,7 @@ def model():
     mesh = make_mesh(MeshConfig(2, 2, 2))
     model_def = toy.model_def()
     optimizer = make_optimizer(CONFIG, model_def.abstract_params, model_def.logical_axes, 10)
-    state = init_state(model_def, optimizer, jax.random.key(0), mesh)
+    state = toy.initial_state(optimizer, abstract_state(model_def, optimizer, mesh))
     return state, Predictor(model_def, toy.CONTRASTIVE.predict, mesh)
 
 

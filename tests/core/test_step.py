@@ -10,29 +10,30 @@ import pytest
 from medvlp_jax.core import distributed, sharding
 from medvlp_jax.core.optim import OptimConfig, make_optimizer
 from medvlp_jax.core.sharding import MeshConfig, make_mesh
-from medvlp_jax.core.step import init_state, make_train_step, shardings_of
+from medvlp_jax.core.step import abstract_state, init_state, make_train_step
 
 ONE = MeshConfig(1, 1, 1)
 # eps far above rounding: Adam divides a gradient by its own size, so that with a tiny eps an
 # element whose gradient is nearly zero turns a rounding error into a step of full length.
 CONFIG = OptimConfig(lr=1e-3, eps=1e-5, weight_decay=0.1, warmup_steps=2, ema_decay=0.9)
+#: Without moments and clipping, so that parameters differ by what gradients differ.
+SGD = OptimConfig(name="sgd", lr=0.1, clip_norm=None)
 
-
-_compiled = {}  # programs and initial states, shared by all tests
+_compiled = {}  # programs are shared by all tests
 
 
 def build(devices, mesh_config, *, task=toy.CONTRASTIVE, config=CONFIG, micro_batches=1):
     """(step, fresh state on the mesh)."""
+    model_def = toy.model_def()
+    optimizer = make_optimizer(config, model_def.abstract_params, model_def.logical_axes, 10)
     known = (tuple(devices), mesh_config, task, repr(config), micro_batches)
     if known not in _compiled:
         mesh = make_mesh(mesh_config, devices)
-        model_def = toy.model_def()
-        optimizer = make_optimizer(config, model_def.abstract_params, model_def.logical_axes, 10)
-        step = make_train_step(model_def, task, optimizer, mesh, micro_batches=micro_batches)
-        state = init_state(model_def, optimizer, jax.random.key(0), mesh)
-        _compiled[known] = step, jax.tree.map(np.asarray, state)
-    step, state = _compiled[known]
-    return step, jax.device_put(state, shardings_of(step.abstract))
+        _compiled[known] = make_train_step(
+            model_def, task, optimizer, mesh, micro_batches=micro_batches
+        )
+    step = _compiled[known]
+    return step, toy.initial_state(optimizer, step.abstract)
 
 
 def run(step, state, steps=4, batch_of=toy.batch_of):
@@ -61,10 +62,12 @@ def one_device():
     return run(step, state)
 
 
-def test_learns_and_reports(one_device):
-    history, state = one_device
-    assert history[-1]["loss"] < history[0]["loss"]
-    assert int(state.step) == 4
+def test_learns_and_reports(devices):
+    step, state = build(devices[:1], ONE, config=SGD)
+    history, state = run(step, state, steps=6, batch_of=lambda i: toy.batch_of(0))
+    losses = [h["loss"] for h in history]
+    assert losses == sorted(losses, reverse=True)
+    assert int(state.step) == 6
     expected = {"loss", "lr", "grad_norm", "update_norm", "param_norm", "top1"}
     assert set(history[0]) == expected
 
@@ -87,12 +90,10 @@ def test_one_device_equals_eight(devices, shape, one_device):
 @pytest.mark.multidevice
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 2, 2)], ids=str)
 def test_gradcache_equals_the_whole_batch(devices, shape):
-    """With SGD and no clipping, so that parameters differ by what gradients differ."""
-    config = OptimConfig(name="sgd", lr=0.1, clip_norm=None)
     results = []
     for pieces in (1, 4):
         step, state = build(
-            devices[: np.prod(shape)], MeshConfig(*shape), config=config, micro_batches=pieces
+            devices[: np.prod(shape)], MeshConfig(*shape), config=SGD, micro_batches=pieces
         )
         results.append(run(step, state, steps=2))
     (whole, a), (cut, b) = results
@@ -114,14 +115,13 @@ def test_buffers_pass_through_the_micro_batches(devices):
 
 
 def test_additive_task_averages_micro_batches(devices):
-    config = OptimConfig(name="sgd", lr=0.1, clip_norm=None)
     results = []
     for pieces in (1, 4):
         step, state = build(
             devices[:1],
             ONE,
             task=toy.REGRESSION,
-            config=config,
+            config=SGD,
             micro_batches=pieces,
         )
         results.append(run(step, state, steps=2))
@@ -214,14 +214,23 @@ def test_skipped_step_changes_nothing_but_the_counters(devices):
 
 
 @pytest.mark.multidevice
-def test_abstract_state_is_the_state(devices):
-    step, state = build(devices, MeshConfig(2, 2, 2), task=toy.NOISY)
-    same = jax.tree.map(
-        lambda a, x: (a.shape, a.dtype, a.sharding) == (x.shape, x.dtype, x.sharding),
-        step.abstract,
-        state,
-    )
-    assert all(jax.tree.leaves(same))
+def test_fresh_state_is_the_same_on_every_mesh(devices):
+    model_def = toy.model_def()
+    optimizer = make_optimizer(CONFIG, model_def.abstract_params, model_def.logical_axes, 10)
+    states = []
+    for mesh in (make_mesh(ONE, devices[:1]), make_mesh(MeshConfig(2, 2, 2), devices)):
+        state = init_state(model_def, optimizer, jax.random.key(0), mesh)
+        abstract = abstract_state(model_def, optimizer, mesh)
+        same = jax.tree.map(
+            lambda a, x: (a.shape, a.dtype, a.sharding) == (x.shape, x.dtype, x.sharding),
+            abstract,
+            state,
+        )
+        assert all(jax.tree.leaves(same))
+        assert state.ema["text"]["head"] is not state.params["text"]["head"]
+        states.append(state)
+    assert_close(*states, atol=1e-6)
+    assert np.std(states[0].params["vision"]["blocks"]["up"]) > 0.1
 
 
 def test_micro_batches_save_memory(devices):
@@ -230,9 +239,8 @@ def test_micro_batches_save_memory(devices):
         "image": jax.ShapeDtypeStruct((512, toy.PIXELS), np.float32),
         "text": jax.ShapeDtypeStruct((512,), np.int32),
     }
-    config = OptimConfig(name="sgd", lr=0.1, clip_norm=None)
     bytes_of = {}
     for pieces in (1, 16):
-        step, _ = build(devices[:1], ONE, task=toy.REGRESSION, config=config, micro_batches=pieces)
+        step, _ = build(devices[:1], ONE, task=toy.REGRESSION, config=SGD, micro_batches=pieces)
         bytes_of[pieces] = step.lower(shapes).compile().memory_analysis().temp_size_in_bytes
     assert bytes_of[16] < bytes_of[1] / 4
