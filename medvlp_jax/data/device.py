@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from medvlp_jax.core.distributed import make_global_batch
 from medvlp_jax.core.sharding import batch_sharding
 
 Batch = dict[str, np.ndarray]
@@ -45,14 +46,8 @@ def to_device(batch: Batch, mesh: Mesh) -> tuple[dict[str, jax.Array], Batch]:
     Returns:
       global arrays sharded by :func:`medvlp_jax.core.sharding.batch_sharding`, and the host's part.
     """
-    sharding = batch_sharding(mesh)
-    device, host = {}, {}
-    for name, value in batch.items():
-        if value.dtype.kind in "USO":
-            host[name] = value
-        else:
-            device[name] = jax.make_array_from_process_local_data(sharding, value)
-    return device, host
+    device = make_global_batch(batch, batch_sharding(mesh))
+    return device, {name: value for name, value in batch.items() if name not in device}
 
 
 def prefetch_to_device(iterator: Checkpointable, mesh: Mesh, depth: int = 2) -> "DeviceFeed":

@@ -68,7 +68,7 @@ def find_tokenizer(config: DataConfig, sources: Sequence[Source] | None = None) 
     logging.info("training a WordPiece on the texts of %d sources into %s", len(sources), folder)
     texts = (t.text for s in sources for i in range(len(s)) for t in s[i].texts)
     try:
-        return train_wordpiece(texts, folder)
+        return train_wordpiece(texts, folder, config.text.vocab)
     except OSError as e:
         if e.errno == errno.ENOSPC:
             raise

@@ -92,7 +92,8 @@ class Plan:
     def describe(self) -> dict[str, Any]:
         """What the order depends on, as JSON values; a checkpoint keeps it beside the step."""
         text = dataclasses.asdict(self._text)
-        del text["tokenizer"]  # a folder that may move; its hash is part of the contents
+        for key in ("tokenizer", "vocab"):  # a folder may move; its hash is part of the contents
+            del text[key]
         return {
             "seed": self.seed,
             "batch_size": self.batch_size,

@@ -20,6 +20,7 @@ class TextConfig:
     Attributes:
       tokenizer: folder or id of a Hugging Face tokenizer; "" = the WordPiece that is stored with
         the first source (trained on the sources when there is none yet).
+      vocab: size limit of that WordPiece where it is trained; the text tower must hold as many.
       policy: "report" (findings and impression joined), "findings", "impression", "sentence" (one
         sentence of the report), "caption", or "random", which draws one of ``mix`` per visit.
       mix: policy -> weight, for "random"; a record without such a text draws among the others.
@@ -32,6 +33,7 @@ class TextConfig:
     """
 
     tokenizer: str = ""
+    vocab: int = 8192
     policy: Policy = "report"
     mix: dict[str, float] = dataclasses.field(default_factory=dict)
     min_words: int = 1
