@@ -19,6 +19,8 @@ def get_config() -> ml_collections.ConfigDict:
             "size": 224,  # pixels a side
             "image_format": "jpeg",  # or png
             "quality": 92,
+            # probability of no finding; weights of 1, 2, 3 findings; of mild, moderate, severe
+            "mix": {"normal": 0.28, "count": (0.5, 0.32, 0.18), "severity": (0.38, 0.36, 0.26)},
             "masks": True,
             "splits": {"train": 4000, "validation": 500, "test": 1000},
             "studies_per_shard": 250,

@@ -1,5 +1,6 @@
 """Draws findings and support devices: side, zone, severity and the geometry that shows them."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -8,11 +9,30 @@ import numpy as np
 from data_gen.phantom import findings as F
 from data_gen.phantom.findings import Finding
 
-NORMAL_SHARE = 0.28
-"""Probability that a study has no finding (it may still have devices)."""
 
-_COUNT = (0.50, 0.32, 0.18)  # one, two or three findings
-_SEVERITY = (0.38, 0.36, 0.26)
+@dataclasses.dataclass(frozen=True)
+class FindingMix:
+    """How ill the patients are; nothing about the patient or the film depends on it.
+
+    Attributes:
+        normal: probability that a study has no finding (it may still have devices).
+        count: relative weights of one, two and three findings in the others.
+        severity: relative weights of mild, moderate and severe.
+    """
+
+    normal: float = 0.28
+    count: tuple[float, float, float] = (0.50, 0.32, 0.18)
+    severity: tuple[float, float, float] = (0.38, 0.36, 0.26)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.normal <= 1:
+            raise ValueError(f"normal={self.normal} is a probability")
+        for name in ("count", "severity"):
+            weights = getattr(self, name)
+            if min(weights) < 0 or sum(weights) <= 0:
+                raise ValueError(f"{name}={weights} must be weights, at least one above 0")
+
+
 _WEIGHTS = {
     "cardiomegaly": 1.1,
     "pleural effusion": 1.3,
@@ -58,11 +78,14 @@ def uniform(rng: np.random.Generator, low: float, high: float) -> float:
     return round(float(rng.uniform(low, high)), 4)
 
 
-def sample_findings(rng: np.random.Generator, position: str) -> tuple[Finding, ...]:
+def sample_findings(
+    rng: np.random.Generator, position: str, mix: FindingMix | None = None
+) -> tuple[Finding, ...]:
     """Draws none to three compatible findings, devices apart."""
-    if rng.random() < NORMAL_SHARE:
+    mix = mix or FindingMix()
+    if rng.random() < mix.normal:
         return ()
-    wanted = 1 + int(rng.choice(3, p=_COUNT))
+    wanted = pick(rng, (1, 2, 3), mix.count)
     found: list[Finding] = []
     for _ in range(4 * wanted):
         if len(found) == wanted:
@@ -75,19 +98,24 @@ def sample_findings(rng: np.random.Generator, position: str) -> tuple[Finding, .
                     weight *= 0.35
             weights.append(weight)
         name = pick(rng, tuple(_WEIGHTS), weights)
-        candidate = make_finding(rng, name, position)
+        candidate = make_finding(rng, name, position, mix.severity)
         if all(F.compatible(candidate, f) for f in found):
             found.append(candidate)
     return tuple(found)
 
 
-def make_finding(rng: np.random.Generator, name: str, position: str = "erect") -> Finding:
+def make_finding(
+    rng: np.random.Generator,
+    name: str,
+    position: str = "erect",
+    severities: tuple[float, float, float] = FindingMix.severity,
+) -> Finding:
     """Draws one finding ``name`` with plausible side, zone, severity and geometry.
 
     Raises:
         KeyError: ``name`` is not a finding other than support devices.
     """
-    severity = pick(rng, F.SEVERITIES, _SEVERITY)
+    severity = pick(rng, F.SEVERITIES, severities)
     grade = F.SEVERITIES.index(severity)
     side, zone, attributes = _MAKERS[name](rng, grade, position)
     attributes["seed"] = float(rng.integers(0, 1 << 20))

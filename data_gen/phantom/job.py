@@ -11,6 +11,7 @@ import numpy as np
 import medvlp_jax
 from data_gen import jobs
 from data_gen.jobs import JobResult, Shard
+from data_gen.phantom.draw import FindingMix
 from data_gen.phantom.findings import Study
 from data_gen.phantom.report import Report, write_report
 from data_gen.phantom.sample import sample_study
@@ -48,6 +49,7 @@ class PhantomConfig:
         seed: another seed gives other studies.
         size: side of the square pictures in pixels.
         image_format, quality: gray PNG, or gray JPEG of this quality (1 to 100).
+        mix: how many findings a study has, and how severe they are.
         masks: whether to store lungs, heart and findings as masks too (they double the size).
         splits: studies per split.
         studies_per_shard: of which one is made, and resumed, at a time.
@@ -60,6 +62,7 @@ class PhantomConfig:
     size: int = 224
     image_format: Literal["jpeg", "png"] = "jpeg"
     quality: int = 92
+    mix: FindingMix = dataclasses.field(default_factory=FindingMix)
     masks: bool = True
     splits: SplitCounts = dataclasses.field(default_factory=SplitCounts)
     studies_per_shard: int = 250
@@ -115,7 +118,7 @@ class PhantomJob:
         from data_gen.phantom.render import render_batch
 
         c = self.config
-        studies = [sample_study(c.seed, index) for index in indices]
+        studies = [sample_study(c.seed, index, c.mix) for index in indices]
         rendered = render_batch(studies, c.size, masks=c.masks)
         records = []
         for i, study in enumerate(studies):

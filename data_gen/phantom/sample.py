@@ -24,15 +24,16 @@ def stream(seed: int, index: int, name: str) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
-def sample_study(seed: int, index: int) -> Study:
+def sample_study(seed: int, index: int, mix: draw.FindingMix | None = None) -> Study:
     """Draws study ``index`` of the data set ``seed``.
 
     Args:
         seed, index: non-negative integers; equal pairs give equal studies on any machine.
+        mix: how ill the patients are; patient and film stay the same under every mix.
     """
     patient = _patient(stream(seed, index, "patient"))
     acquisition = sample_acquisition(stream(seed, index, "acquisition"), patient["view"])
-    ill = draw.sample_findings(stream(seed, index, "findings"), patient["position"])
+    ill = draw.sample_findings(stream(seed, index, "findings"), patient["position"], mix)
     devices = draw.sample_devices(stream(seed, index, "devices"), patient["view"])
     found = (*ill, *devices)[: F.MAX_FINDINGS]
     return Study(seed=seed, index=index, findings=found, acquisition=acquisition, **patient)

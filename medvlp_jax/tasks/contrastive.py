@@ -20,7 +20,7 @@ from medvlp_jax.core.state import ModelDef
 from medvlp_jax.tasks import losses
 from medvlp_jax.tasks.base import Batch, Metrics, Predict
 from medvlp_jax.tasks.gathered_pairs import gathered_sigmoid_pairs, gathered_softmax_pairs
-from medvlp_jax.tasks.images import normalise
+from medvlp_jax.tasks.images import normalise, standardise
 from medvlp_jax.tasks.ring import Ring
 from medvlp_jax.tasks.ring_sigmoid import ring_sigmoid_pairs
 from medvlp_jax.tasks.ring_softmax import ring_softmax_pairs
@@ -51,6 +51,8 @@ class ContrastiveConfig:
         ``config.optim.freeze``: the task only saves the work.
       image_size: side of the square images of a batch, in pixels.
       channels: 1 or 3.
+      pixels: ``fixed`` subtracts ``mean`` and divides by ``std``, as published weights expect;
+        ``image`` gives every image mean 0 and deviation 1, against differences of exposure.
       mean: of the pixels on the scale 0..1; one value or one a channel.
       std: the same.
     """
@@ -66,6 +68,7 @@ class ContrastiveConfig:
     frozen_towers: tuple[Literal["vision", "text"], ...] = ()
     image_size: int = 224
     channels: int = 1
+    pixels: Literal["fixed", "image"] = "fixed"
     mean: tuple[float, ...] = (0.5,)
     std: tuple[float, ...] = (0.25,)
 
@@ -194,6 +197,8 @@ class ContrastiveTask:
         return loss, metrics | {"logit_scale": scale}
 
     def _image(self, batch: Batch) -> Float[Array, "b y x c"]:
+        if self.config.pixels == "image":
+            return standardise(batch["image"])
         return normalise(batch["image"], self.config.mean, self.config.std)
 
 

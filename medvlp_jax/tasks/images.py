@@ -25,3 +25,19 @@ def normalise(
             raise ValueError(f"{name} {tuple(values)} does not fit images of {channels} channels")
     factor = 1.0 / (255.0 * jnp.asarray(std, jnp.float32))
     return image.astype(jnp.float32) * factor - 255.0 * jnp.asarray(mean, jnp.float32) * factor
+
+
+def standardise(image: UInt8[Array, "b y x c"]) -> Float[Array, "b y x c"]:
+    """Every image to mean 0 and standard deviation 1 over its own pixels and channels, in fp32.
+
+    Exposure and windowing differ from film to film and say nothing about a patient; removed here,
+    a tower need not learn to ignore them. A constant image becomes 0.
+
+    Args:
+      image: grey (c = 1) or colour (c = 3) images in 0..255.
+    """
+    x = image.astype(jnp.float32)
+    x = x - jnp.mean(x, axis=(1, 2, 3), keepdims=True)
+    variance = jnp.mean(x * x, axis=(1, 2, 3), keepdims=True)
+    # Half a grey level: the noise of a constant film is not blown up to contrast.
+    return x / jnp.sqrt(variance + 0.25)

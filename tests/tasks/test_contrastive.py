@@ -18,7 +18,7 @@ from medvlp_jax.models.text_encoder import TextConfig
 from medvlp_jax.models.vit import ViTConfig
 from medvlp_jax.tasks.base import TASKS, Task, make_task
 from medvlp_jax.tasks.contrastive import Embeddings, label_key
-from medvlp_jax.tasks.images import normalise
+from medvlp_jax.tasks.images import normalise, standardise
 
 from . import loss_oracle as oracle
 from .tiny_clip import JOINT, LENGTH, PATCH, SIZE, VOCAB, tiny_model
@@ -327,3 +327,14 @@ def test_images_of_the_wrong_number_of_channels():
         normalise(jnp.zeros((2, 4, 4, 1), jnp.uint8), (0.1, 0.2, 0.3), (1.0,))
     grey = normalise(jnp.full((1, 2, 2, 3), 51, jnp.uint8), (0.1,), (0.5,))
     np.testing.assert_allclose(grey, 0.2, rtol=1e-6)
+
+
+def test_standardised_images_do_not_depend_on_exposure():
+    rng = np.random.default_rng(0)
+    image = rng.integers(40, 120, (3, 8, 8, 1)).astype(np.uint8)
+    brighter = np.stack([image[0], image[1] + 60, image[2] * 2]).astype(np.uint8)
+    x, y = np.asarray(standardise(image)), np.asarray(standardise(brighter))
+    np.testing.assert_allclose(x.mean((1, 2, 3)), 0, atol=1e-5)
+    np.testing.assert_allclose(x.std((1, 2, 3)), 1, atol=1e-3)
+    np.testing.assert_allclose(x, y, atol=2e-3)
+    assert np.all(np.asarray(standardise(np.full((1, 4, 4, 1), 9, np.uint8))) == 0)
