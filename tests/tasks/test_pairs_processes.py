@@ -39,7 +39,7 @@ def test_two_processes_agree_with_one(devices, repo_root):
         for rank in range(2)
     ]
     try:
-        outputs = [process.communicate(timeout=300) for process in processes]
+        outputs = [process.communicate(timeout=500) for process in processes]
     finally:
         for process in processes:
             process.kill()
