@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from medvlp_jax.eval.baselines import Baseline
 from medvlp_jax.eval.grounding import Grounding
+from medvlp_jax.eval.phrase_pictures import PhrasePictures
 from medvlp_jax.eval.protocol import Batch, EvalError, EvalResult, Evaluator, PredictFn, TokenizeFn
 from medvlp_jax.eval.retrieval import Retrieval
 from medvlp_jax.eval.zeroshot import ZeroShot
@@ -26,6 +27,7 @@ EVALUATORS: dict[str, Callable[..., Evaluator]] = {
     "retrieval": Retrieval,
     "grounding": Grounding,
     "baseline": Baseline,
+    "pictures": PhrasePictures,
 }
 
 

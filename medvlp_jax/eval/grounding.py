@@ -22,7 +22,7 @@ from medvlp_jax.eval.pairs import (
 )
 from medvlp_jax.eval.promptbank import PromptBank
 from medvlp_jax.eval.protocol import EvalError, EvalResult, PredictFn, TokenizeFn
-from medvlp_jax.eval.regions import ClassMaps, PhraseMaps, Pictures, RegionMasks, distinct
+from medvlp_jax.eval.regions import PhraseMaps, Pictures, RegionMasks, class_maps, distinct
 from medvlp_jax.eval.scores import mean_defined
 
 
@@ -92,14 +92,9 @@ class Grounding:
         if query == "phrases":
             self._maps = PhraseMaps(tokenize)
         else:
-            prompts = bank.select(classes)
-            negative = tuple(p.negative for p in prompts) if query == "difference" else ()
-            if not all(negative):
-                raise EvalError(
-                    f"prompt bank {bank.name!r}: query='difference' needs denying prompts"
-                )
-            self._said = {c: p.positive[0] for c, p in zip(classes, prompts, strict=True)}
-            self._maps = ClassMaps(tuple(p.positive for p in prompts), negative, tokenize)
+            self._maps = class_maps(bank, self.classes, tokenize, query == "difference")
+            said = bank.select(self.classes)
+            self._said = {c: p.positive[0] for c, p in zip(classes, said, strict=True)}
         columns: list[Column] = [self._maps]
         if truth == "masks":
             columns.append(RegionMasks(size))

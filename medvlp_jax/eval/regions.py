@@ -1,12 +1,13 @@
 """What grounding keeps of a record that has a region: maps, masks, and a few pictures."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from medvlp_jax.eval.embedded import GatherFn, apply, embed_texts, ensemble, gather_strings
+from medvlp_jax.eval.promptbank import PromptBank
 from medvlp_jax.eval.protocol import Batch, EvalError, PredictFn, TokenizeFn
 
 
@@ -25,14 +26,32 @@ class ClassMaps:
     tokenize: TokenizeFn = dataclasses.field(compare=False)
 
     def start(self, predict: PredictFn, gather: GatherFn) -> Callable[[Batch], np.ndarray]:
-        text = ensemble(predict, self.tokenize, self.positive)
-        if self.negative:
-            text = text - ensemble(predict, self.tokenize, self.negative)
+        text = self.queries(predict)
 
         def read(batch: Batch) -> np.ndarray:
             return _maps(predict, batch, [text if w else None for w in gather(_has_region(batch))])
 
         return read
+
+    def queries(self, predict: PredictFn) -> Float[np.ndarray, "k e"]:
+        """The text side: one vector per class."""
+        text = ensemble(predict, self.tokenize, self.positive)
+        return text - ensemble(predict, self.tokenize, self.negative) if self.negative else text
+
+
+def class_maps(
+    bank: PromptBank, classes: Sequence[str], tokenize: TokenizeFn, difference: bool
+) -> ClassMaps:
+    """The maps of ``classes`` from the prompts of a bank.
+
+    Raises:
+      EvalError: the bank lacks a class, or, for a difference, its denying prompts.
+    """
+    prompts = bank.select(classes)
+    negative = tuple(p.negative for p in prompts) if difference else ()
+    if not all(negative):
+        raise EvalError(f"prompt bank {bank.name!r}: query='difference' needs denying prompts")
+    return ClassMaps(tuple(p.positive for p in prompts), negative, tokenize)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,6 +148,45 @@ class Pictures:
                 images = gather(np.asarray(batch["image"]))
                 for i in wanted:
                     out[i] = images[i]
+            return out
+
+        return read
+
+
+@dataclasses.dataclass(frozen=True)
+class PositiveMaps:
+    """(image, class maps [k, h, w]) of the first ``per_class`` records with each positive label.
+
+    Needs no region. The rule is fixed for the same reason as that of :class:`Pictures`.
+
+    Attributes:
+      maps: the classes and their prompts.
+      columns: the label number of each class.
+    """
+
+    maps: ClassMaps
+    columns: tuple[int, ...]
+    per_class: int
+
+    def start(self, predict: PredictFn, gather: GatherFn) -> Callable[[Batch], np.ndarray]:
+        text = self.maps.queries(predict)
+        taken = np.zeros(len(self.columns), np.int64)
+
+        def read(batch: Batch) -> np.ndarray:
+            valid = gather(np.asarray(batch["valid"], bool))
+            positive = gather(np.asarray(batch["labels"]))[:, self.columns] == 1
+            out = np.full(len(valid), None, dtype=object)
+            queries: list[np.ndarray | None] = [None] * len(valid)
+            for i in np.flatnonzero(valid):
+                new = positive[i] & (taken < self.per_class)
+                if new.any():
+                    queries[i] = text
+                    taken[new] += 1
+            maps = _maps(predict, batch, queries)
+            if any(m is not None for m in maps):  # the same on every process
+                images = gather(np.asarray(batch["image"]))
+                for i, m in enumerate(maps):
+                    out[i] = None if m is None else (images[i], m)
             return out
 
         return read

@@ -20,7 +20,7 @@ def _case(seed: int, ties: bool) -> tuple[np.ndarray, np.ndarray]:
     return y, np.round(s * 2) / 2 if ties else s
 
 
-CASES = [(seed, ties) for seed in range(12) for ties in (False, True)]
+CASES = [(seed, ties) for seed in range(8) for ties in (False, True)]
 
 
 @pytest.mark.parametrize(("seed", "ties"), CASES)
@@ -30,7 +30,7 @@ def test_equal_scikit_learn(seed, ties):
     assert scores.average_precision(y, s) == pytest.approx(
         sk.average_precision_score(y, s), abs=1e-12
     )
-    for t in (*np.unique(s), s.max() + 1):
+    for t in (s.min(), np.median(s), s.max(), s.max() + 1):
         got = scores.at_threshold(y, s, t)
         called = s >= t
         assert got["f1"] == pytest.approx(sk.f1_score(y, called, zero_division=0))

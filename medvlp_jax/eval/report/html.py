@@ -62,9 +62,18 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]], **attributes: Any)
     return tag("div", tag("table", header, body, **attributes), class_="scroll")
 
 
+def plain(value: Any) -> str:
+    """Any value as text: large whole numbers with commas, fractions with four digits."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10_000:
+        return f"{value:,}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def facts(pairs: Mapping[str, Any]) -> str:
     """A list of names and values."""
-    items = "".join(tag("div", tag("dt", esc(k)), tag("dd", esc(v))) for k, v in pairs.items())
+    items = "".join(
+        tag("div", tag("dt", esc(k)), tag("dd", esc(plain(v)))) for k, v in pairs.items()
+    )
     return tag("dl", items, class_="facts")
 
 

@@ -62,7 +62,7 @@ class Heatmap:
     Attributes:
       heat: [s, s] in 0..1, over the whole image.
       boxes: [m, 4] corners as fractions; where the finding is. Empty if the set does not say.
-      hit: share of the largest pixels that lie in a box (1 = the peak is inside); NaN without one.
+      hit: share of the largest pixels that lie in a box (1 = the peak is inside); NaN without box.
     """
 
     image: Pixels
@@ -94,7 +94,7 @@ def sample_of(record: Record, note: str = "") -> Sample:
 
 
 def heatmaps_of(result: EvalResult) -> list[Heatmap]:
-    """The pictures that a grounding evaluator kept."""
+    """The pictures that a ``Grounding`` or ``PhrasePictures`` evaluator kept."""
     a = result.arrays
     if "shown_map" not in a:
         return []

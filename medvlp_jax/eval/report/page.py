@@ -89,13 +89,8 @@ def _sections(
         parts = [retrieval_section(e) for e in of_kind["retrieval"].values()]
         sections.append(("retrieval", "Image-report retrieval", "".join(parts)))
     if "grounding" in of_kind or heatmaps:
-        parts = [grounding_section(e) for e in of_kind.get("grounding", {}).values()]
-        if heatmaps:
-            parts.append(tag("p", "The first records of each class in the order of the set, not a "
-                             "selection. Left the film, right the same film under the heat of the "
-                             "phrase; + marks its peak.", class_="how"))  # fmt: skip
-            parts.append(heatmaps_section(heatmaps))
-        sections.append(("phrases", "Phrases on images", "".join(parts)))
+        body = _phrases(list(of_kind.get("grounding", {}).values()), heatmaps)
+        sections.append(("phrases", "Phrases on images", body))
     sections.append(("again", "To do it again", _reproduce(results)))
     return sections
 
@@ -110,7 +105,7 @@ def _header(results: Mapping[str, Any]) -> str:
             {
                 **shown,
                 "evaluated": created,
-                "seed": results["seed"],
+                "seed": str(results["seed"]),
                 "config": results["config_sha256"][:12],
             }
         )
@@ -132,6 +127,21 @@ def _rejects(data: Mapping[str, Any], rejects: Sequence[Reject]) -> str:
     return (table([th("reason"), th("studies")], rows) if rows else "") + (
         rejects_section(rejects) if rejects else ""
     )
+
+
+def _phrases(entries: Sequence[Entry], heatmaps: Sequence[Heatmap]) -> str:
+    """Per set: the scores, where there are boxes, and the pictures."""
+    shown: dict[str, dict[int, Heatmap]] = {}
+    for number, heatmap in enumerate(heatmaps):
+        shown.setdefault(heatmap.set, {})[number] = heatmap
+    parts = []
+    for entry in entries:
+        parts.append(grounding_section(entry))
+        mine = shown.pop(entry["set"], {})
+        parts.append(heatmaps_section(mine) if mine else "")
+    for name, rest in shown.items():
+        parts.append(tag("h3", esc(name or "Heat-maps")) + heatmaps_section(rest))
+    return "".join(parts)
 
 
 def _reproduce(results: Mapping[str, Any]) -> str:

@@ -2,8 +2,9 @@
 
 import base64
 import io
+import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -168,13 +169,11 @@ def heatmap_card(picture: Heatmap, number: int, colours: Colours) -> str:
         aria_label=f"heat-map of {picture.phrase}",
         class_="film",
     )
-    inside = picture.hit >= 0.5
-    verdict = [
-        tag("span", f"peak {'inside' if inside else 'outside'}",
-            class_=f"chip {'good' if inside else 'bad'}")
-    ] if boxes else []  # fmt: skip
-    chips = [
-        *verdict,
+    chips = []
+    if not math.isnan(picture.hit):
+        kind, word = ("good", "inside") if picture.hit >= 0.5 else ("bad", "outside")
+        chips.append(tag("span", f"peak {word}", class_=f"chip {kind}"))
+    chips += [
         tag("span", esc(picture.label), class_=f"chip {colours[picture.label]}"),
         tag("code", esc(picture.id)),
     ]  # fmt: skip
@@ -216,11 +215,17 @@ def samples_section(samples: Sequence[Sample]) -> str:
     return colours.key() + tag("div", cards, class_="studies")
 
 
-def heatmaps_section(heatmaps: Sequence[Heatmap]) -> str:
-    """All heat-maps in the order given."""
+def heatmaps_section(heatmaps: Mapping[int, Heatmap]) -> str:
+    """Heat-maps by their number on the page, with a word on how they were chosen."""
     colours = Colours()
-    cards = "".join(heatmap_card(h, i, colours) for i, h in enumerate(heatmaps))
-    return tag("div", cards, class_="grounded-grid")
+    cards = "".join(heatmap_card(h, number, colours) for number, h in heatmaps.items())
+    how = (
+        "The first records of each class in the order of the set, not a selection. Left the film, "
+        "right the same film under the heat of the phrase; + marks its peak."
+    )
+    if all(math.isnan(h.hit) for h in heatmaps.values()):
+        how += " This set has no boxes: where the heat belongs is for the reader to judge."
+    return tag("p", how, class_="how") + tag("div", cards, class_="grounded-grid")
 
 
 def rejects_section(rejects: Sequence[Reject]) -> str:

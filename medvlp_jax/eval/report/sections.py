@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from medvlp_jax.eval.report.charts import Mark, whisker, whisker_axis
 from medvlp_jax.eval.report.html import count, esc, interval, legend, number, table, tag
 from medvlp_jax.eval.report.tables import (
     Entry,
@@ -10,7 +11,8 @@ from medvlp_jax.eval.report.tables import (
     grounding_table,
     groups_table,
     name_cell,
-    retrieval_table,
+    nth,
+    percent,
     roc_grid,
     rules_of,
     rules_table,
@@ -87,6 +89,29 @@ def _prompts(entry: Entry) -> str:
         return ""
     body = table([th("class"), th("affirming"), th("denying")], rows, class_="prompts")
     return tag("details", tag("summary", "The prompts"), body)
+
+
+def retrieval_table(entry: Entry) -> str:
+    """Recall at k in both directions beside chance."""
+    domain = (0.0, 1.0)
+    head = [th("direction"), th("measure"), nth(f"value, {percent(entry)} interval"),
+            th(whisker_axis(domain)), nth("chance")]  # fmt: skip
+    rows = []
+    for key, words in (("image_to_text", "image → report"), ("text_to_image", "report → image")):
+        for i, (measure, part) in enumerate(entry[key].items()):
+            recall = measure.startswith("r@")
+            chance = entry["chance"].get(measure)
+            marks = [Mark(chance, "chance", "chance")]
+            rows.append(
+                [
+                    *([tag("th", words, scope="row", rowspan=len(entry[key]))] if not i else ()),
+                    td(esc(measure.replace("r@", "R@").replace("_", " "))),
+                    td(interval(part, 3 if recall else 1), class_="n"),
+                    td(whisker(**part, domain=domain, marks=marks) if recall else ""),
+                    td(number(chance) if recall else "", class_="n"),
+                ]
+            )
+    return table(head, rows)
 
 
 def retrieval_section(entry: Entry) -> str:

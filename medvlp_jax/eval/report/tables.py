@@ -242,29 +242,6 @@ def groups_table(entry: Entry, rules: Mapping[str, Entry]) -> str:
     return table(head, rows) if rows else ""
 
 
-def retrieval_table(entry: Entry) -> str:
-    """Recall at k in both directions beside chance."""
-    domain = (0.0, 1.0)
-    head = [th("direction"), th("measure"), nth(f"value, {percent(entry)} interval"),
-            th(whisker_axis(domain)), nth("chance")]  # fmt: skip
-    rows = []
-    for key, words in (("image_to_text", "image → report"), ("text_to_image", "report → image")):
-        for i, (measure, part) in enumerate(entry[key].items()):
-            recall = measure.startswith("r@")
-            chance = entry["chance"].get(measure)
-            marks = [Mark(chance, "chance", "chance")]
-            rows.append(
-                [
-                    *([tag("th", words, scope="row", rowspan=len(entry[key]))] if not i else ()),
-                    td(esc(measure.replace("r@", "R@").replace("_", " "))),
-                    td(interval(part, 3 if recall else 1), class_="n"),
-                    td(whisker(**part, domain=domain, marks=marks) if recall else ""),
-                    td(number(chance) if recall else "", class_="n"),
-                ]
-            )
-    return table(head, rows)
-
-
 def grounding_table(entry: Entry) -> str:
     """Pointing game beside its chance level and controls, and the overlap scores."""
     domain = (0.0, 1.0)

@@ -1,0 +1,82 @@
+"""Heat-maps to look at, for sets without boxes: there is nothing to score them by."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from medvlp_jax.eval import heatmap
+from medvlp_jax.eval.embedded import Embedded, FromBatch
+from medvlp_jax.eval.pairs import render
+from medvlp_jax.eval.promptbank import PromptBank
+from medvlp_jax.eval.protocol import EvalResult, PredictFn, TokenizeFn
+from medvlp_jax.eval.regions import PositiveMaps, class_maps
+
+
+class PhrasePictures:
+    """Keeps the map of each class on the first records that are positive for it.
+
+    The arrays are those that ``Grounding`` keeps for the report, with no box and a hit of NaN.
+
+    Args:
+      test: the set.
+      classes: labels of the set and entries of the bank.
+      bank, tokenize: the prompts.
+      query, sigma, size: as for ``Grounding``.
+      per_class: pictures of each class.
+
+    Raises:
+      EvalError: the set or the bank lacks a class.
+    """
+
+    def __init__(
+        self,
+        test: Embedded,
+        classes: Sequence[str],
+        bank: PromptBank,
+        tokenize: TokenizeFn,
+        *,
+        query: Literal["positive", "difference"] = "positive",
+        sigma: float = 0.1,
+        size: int = 128,
+        per_class: int = 2,
+    ):
+        self.test, self.classes = test, tuple(classes)
+        self.query, self.sigma, self.size, self.per_class = query, sigma, size, per_class
+        maps = class_maps(bank, self.classes, tokenize, query == "difference")
+        self._said = [p.positive[0] for p in bank.select(self.classes)]
+        self._column = test.want(
+            PositiveMaps(maps, tuple(test.label_columns(self.classes)), per_class)
+        )
+
+    def __call__(self, predict: PredictFn) -> EvalResult:
+        rows = self.test.rows(predict)
+        positive = rows[FromBatch("labels")][:, self.test.label_columns(self.classes)] == 1
+        images, maps, classes, ids = [], [], [], []
+        for k in range(len(self.classes)):
+            for i in np.flatnonzero(positive[:, k])[: self.per_class]:
+                image, patches = rows[self._column][i]
+                images.append(image)
+                maps.append(heatmap.rescale(render(patches[k], self.size, self.sigma)))
+                classes.append(k)
+                ids.append(str(rows.ids[i]))
+        details = {
+            "kind": "pictures",
+            "set": self.test.name,
+            "split": self.test.split,
+            "query": self.query,
+            "sigma": self.sigma,
+            "pictures": len(images),
+        }
+        if not images:
+            return EvalResult({}, details)
+        arrays = {
+            "shown_image": np.stack(images),
+            "shown_map": np.stack(maps).astype(np.float32),
+            "shown_boxes": np.full((len(images), 0, 4), np.nan),
+            "shown_label": np.array([self.classes[k] for k in classes]),
+            "shown_phrase": np.array([self._said[k] for k in classes]),
+            "shown_id": np.array(ids),
+            "shown_hit": np.full(len(images), np.nan),
+        }
+        return EvalResult({}, details, arrays)
