@@ -1,0 +1,55 @@
+"""The benchmarks by name, and what each needs to be installed."""
+
+import dataclasses
+import functools
+import importlib.util
+from collections.abc import Callable, Sequence
+
+from benchmarks import cpu_preset, loss_memory, phantom, pipeline, text_buckets, train_step
+from benchmarks.harness import Tell
+from benchmarks.report import Row
+from benchmarks.settings import Settings
+from medvlp_jax.core.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """``run`` measures; ``needs`` are modules of the torch extra that its peer imports."""
+
+    run: Callable[[Settings, Tell], list[Row]]
+    needs: tuple[str, ...] = ()
+
+
+_CLIP = ("torch", "open_clip", "timm")
+
+#: In the order in which they run.
+SUBJECTS: dict[str, Subject] = {
+    "train_step_vit": Subject(functools.partial(train_step.run, "vit_b16"), _CLIP),
+    "train_step_resnet": Subject(functools.partial(train_step.run, "resnet50"), _CLIP),
+    "text_buckets": Subject(text_buckets.run, _CLIP),
+    "pipeline": Subject(pipeline.run, (*_CLIP, "webdataset")),
+    "phantom": Subject(phantom.run),
+    "cpu_preset": Subject(cpu_preset.run),
+    "loss_memory": Subject(loss_memory.run),
+}
+
+
+def chosen(names: Sequence[str]) -> dict[str, Subject]:
+    """The subjects of these names, all for none, once their peers are known to be installed.
+
+    Raises:
+      UserError: an unknown name, or the torch extra is missing.
+    """
+    for name in names:
+        if name not in SUBJECTS:
+            raise UserError(f"--only={name}: there is no such benchmark; {', '.join(SUBJECTS)}")
+    wanted = {name: SUBJECTS[name] for name in SUBJECTS if not names or name in names}
+    for name, subject in wanted.items():
+        missing = [m for m in subject.needs if importlib.util.find_spec(m) is None]
+        if missing:
+            alone = ",".join(n for n, s in SUBJECTS.items() if not s.needs)
+            raise UserError(
+                f"{name} compares with PyTorch, and {', '.join(missing)} is not installed: "
+                f"EXTRAS=torch bash launch/setup.sh (or --only={alone}, which need no peer)"
+            )
+    return wanted
