@@ -166,7 +166,7 @@ def read(directory: str | os.PathLike[str]) -> dict[str, Any]:
 def table(whole: Mapping[str, Any]) -> str:
     """Positive records per label and split, as text for the terminal."""
     named = whole["splits"]
-    order = [s for s in ("train", "validation", "val", "test") if s in named]
+    order = [s for s in ("train", "validation", "test") if s in named]
     order += [s for s in named if s not in order]
     labels = sorted({label for split in named.values() for label in split["labels"]})
     width = max([len("records"), *map(len, labels)])

@@ -20,15 +20,24 @@ def get_config(data: str = "runs/quickstart/data"):
             "vocab": 4096,
             "max_length": 128,
             "width": 128,
-            "depth": 2,
+            "depth": 1,
+            "norm": "pre",
+            "norm_embed": False,
+            "norm_final": True,
             "heads": 4,
             "mlp_width": 512,
             "pool": "mean",
         },
         "embed_dim": 128,
+        "logit_scale": 20.0,
         "dtype": "float32",
     }
-    config.task = {"name": "contrastive", "loss": "infonce", "multi_positive": "labels"}
+    config.task = {
+        "name": "contrastive",
+        "loss": "infonce",
+        "multi_positive": "labels",
+        "pixels": "image",
+    }
     config.data.sources[0].path = data
     config.data.batch_size = 64
     config.data.image = {
@@ -37,11 +46,13 @@ def get_config(data: str = "runs/quickstart/data"):
         "geometry": {"scale": (0.9, 1.1), "rotate": 5.0, "translate": 0.05},
         "photometric": {"brightness": 0.1, "contrast": (0.8, 1.25), "gamma": (0.8, 1.25)},
     }
+    config.data.text.vocab = 4096
     config.data.text.policy = "random"
-    config.data.text.mix = {"findings": 0.5, "impression": 0.5}
-    config.data.text.buckets = (16, 32, 64, 128)
-    config.optim.lr = 2e-3
-    config.optim.warmup_steps = 100
+    config.data.text.mix = {"caption": 0.6, "impression": 0.2, "findings": 0.2}
+    config.data.text.buckets = (64,)
+    config.data.text.window = 0
+    config.optim.lr = 3e-3
+    config.optim.warmup_steps = 20
     config.optim.weight_decay = 0.05
     config.loop.steps = 1000
     config.loop.eval_every = 250

@@ -15,7 +15,7 @@ def get_config(root: str = "") -> ml_collections.ConfigDict:
             "generator": "chexpert",
             "name": "chexpert",
             "root": root,
-            "splits": ("train", "val", "test"),
+            "splits": ("train", "validation", "test"),
             "views": (),  # e.g. ("PA", "AP"); empty keeps all
             "max_size": 512,
             "limit": 0,

@@ -27,7 +27,7 @@ def get_config(root: str = "") -> ml_collections.ConfigDict:
             "patient": "",
             "view": "",
             "split": "",  # a column; without it patients are divided by split_fractions
-            "split_fractions": {"train": 0.8, "val": 0.1, "test": 0.1},
+            "split_fractions": {"train": 0.8, "validation": 0.1, "test": 0.1},
             "texts": {},  # column -> section
             "labels": {"columns": {}, "list_column": "", "separator": "|", "judged": ()},
             "where": {},  # column -> values of the rows to keep

@@ -15,7 +15,7 @@ def get_config(root: str = "") -> ml_collections.ConfigDict:
             "generator": "nih",
             "name": "nih_cxr14",
             "root": root,
-            "split_fractions": {"train": 0.875, "val": 0.125},
+            "split_fractions": {"train": 0.875, "validation": 0.125},
             "split_seed": 0,
             "views": (),
             "max_size": 512,

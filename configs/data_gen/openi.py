@@ -17,7 +17,7 @@ def get_config(root: str = "") -> ml_collections.ConfigDict:
             "root": root,  # above ecgen-radiology
             "images": "",  # above the images; empty if it is root
             "view_table": "",
-            "split_fractions": {"train": 0.8, "val": 0.1, "test": 0.1},
+            "split_fractions": {"train": 0.8, "validation": 0.1, "test": 0.1},
             "split_seed": 0,
             "text_required": True,
             "views": (),

@@ -132,6 +132,7 @@ class PhantomJob:
                 texts=(
                     Text(report.findings, "findings", "grammar"),
                     Text(report.impression, "impression", "grammar"),
+                    *_captions(report),
                 ),
                 labels=study.labels(),
                 boxes=tuple(
@@ -149,6 +150,13 @@ class PhantomJob:
         options = [cv2.IMWRITE_JPEG_QUALITY, c.quality] if c.image_format == "jpeg" else []
         data = _encode(f".{c.image_format}", pixels, options)
         return Image(data, c.image_format, study.view, "xray", c.size, c.size)
+
+
+def _captions(report: Report) -> Iterator[Text]:
+    """One caption per finding; a study without any is described by its impression."""
+    phrases = dict.fromkeys(report.phrases.values()) or {report.impression: None}
+    for phrase in phrases:
+        yield Text(phrase[:1].upper() + phrase[1:], "caption", "grammar")
 
 
 def _encode(extension: str, pixels: np.ndarray, options: Sequence[int] = ()) -> bytes:

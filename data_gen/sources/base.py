@@ -52,7 +52,7 @@ class SourceConfig:
     max_size: int = 0
     views: tuple[str, ...] = ()
     split_fractions: dict[str, float] = dataclasses.field(
-        default_factory=lambda: {"train": 0.8, "val": 0.1, "test": 0.1}
+        default_factory=lambda: {"train": 0.8, "validation": 0.1, "test": 0.1}
     )
     split_seed: int = 0
     text_required: bool = False

@@ -23,7 +23,7 @@ from data_gen.sources.tables import Row, Table, find_or_none
 
 _FILES = {
     "train": ("train.csv",),
-    "val": ("valid.csv", "val.csv"),
+    "validation": ("valid.csv", "val.csv"),
     "test": ("test.csv", "groundtruth.csv", "test_labels.csv"),
 }
 _STUDY = re.compile(r"(patient\d+)/(study\d+)/")
@@ -31,10 +31,10 @@ _STUDY = re.compile(r"(patient\d+)/(study\d+)/")
 
 @dataclasses.dataclass(frozen=True)
 class ChexpertConfig(SourceConfig):
-    """``root`` holds train.csv and valid.csv; ``splits`` says which of train, val, test to take."""
+    """``root`` holds train.csv and valid.csv; ``splits`` says which of train, validation, test to take."""
 
     name: str = "chexpert"
-    splits: tuple[str, ...] = ("train", "val", "test")
+    splits: tuple[str, ...] = ("train", "validation", "test")
 
 
 def items(config: ChexpertConfig, rejects: Rejects) -> Iterator[Item]:

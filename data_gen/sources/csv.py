@@ -26,10 +26,10 @@ from medvlp_jax.data.records import SPLIT_PATTERN, Text
 
 _SPLITS = {
     "training": "train",
-    "valid": "val",
-    "validate": "val",
-    "validation": "val",
-    "dev": "val",
+    "val": "validation",
+    "valid": "validation",
+    "validate": "validation",
+    "dev": "validation",
     "testing": "test",
 }
 _STRENGTH = {0: 0, -1: 1, 1: 2}

@@ -15,7 +15,7 @@ from data_gen.sources.report_text import report_texts
 from data_gen.sources.tables import Table, find, find_or_none
 from medvlp_jax.data.records import Text
 
-_SPLITS = {"train": "train", "validate": "val", "test": "test"}
+_SPLITS = {"train": "train", "validate": "validation", "test": "test"}
 _VIEWS = {"LL": "LATERAL", "RL": "LATERAL"}
 _KEY = ("subject_id", "study_id")
 

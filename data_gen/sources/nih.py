@@ -53,7 +53,7 @@ class NihConfig(SourceConfig):
 
     name: str = "nih_cxr14"
     split_fractions: dict[str, float] = dataclasses.field(
-        default_factory=lambda: {"train": 0.875, "val": 0.125}
+        default_factory=lambda: {"train": 0.875, "validation": 0.125}
     )
 
 

@@ -12,7 +12,7 @@ class SourceConfig:
 
     Attributes:
       path: the folder that :func:`medvlp_jax.data.dataset.open_dataset` reads.
-      split: "train", "val", ...
+      split: "train", "validation", ...
       weight: share of the batches, relative to the other sources; ``None`` for all of them = by
         number of records, so that every record is seen equally often.
     """

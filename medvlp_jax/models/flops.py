@@ -7,7 +7,7 @@ once. A training step costs three times the forward pass, whatever is recomputed
 
 from medvlp_jax.models.blocks import BlockConfig
 from medvlp_jax.models.clip import CLIPConfig, ProjectionConfig
-from medvlp_jax.models.resnet import ResNetConfig
+from medvlp_jax.models.resnet import FOLD, ResNetConfig
 from medvlp_jax.models.text_encoder import TextConfig
 from medvlp_jax.models.vit import ConvStem, ViTConfig
 
@@ -82,9 +82,13 @@ def _conv(side: int, kernel: int, channels_in: int, channels_out: int) -> int:
 
 
 def _resnet(c: ResNetConfig) -> int:
-    side = (c.image_size + 1) // 2
-    total = _conv(side, 7, c.channels, c.width)
-    side = (side + 1) // 2
+    if c.stem == "fold":
+        side = c.image_size // FOLD
+        total = _conv(side, 3, c.channels * FOLD**2, c.width)
+    else:
+        side = (c.image_size + 1) // 2
+        total = _conv(side, 7, c.channels, c.width)
+        side = (side + 1) // 2
     channels = c.width
     for stage, size in enumerate(c.stage_sizes):
         inner, out = c.width * 2**stage, c.stage_width(stage)

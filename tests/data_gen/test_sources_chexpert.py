@@ -58,7 +58,7 @@ def test_chexpert(chexpert_root):
     records, rejects = run(chexpert.SOURCE, root=str(chexpert_root))
     assert list(records) == [
         "train/patient00001/study1",
-        "val/patient64541/study1",
+        "validation/patient64541/study1",
         "test/patient64741/study1",
     ]
     study = records["train/patient00001/study1"]
@@ -66,7 +66,7 @@ def test_chexpert(chexpert_root):
     assert study.labels == {"edema": 1, "cardiomegaly": 0, "pleural effusion": -1}
     assert (study.patient_id, study.split) == ("patient00001", "train")
     assert study.provenance["sex"] == "Female"
-    assert records["val/patient64541/study1"].labels == {}
+    assert records["validation/patient64541/study1"].labels == {}
     assert records["test/patient64741/study1"].labels["lung opacity"] == 1
     assert rejects == [("train.csv row 4", "bad label"), ("train.csv row 5", "missing image")]
 

@@ -65,7 +65,7 @@ def test_all_columns(tmp_path):
     assert a.provenance["sex"] == "M"
     assert (a.images[0].view, a.images[0].format) == ("AP", "png")
     assert a.images[0].data == (tmp_path / "a.png").read_bytes()
-    assert (b.split, b.labels, b.texts) == ("val", {"edema": -1}, ())
+    assert (b.split, b.labels, b.texts) == ("validation", {"edema": -1}, ())
     assert (b.images[0].view, b.images[0].format) == ("LATERAL", "jpeg")
     assert (b.images[0].width, b.images[0].height) == (60, 30)
 
@@ -288,7 +288,7 @@ def test_byte_order_mark_tabs_and_blanks_in_the_header(tmp_path):
 
 
 def test_split_of_a_patient_is_a_function_of_the_patient():
-    fractions = {"train": 0.7, "val": 0.1, "test": 0.2}
+    fractions = {"train": 0.7, "validation": 0.1, "test": 0.2}
     first = {f"p{i}": patient_split(f"p{i}", fractions) for i in range(4000)}
     counts = {s: list(first.values()).count(s) / 4000 for s in fractions}
     assert counts == pytest.approx(fractions, abs=0.03)

@@ -47,7 +47,7 @@ def ids(folder, split):
 def test_import_writes_a_data_folder(config, tmp_path, workers):
     out = tmp_path / "out"
     report = run_import("csv", config, out, records_per_shard=3, workers=workers, progress=False)
-    assert report.records == {"train": 7, "val": 1}  # both images of test are unreadable
+    assert report.records == {"train": 7, "validation": 1}  # both images of test are unreadable
     assert report.rejected == {"unreadable image": 2, "short row": 1}
     assert report.shards_written == 5
     assert report.shared_patients == ("p0", "p3")
@@ -92,7 +92,7 @@ def test_import_that_dies_keeps_its_shards(config, tmp_path, monkeypatch):
         open_dataset(out, "train")
     monkeypatch.setattr(job, "load", real)
     report = run_import("csv", config, out, records_per_shard=3, progress=False)
-    assert report.records == {"train": 7, "val": 1}
+    assert report.records == {"train": 7, "validation": 1}
     assert report.shards_written == 3
 
 

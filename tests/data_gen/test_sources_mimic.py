@@ -130,7 +130,7 @@ def test_mimic_labels_of_radiologists_and_images_without_reports(mimic_root):
     )
     records, _ = run(mimic_cxr.SOURCE, root=str(mimic_root), text_required=False, views=("PA",))
     assert set(records) == {"s50000001", "s50000003", "s50000004", "s50000005"}
-    assert records["s50000003"].split == "val"
+    assert records["s50000003"].split == "validation"
     test = records["s50000004"]
     assert test.labels["support devices"] == 1
     assert sum(test.labels.values()) == 1

@@ -1,0 +1,21 @@
+"""The data of the quickstart: small pictures, several findings a study, few faint ones.
+
+python launch/generate.py --config=configs/data_gen/quickstart.py --out=runs/quickstart/data
+
+configs/data_gen/phantom.py is the set for real work: larger, and with as many mild findings as
+moderate ones. Two cores and ten minutes do not suffice to learn those.
+"""
+
+import ml_collections
+
+from configs.data_gen import phantom
+
+
+def get_config() -> ml_collections.ConfigDict:
+    config = phantom.get_config()
+    config.name = "quickstart"
+    config.size = 128
+    config.masks = False
+    config.mix = {"normal": 0.2, "count": (0.2, 0.4, 0.4), "severity": (0.1, 0.3, 0.6)}
+    config.splits = {"train": 6000, "validation": 400, "test": 800}
+    return config
