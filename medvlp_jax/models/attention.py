@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float, Int
 
 from medvlp_jax.core import sharding
@@ -23,6 +24,8 @@ LANES = 128
 MIN_SPLASH_LENGTH = 512
 #: Score of a forbidden pair: finite, so that a row with no allowed key gives the mean and not NaN.
 MASKED = -0.7 * float(jnp.finfo(jnp.float32).max)
+#: Name of the outputs for ``jax.checkpoint`` policies.
+SAVED_NAME = "attention"
 
 
 class Segments(NamedTuple):
@@ -70,12 +73,12 @@ def attention(
     if impl == "auto":
         impl = choose(target_platform(), t, s, d, q_bthd.dtype)
     if impl == "xla":
-        return _xla(q_bthd, k_bshd, v_bshd, mask, segments, causal)
+        return checkpoint_name(_xla(q_bthd, k_bshd, v_bshd, mask, segments, causal), SAVED_NAME)
     if impl == "cudnn":
         reason = cudnn_obstacle(d, q_bthd.dtype)
         if reason:
             raise ValueError(f"attention implementation 'cudnn' cannot be used: {reason}")
-        return _cudnn(q_bthd, k_bshd, v_bshd, mask, segments, causal)
+        return checkpoint_name(_cudnn(q_bthd, k_bshd, v_bshd, mask, segments, causal), SAVED_NAME)
     if impl == "splash":
         return _splash(q_bthd, k_bshd, v_bshd, mask, segments, causal)
     raise ValueError(f"attention implementation {impl!r} is not one of auto, xla, cudnn, splash")
@@ -235,6 +238,8 @@ def _splash_local(
             block_kv_dq=block_kv,
         ),
         mask_value=MASKED,
+        # Names the output and the log-sum-exp, so that a policy can spare the whole kernel.
+        residual_checkpoint_name=SAVED_NAME,
         interpret=interpret,
     )
     ids = None if segments is None else splash.SegmentIds(q=segments.q, kv=segments.kv)

@@ -6,12 +6,11 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.ad_checkpoint import checkpoint_name
 from jax.nn import initializers
 from jaxtyping import Array, Bool, Float
 
 from medvlp_jax.core.sharding import constrain
-from medvlp_jax.models.attention import Implementation, Segments, attention
+from medvlp_jax.models.attention import SAVED_NAME, Implementation, Segments, attention
 from medvlp_jax.models.layers import (
     Activation,
     Initializer,
@@ -34,7 +33,7 @@ REMAT: dict[str, Any] = {
     "full": _POLICIES.nothing_saveable,
     "dots": _POLICIES.dots_saveable,
     "dots_no_batch": _POLICIES.dots_with_no_batch_dims_saveable,
-    "save_attention": _POLICIES.save_only_these_names("attention"),
+    "save_attention": _POLICIES.save_only_these_names(SAVED_NAME),
 }
 
 
@@ -114,8 +113,7 @@ class Attention(nnx.Module):
             for y in (self.q(x), self.k(context), self.v(context))
         )
         mixed = attention(q, k, v, mask=mask, segments=segments, causal=causal, impl=impl)
-        mixed = checkpoint_name(mixed.reshape(*x.shape[:2], -1), "attention")
-        return self.out(mixed)
+        return self.out(mixed.reshape(*x.shape[:2], -1))
 
 
 class Block(nnx.Module):

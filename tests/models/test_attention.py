@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.experimental import topologies
 
 from medvlp_jax.core import sharding
 from medvlp_jax.core.sharding import MeshConfig, make_mesh, use_mesh
@@ -193,14 +192,9 @@ def test_errors():
 
 @pytest.mark.aot
 @pytest.mark.parametrize(("length", "head_dim"), [(577, 64), (1024, 80)])
-def test_the_tpu_kernel_compiles_for_a_tpu(monkeypatch, length, head_dim):
+def test_the_tpu_kernel_compiles_for_a_tpu(tpu_devices, length, head_dim):
     """The real TPU compiler takes forward and backward, heads and rows split over four chips."""
-    if not hasattr(pytest.importorskip("libtpu"), "get_library_path"):
-        pytest.skip("libtpu is not installed whole")
-    monkeypatch.setenv("TPU_SKIP_MDS_QUERY", "1")
-    monkeypatch.setenv("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
-    topology = topologies.get_topology_desc(platform="tpu", topology_name="v5e:2x2")
-    mesh = make_mesh(MeshConfig(data=2, tensor=2), topology.devices)
+    mesh = make_mesh(MeshConfig(data=2, tensor=2), tpu_devices)
     rows = sharding.batch_sharding(mesh)
     x = jax.ShapeDtypeStruct((4, length, 4, head_dim), jnp.bfloat16, sharding=rows)
     mask = jax.ShapeDtypeStruct((4, length), jnp.bool_, sharding=rows)
