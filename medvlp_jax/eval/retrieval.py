@@ -99,7 +99,11 @@ class Retrieval:
         for direction, rank in found.items():
             directions[direction] = self._summary(rank, clusters)
             for k in self.at:
-                metrics[f"{direction}/r@{k}"] = float((rank <= k).mean())
+                part = directions[direction][f"r@{k}"]
+                metrics[f"{direction}/r@{k}"] = part["value"]
+                if self.bootstrap.resamples:
+                    metrics[f"{direction}/r@{k}_low"] = part["low"]
+                    metrics[f"{direction}/r@{k}_high"] = part["high"]
             metrics[f"{direction}/median_rank"] = float(np.median(rank))
         details = {
             "kind": "retrieval",

@@ -178,6 +178,7 @@ def test_undefined_classes_and_no_intervals(tmp_path):
     page = write_report(tmp_path / "r.html", results=results).read_text()
     assert Page(page).errors == []
     assert "undefined: no positive" in page
+    assert "Fewer than 10 positives or negatives" in page
     assert "without a positive or a negative: nodule" in page
     assert "no region in this set" in page
     markup = re.sub(r"<(style|script)>.*?</\1>", "", page, flags=re.DOTALL)

@@ -6,10 +6,12 @@ from typing import Any
 from medvlp_jax.eval.report.charts import Mark, whisker, whisker_axis
 from medvlp_jax.eval.report.html import count, esc, interval, legend, number, table, tag
 from medvlp_jax.eval.report.tables import (
+    FEW,
     Entry,
     class_table,
     grounding_table,
     groups_table,
+    has_few,
     name_cell,
     nth,
     percent,
@@ -53,6 +55,11 @@ def zeroshot_section(
     if undefined:
         names = esc(", ".join(undefined))
         notes.append(f"Left out of the macro means, without a positive or a negative: {names}.")
+    if any(map(has_few, entry["classes"])):
+        notes.append(
+            f"* Fewer than {FEW} positives or negatives: the interval is narrower than what is "
+            "known, and no difference is judged."
+        )
     if "top1" in entry:
         top1 = entry["top1"]
         notes.append(

@@ -8,6 +8,8 @@ from medvlp_jax.eval.report.html import count, esc, interval, number, table, tag
 
 Entry = Mapping[str, Any]
 AUC_DOMAIN = (0.3, 1.0)
+#: With fewer positives or negatives, percentile intervals are too narrow to be believed.
+FEW = 10
 
 
 def th(text: str, **attributes: Any) -> str:
@@ -76,8 +78,11 @@ def class_table(entry: Entry, rules: Mapping[str, Entry], differences: Mapping[s
     rows = []
     of_rule = {name: _by_name(r) for name, r in rules.items()}
     for row in entry["classes"]:
-        cells = [name_cell(row["name"]), td(count(row["positives"]), class_="n"),
-                 td(count(row["negatives"]), class_="n")]  # fmt: skip
+        cells = [
+            name_cell(row["name"] + " *" * has_few(row)),
+            td(count(row["positives"]), class_="n"),
+            td(count(row["negatives"]), class_="n"),
+        ]
         if row["auc"]["value"] is None:
             width = len(head) - 3
             why = "no positive" if not row["positives"] else "no negative"
@@ -98,7 +103,8 @@ def class_table(entry: Entry, rules: Mapping[str, Entry], differences: Mapping[s
         cells.append(td(number(row["f1_oracle"]["value"]), class_="n muted"))
         if rules:
             best = max(of_rule, key=lambda name: of_rule[name][row["name"]]["auc"]["value"] or 0)
-            cells.append(_difference(differences[best]["classes"][row["name"]], best))
+            part = differences[best]["classes"][row["name"]]
+            cells.append(_difference(part, best, judge=not has_few(row)))
         rows.append(cells)
     rows.append(_macro_row(entry, rules, differences))
     return table(head, rows, class_="classes sortable")
@@ -140,6 +146,11 @@ def rules_of(
     return rules, differences
 
 
+def has_few(row: Entry) -> bool:
+    """Whether a defined class has too few records for its interval to be believed."""
+    return 0 < min(row["positives"], row["negatives"]) < FEW
+
+
 def best_rule(rules: Mapping[str, Entry]) -> str:
     """The rule with the largest macro AUC."""
     return max(rules, key=lambda name: rules[name]["macro"]["auc"]["value"] or 0)
@@ -153,8 +164,9 @@ def verdict(part: Mapping[str, float | None]) -> str:
     return "good" if low > 0 else "bad" if high < 0 else "open"
 
 
-def _difference(part: Mapping[str, float | None], rule: str) -> str:
-    return td(interval(part, plus=True), class_=f"n {verdict(part)}", title=f"minus {rule}")
+def _difference(part: Mapping[str, float | None], rule: str, judge: bool = True) -> str:
+    kind = verdict(part) if judge else "open"
+    return td(interval(part, plus=True), class_=f"n {kind}", title=f"minus {rule}")
 
 
 def _by_name(entry: Entry) -> dict[str, Entry]:
