@@ -11,14 +11,17 @@ python launch/evaluate.py --checkpoint=runs/quickstart/train --out=runs/nih \\
 """
 
 import sys
+from typing import Any
 
 from absl import flags
 
-from medvlp_jax.core import distributed
+from medvlp_jax.core import distributed, pretrained
 from medvlp_jax.core.errors import UserError, run
 
-CHECKPOINT = flags.DEFINE_string("checkpoint", None, "workdir of a run, or one checkpoint in it")
-OUT = flags.DEFINE_string("out", None, "folder for results.json and report.html")
+CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "workdir of a run, or one checkpoint", required=True
+)
+OUT = flags.DEFINE_string("out", None, "folder for results.json and report.html", required=True)
 STEP = flags.DEFINE_string("step", "latest", "latest, best, or a step number")
 DATA = flags.DEFINE_multi_string("data", [], "a data folder instead of the run's own sets")
 SPLIT = flags.DEFINE_string("split", "test", "split of --data")
@@ -27,7 +30,6 @@ CLASSES = flags.DEFINE_list("classes", [], "labels to score; default: all that t
 EVALUATORS = flags.DEFINE_list("evaluators", ["zeroshot", "baseline"], "what to measure on --data")
 PROMPTS = flags.DEFINE_string("prompts", "", "prompt bank: a name, or a JSON file")
 SUBGROUPS = flags.DEFINE_list("subgroups", ["view"], "columns whose values are scored apart")
-flags.mark_flags_as_required(["checkpoint", "out"])
 
 
 def main(argv: list[str]) -> None:
@@ -37,7 +39,8 @@ def main(argv: list[str]) -> None:
 
     if STEP.value not in ("latest", "best") and not STEP.value.isdigit():
         raise UserError(f"--step={STEP.value} must be latest, best or a number")
-    overrides = {"subgroups": tuple(SUBGROUPS.value)}
+    step: pretrained.Which = int(STEP.value) if STEP.value.isdigit() else STEP.value  # type: ignore[assignment]
+    overrides: dict[str, Any] = {"subgroups": tuple(SUBGROUPS.value)}
     if PROMPTS.value:
         overrides["prompts"] = PROMPTS.value
     sets = None
@@ -55,7 +58,7 @@ def main(argv: list[str]) -> None:
         command="python " + " ".join([argv[0], *sys.argv[1:]]),
         sets=sets,
         overrides=overrides,
-        step=int(STEP.value) if STEP.value.isdigit() else STEP.value,
+        step=step,
     )
     if distributed.is_main():
         print(done.summary())

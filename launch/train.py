@@ -17,9 +17,11 @@ from medvlp_jax.core.errors import run
 from medvlp_jax.core.preemption import EXIT_CODE
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="the experiment", lock_config=True)
-WORKDIR = flags.DEFINE_string("workdir", None, "checkpoints, metrics and config go here")
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "checkpoints, metrics and config go here", required=True
+)
 RESUME_ANYWAY = flags.DEFINE_bool("resume_anyway", False, "go on although the config changed")
-flags.mark_flags_as_required(["config", "workdir"])
+flags.mark_flag_as_required("config")
 
 
 def main(_: list[str]) -> None:

@@ -82,7 +82,7 @@ def evaluate_checkpoint(
     found = evaluate(evaluators, predict)
 
     folder = pretrained.resolve(checkpoint, step)
-    workdir = folder.parent.parent
+    workdir = pathlib.Path(folder).parent.parent
     results = collect(
         found,
         name=experiment.config.name,

@@ -31,7 +31,7 @@ _STUDY = re.compile(r"(patient\d+)/(study\d+)/")
 
 @dataclasses.dataclass(frozen=True)
 class ChexpertConfig(SourceConfig):
-    """``root`` holds train.csv and valid.csv; ``splits`` says which of train, validation, test to take."""
+    """``root`` holds train.csv and valid.csv; ``splits`` says which splits to take."""
 
     name: str = "chexpert"
     splits: tuple[str, ...] = ("train", "validation", "test")
