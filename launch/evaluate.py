@@ -7,7 +7,7 @@ launch/generate.py has imported it:
 
 python launch/evaluate.py --checkpoint=runs/quickstart/train --out=runs/nih \\
     --data=data/nih --split=test --classes=pneumonia --validation=data/nih:validation \\
-    --evaluators=zeroshot,baseline
+    --evaluators=zeroshot,baseline,pictures
 """
 
 import sys
@@ -17,6 +17,7 @@ from absl import flags
 
 from medvlp_jax.core import distributed, pretrained
 from medvlp_jax.core.errors import UserError, run
+from medvlp_jax.core.presets import apply_cpu_preset
 
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "workdir of a run, or one checkpoint", required=True
@@ -27,12 +28,15 @@ DATA = flags.DEFINE_multi_string("data", [], "a data folder instead of the run's
 SPLIT = flags.DEFINE_string("split", "test", "split of --data")
 VALIDATION = flags.DEFINE_string("validation", "", "FOLDER:SPLIT that thresholds are taken from")
 CLASSES = flags.DEFINE_list("classes", [], "labels to score; default: all that the set has")
-EVALUATORS = flags.DEFINE_list("evaluators", ["zeroshot", "baseline"], "what to measure on --data")
+EVALUATORS = flags.DEFINE_list(
+    "evaluators", ["zeroshot", "baseline", "pictures"], "what to measure on --data"
+)
 PROMPTS = flags.DEFINE_string("prompts", "", "prompt bank: a name, or a JSON file")
 SUBGROUPS = flags.DEFINE_list("subgroups", ["view"], "columns whose values are scored apart")
 
 
 def main(argv: list[str]) -> None:
+    apply_cpu_preset()
     distributed.initialize()
     from medvlp_jax.evaluation import evaluate_checkpoint
     from medvlp_jax.experiment import set_configs

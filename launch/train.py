@@ -15,6 +15,7 @@ from ml_collections import config_flags
 from medvlp_jax.core import distributed
 from medvlp_jax.core.errors import run
 from medvlp_jax.core.preemption import EXIT_CODE
+from medvlp_jax.core.presets import apply_cpu_preset
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="the experiment", lock_config=True)
 WORKDIR = flags.DEFINE_string(
@@ -25,6 +26,7 @@ flags.mark_flag_as_required("config")
 
 
 def main(_: list[str]) -> None:
+    apply_cpu_preset()
     distributed.initialize()
     from medvlp_jax.experiment import Experiment
 

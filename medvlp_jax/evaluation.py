@@ -3,24 +3,17 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
-
-import numpy as np
 
 from medvlp_jax.core import distributed, pretrained
 from medvlp_jax.core.config import dumps
 from medvlp_jax.core.metrics import FILE as METRICS
-from medvlp_jax.core.predict import Predictor
 from medvlp_jax.core.state import param_count
 from medvlp_jax.data.dataset import open_dataset
-from medvlp_jax.eval import heatmap
 from medvlp_jax.eval.base import evaluate
-from medvlp_jax.eval.embedded import Embedded, ensemble
-from medvlp_jax.eval.promptbank import load_bank
-from medvlp_jax.eval.protocol import EvalResult
 from medvlp_jax.eval.report.curves import read_history
-from medvlp_jax.eval.report.inputs import Heatmap, Reject, Sample, heatmaps_of, sample_of
+from medvlp_jax.eval.report.inputs import Reject, Sample, heatmaps_of, sample_of
 from medvlp_jax.eval.report.page import write_report
 from medvlp_jax.eval.results import collect, write_results
 from medvlp_jax.experiment import EvalSetConfig, Experiment
@@ -42,7 +35,7 @@ class Evaluation:
         lines = []
         for name, entry in self.results["evaluations"].items():
             metrics = entry["metrics"]
-            for key in ("auc_macro", "pointing", "i2t_r@1"):
+            for key in ("auc_macro", "pointing", "image_to_text/r@1"):
                 if metrics.get(key) is not None:
                     low, high = metrics.get(f"{key}_low"), metrics.get(f"{key}_high")
                     interval = f" [{low:.3f}, {high:.3f}]" if low is not None else ""
@@ -77,8 +70,7 @@ def evaluate_checkpoint(
     experiment = Experiment(stored)
     tokenizer = experiment.tokenizer()
     predict = experiment.load(checkpoint, step)
-    embedded = experiment.embedded(tokenizer)
-    evaluators = experiment.evaluators(tokenizer, during_training=False, embedded=embedded)
+    evaluators = experiment.evaluators(tokenizer, during_training=False)
     found = evaluate(evaluators, predict)
 
     folder = pretrained.resolve(checkpoint, step)
@@ -99,7 +91,6 @@ def evaluate_checkpoint(
     )
     out = pathlib.Path(out)
     heatmaps = [h for r in found.values() for h in heatmaps_of(r)]
-    heatmaps += _heatmaps_without_boxes(experiment, predict, tokenizer, embedded, found)
     samples, rejects = _pictures(experiment)
     if not distributed.is_main():
         return Evaluation(results, out / "results.json", out / "report.html")
@@ -173,51 +164,3 @@ def _pictures(experiment: Experiment) -> tuple[list[Sample], list[Reject]]:
         for _, r in zip(range(SHOWN), _rejected_rows(experiment), strict=False)
     ]
     return samples, rejects
-
-
-def _heatmaps_without_boxes(
-    experiment: Experiment,
-    predict: Predictor,
-    tokenizer: Any,
-    embedded: Mapping[str, Embedded],
-    found: Mapping[str, EvalResult],
-) -> list[Heatmap]:
-    """Phrases on the first positive images of sets without regions: to look at, not to score."""
-    e = experiment.config.eval
-    bank = load_bank(e.prompts)
-    pictures = []
-    for name, one in e.sets.items():
-        result = found.get(f"{name}-zeroshot")
-        if result is None or "grounding" in one.evaluators:
-            continue
-        classes = [r["name"] for r in result.details["classes"] if r["name"] != "no finding"]
-        prompts = bank.select(classes)
-
-        def tokenize(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-            return tokenizer(texts, min(64, experiment.model_config.text.max_length))
-
-        text = ensemble(predict, tokenize, [p.positive for p in prompts])
-        left = dict.fromkeys(classes, SHOWN)
-        for batch in embedded[name].batches():
-            patches = predict("patch_embed", {"image": batch["image"]})
-            for row in np.flatnonzero(batch["valid"]):
-                for k, label in enumerate(classes):
-                    column = experiment.config.data.labels.index(label)
-                    if left[label] and batch["labels"][row, column] == 1:
-                        left[label] -= 1
-                        pixels = heatmap.to_pixels(patches[row] @ text[k], 128, 1.0)
-                        pictures.append(
-                            Heatmap(
-                                image=batch["image"][row],
-                                heat=heatmap.rescale(pixels),
-                                phrase=prompts[k].positive[0],
-                                label=label,
-                                boxes=np.zeros((0, 4)),
-                                hit=float("nan"),
-                                id=str(batch["id"][row]),
-                                set=name,
-                            )
-                        )
-            if not any(left.values()):
-                break
-    return pictures

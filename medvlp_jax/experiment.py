@@ -43,7 +43,7 @@ from medvlp_jax.models.flops import flops
 from medvlp_jax.tasks.base import make_task
 
 _log = logging.getLogger(__name__)
-Word = Literal["zeroshot", "retrieval", "grounding", "baseline"]
+Word = Literal["zeroshot", "retrieval", "grounding", "baseline", "pictures"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +53,8 @@ class EvalSetConfig:
     Attributes:
       path, split: a data folder and one of its splits.
       validation: name of another set, from which thresholds are taken; empty = none.
-      evaluators: words of ``eval.base.EVALUATORS``. ``baseline`` scores every no-training rule.
+      evaluators: words of ``eval.base.EVALUATORS``. ``baseline`` scores every no-training rule;
+        ``pictures`` draws heat-maps on sets without boxes, to look at.
       classes: labels that are scored; empty = all of ``data.labels`` that occur in the set with
         both a positive and a negative.
       during_training: evaluated every ``loop.eval_every`` steps, not only at the end.
@@ -230,21 +231,10 @@ class Experiment:
     def predictor(self) -> Predictor:
         return Predictor(self.model_def, self.task.predict, self.mesh)
 
-    def embedded(self, tokenizer: Tokenizer) -> dict[str, Embedded]:
-        """The evaluation sets, each read once however many evaluators share it."""
-        sets = self.config.eval.sets
-        return {name: self._embedded(name, one, tokenizer) for name, one in sets.items()}
-
-    def evaluators(
-        self,
-        tokenizer: Tokenizer,
-        *,
-        during_training: bool,
-        embedded: Mapping[str, Embedded] | None = None,
-    ) -> dict[str, Evaluator]:
-        """``<set>-<word>`` -> evaluator."""
+    def evaluators(self, tokenizer: Tokenizer, *, during_training: bool) -> dict[str, Evaluator]:
+        """``<set>-<word>`` -> evaluator; those of a set share one pass over it."""
         e = self.config.eval
-        embedded = embedded or self.embedded(tokenizer)
+        embedded = {name: self._embedded(name, one, tokenizer) for name, one in e.sets.items()}
         built: dict[str, Evaluator] = {}
         for name, one in e.sets.items():
             if during_training and not one.during_training:
@@ -260,6 +250,10 @@ class Experiment:
             workers=0,
         )
         index, count = distributed.data_slice(self.mesh)
+        grounded = any(
+            "grounding" in other.evaluators and name in (key, other.validation)
+            for key, other in self.config.eval.sets.items()
+        )
 
         def batches() -> Any:
             return eval_batches(
@@ -268,7 +262,7 @@ class Experiment:
                 self.config.eval.batch_size,
                 index,
                 count,
-                with_boxes="grounding" in one.evaluators,
+                with_boxes=grounded,
                 tokenizer=tokenizer,
             )
 
@@ -314,6 +308,9 @@ class Experiment:
                     test, located, bank, tokenize,
                     validation=validation, query=e.heatmap, bootstrap=e.bootstrap,
                 )  # fmt: skip
+            elif word == "pictures":
+                located = [c for c in classes if c != "no finding"]
+                built[f"{name}-pictures"] = make(test, located, bank, tokenize)
             else:
                 built[f"{name}-{word}"] = make(test, bootstrap=e.bootstrap)
         return built

@@ -104,10 +104,11 @@ def fit(
 
     def evaluate() -> dict[str, float]:
         assert predictor is not None, "evaluators need a predictor"
+        bound = predictor.with_state(state)  # one for all: what they share is kept by it
         found: dict[str, float] = {}
         for name, evaluator in evaluators.items():
             with clock("eval"):
-                result = evaluator(predictor.with_state(state))
+                result = evaluator(bound)
             found |= {f"{name}/{k}": float(v) for k, v in result.metrics.items()}
         writer.write(done, found, kind="eval")
         line.note(f"step {done}: " + "  ".join(f"{k} {v:.4f}" for k, v in _headline(found)))
