@@ -5,9 +5,11 @@
 
 import argparse
 import contextlib
+import faulthandler
 import os
 import signal
 import sys
+import time
 import types
 
 import core_toy as toy
@@ -102,9 +104,12 @@ def main():
     distributed.initialize()
 
     def hook(step):
-        asked = args.signal and step == args.at and workdir == args.workdir[-1]
-        if asked and distributed.is_main():
+        if not args.signal or workdir != args.workdir[-1]:
+            return
+        if step == args.at and distributed.is_main():
             os.kill(os.getpid(), getattr(signal, args.signal))
+        if step > args.at and jax.process_count() > 1:
+            time.sleep(1.0)  # the preemption service looks once a second
 
     mesh = sharding.MeshConfig(*map(int, args.mesh.split(",")))
     loop = LoopConfig(steps=args.steps, log_every=1, save_every=args.save_every)
@@ -120,6 +125,7 @@ def main():
 
 
 if __name__ == "__main__":
+    faulthandler.enable()
     try:
         main()
     except (UserError, LockError) as e:

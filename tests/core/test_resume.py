@@ -39,7 +39,11 @@ def start(workdirs, *args, devices=1, **env):
 
 
 def finish(process, expected):
-    output, _ = process.communicate(timeout=240)
+    try:
+        output, _ = process.communicate(timeout=400)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)  # faulthandler prints where every thread waits
+        output, _ = process.communicate()
     assert process.returncode == expected, output
     return output
 
@@ -111,8 +115,8 @@ def test_goes_on_with_eight_devices(runs, devices):
 
 @pytest.mark.multiprocess
 def test_two_processes(runs, devices):
-    """Two processes go on from what one saved, then start a run of their own; SIGTERM to one of
-    them stops both at one step, and a single process ends that run."""
+    """Two processes, each with half of the parameters, go on from what one saved, then start a run
+    of their own; SIGTERM to one of them stops both at one step; a single process ends that run."""
     folder, _, _ = runs
     taken, begun = folder / "for 2 processes", folder / "by 2 processes"
     with socket.socket() as s:
@@ -121,8 +125,7 @@ def test_two_processes(runs, devices):
     pair = [
         start(
             [taken, begun],
-            *("--mesh", "2,2,1", "--signal", "SIGTERM", "--at", "6"),
-            devices=2,
+            *("--mesh", "1,2,1", "--signal", "SIGTERM", "--at", "4"),
             JAX_COORDINATOR_ADDRESS=f"localhost:{port}",
             JAX_NUM_PROCESSES="2",
             JAX_PROCESS_ID=str(i),
@@ -132,7 +135,7 @@ def test_two_processes(runs, devices):
     outputs = [finish(p, preemption.EXIT_CODE) for p in pair]
     assert all(o.count("restored step 7") == 1 for o in outputs)
     assert "asked to stop: saved step" in outputs[0]
-    assert 7 <= max(losses(begun)) < STEPS, "stopped early, after the signal"
+    assert 5 <= max(losses(begun)) < STEPS, "stopped early, after the signal"
     loop = LoopConfig(steps=STEPS, log_every=1)
     core_run.train(begun, loop, mesh_config=MeshConfig(1), devices=devices[:1])
     expected = losses(folder / "alone")
