@@ -2,9 +2,9 @@
 
     python launch/train.py --config=configs/cxr/quickstart.py:DATA_FOLDER --workdir=runs/quickstart
 
-A narrow ResNet at 128 px, a two-layer text tower, ConVIRT-like sampling of sentences and reports.
-Records with the same labels count as positives of each other: with 13 findings a batch of 64 holds
-many of them.
+A narrow ResNet at 128 px and a one-layer text tower. Three things make it learn within minutes:
+pixels standardised per image (exposure differs from film to film), mean and maximum pooling (a nodule
+is not averaged away), and records with the same labels as positives of each other.
 """
 
 from configs import common
@@ -54,12 +54,13 @@ def get_config(data: str = "runs/quickstart/data"):
     config.optim.lr = 3e-3
     config.optim.warmup_steps = 20
     config.optim.weight_decay = 0.05
-    config.loop.steps = 1000
-    config.loop.eval_every = 250
-    config.loop.save_every = 250
+    config.loop.steps = 1100
+    config.loop.eval_every = 275
+    config.loop.save_every = 275
     config.loop.log_every = 20
     config.log.tensorboard = False
     config.eval.batch_size = 128
+    config.eval.protocol = "multiclass"  # captions affirm: denials are hardly trained
     config.eval.sets = {
         "validation": {
             "path": data,
