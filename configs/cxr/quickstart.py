@@ -3,7 +3,7 @@
     python launch/train.py --config=configs/cxr/quickstart.py:DATA_FOLDER --workdir=runs/quickstart
 
 A narrow ResNet at 128 px and a one-layer text tower. Three things make it learn within minutes:
-pixels standardised per image (exposure differs from film to film), mean and maximum pooling (a nodule
+pixels standardised per image (exposure differs between films), mean and maximum pooling (a nodule
 is not averaged away), and records with the same labels as positives of each other.
 """
 
