@@ -88,7 +88,11 @@ def test_records_hold_the_whole_truth(made):
             assert record.images[0].view == study.view
             with Picture.open(io.BytesIO(record.images[0].data)) as image:
                 assert (image.format, image.mode, image.size) == ("JPEG", "L", (32, 32))
-            assert [t.section for t in record.texts] == ["findings", "impression"]
+            assert [t.section for t in record.texts[:2]] == ["findings", "impression"]
+            captions = {t.text.lower() for t in record.texts[2:] if t.section == "caption"}
+            assert len(captions) == len(record.texts) - 2
+            said = {f["phrase"].lower() for f in record.provenance["findings"]}
+            assert captions == (said or {record.texts[1].text.lower()})
             assert record.provenance["prompt"] == record.texts[1].text
             assert record.provenance["generator"] == "phantom"
             assert record.provenance["content_sha256"] == content_sha256(record)
