@@ -32,6 +32,9 @@ EVALUATORS = flags.DEFINE_list(
     "evaluators", ["zeroshot", "baseline", "pictures"], "what to measure on --data"
 )
 PROMPTS = flags.DEFINE_string("prompts", "", "prompt bank: a name, or a JSON file")
+PROTOCOL = flags.DEFINE_enum(
+    "protocol", None, ["pos_vs_neg", "positive", "multiclass"], "default: that of the run"
+)
 SUBGROUPS = flags.DEFINE_list("subgroups", ["view"], "columns whose values are scored apart")
 
 
@@ -47,6 +50,8 @@ def main(argv: list[str]) -> None:
     overrides: dict[str, Any] = {"subgroups": tuple(SUBGROUPS.value)}
     if PROMPTS.value:
         overrides["prompts"] = PROMPTS.value
+    if PROTOCOL.value:
+        overrides["protocol"] = PROTOCOL.value
     sets = None
     if DATA.value:
         sets = set_configs(

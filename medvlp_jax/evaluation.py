@@ -16,7 +16,7 @@ from medvlp_jax.eval.report.curves import read_history
 from medvlp_jax.eval.report.inputs import Reject, Sample, heatmaps_of, sample_of
 from medvlp_jax.eval.report.page import write_report
 from medvlp_jax.eval.results import collect, write_results
-from medvlp_jax.experiment import EvalSetConfig, Experiment
+from medvlp_jax.experiment import TOKENIZER, EvalSetConfig, Experiment
 
 #: Studies shown per set, and per class where a set has no boxes to choose them by.
 SHOWN = 6
@@ -67,14 +67,16 @@ def evaluate_checkpoint(
     if sets is not None:
         stored["eval"]["sets"] = {k: dataclasses.asdict(v) for k, v in sets.items()}
     stored["mesh"] = {}  # this machine's devices, not those of the run
+    folder = pretrained.resolve(checkpoint, step)
+    workdir = pathlib.Path(folder).parent.parent
+    if (workdir / TOKENIZER).is_dir():
+        stored["data"]["text"]["tokenizer"] = str(workdir / TOKENIZER)
     experiment = Experiment(stored)
     tokenizer = experiment.tokenizer()
     predict = experiment.load(checkpoint, step)
     evaluators = experiment.evaluators(tokenizer, during_training=False)
     found = evaluate(evaluators, predict)
 
-    folder = pretrained.resolve(checkpoint, step)
-    workdir = pathlib.Path(folder).parent.parent
     results = collect(
         found,
         name=experiment.config.name,

@@ -6,7 +6,9 @@
 import dataclasses
 import json
 import logging
+import os
 import pathlib
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, Literal
@@ -43,6 +45,8 @@ from medvlp_jax.models.flops import flops
 from medvlp_jax.tasks.base import make_task
 
 _log = logging.getLogger(__name__)
+#: Folder of a workdir that holds the tokenizer the run was trained with.
+TOKENIZER = "tokenizer"
 Word = Literal["zeroshot", "retrieval", "grounding", "baseline", "pictures"]
 
 
@@ -345,6 +349,8 @@ class Experiment:
                 print(self.describe(), flush=True)
 
             tokenizer = self.tokenizer()
+            if distributed.is_main():
+                _keep(tokenizer, workdir / TOKENIZER)
             index, count = distributed.data_slice(self.mesh)
             iterator = train_iterator(c.data, c.loop.steps, index, count, tokenizer=tokenizer,
                                       sources=open_sources(c.data))  # fmt: skip
@@ -398,6 +404,14 @@ class Experiment:
             f"mesh: {shape} ({self.mesh.size} {kind}, {jax.process_count()} process"
             f"{'es' if jax.process_count() > 1 else ''})"
         )
+
+
+def _keep(tokenizer: Tokenizer, folder: pathlib.Path) -> None:
+    """Copies a tokenizer of the data folder beside the checkpoints, so that they can travel."""
+    if not folder.exists() and pathlib.Path(tokenizer.name).is_dir():
+        temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+        shutil.copytree(tokenizer.name, temporary)
+        temporary.replace(folder)
 
 
 def set_configs(

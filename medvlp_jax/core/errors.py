@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from absl import app, flags
+from absl import app, flags, logging
 
 
 class UserError(Exception):
@@ -64,4 +64,7 @@ def _parse_flags(argv: list[str]) -> list[str]:
         given = next((a for a in argv if re.search(rf"\.{wrong}\b", a)), "--config")
         hint = f"; did you mean {near[1]!r}?" if near else ""
         raise UserError(f"{given}: the config has no key {wrong!r}{hint}") from error
+    if not flags.FLAGS["verbosity"].present:
+        # Orbax reports every read and write at INFO; --verbosity=0 shows that again.
+        logging.set_verbosity(logging.WARNING)
     return rest

@@ -82,6 +82,11 @@ class ZeroShot:
         self._prompts = bank.select([c for c in self.classes if c != self._derived])
         if not self._prompts:
             raise EvalError(f"the prompt bank {bank.name!r} covers none of {self.classes}")
+        if protocol == "multiclass" and len(self._prompts) < 2:
+            raise EvalError(
+                "protocol='multiclass' weighs classes against each other and needs two or more, "
+                f"not only {self.classes}; add 'no finding', or use protocol='positive'"
+            )
         if protocol == "multiclass" and self._derived:
             raise EvalError(
                 f"prompt bank {bank.name!r} has no prompts for {NO_FINDING!r}, which "

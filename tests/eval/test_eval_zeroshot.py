@@ -12,6 +12,7 @@ from medvlp_jax.eval.bootstrap import Bootstrap
 from medvlp_jax.eval.compare import compare
 from medvlp_jax.eval.embedded import Embedded, FromBatch, Predicted, embed_texts, gather_strings
 from medvlp_jax.eval.promptbank import FOLDER, PromptError, load_bank
+from medvlp_jax.eval.protocol import EvalError
 from medvlp_jax.eval.zeroshot import ZeroShot
 
 from .fake_model import CLASSES, batches, direction, read, row_of, tokenize
@@ -365,3 +366,9 @@ def test_baseline_is_scored_like_the_model_and_compared_in_pairs(labels):
     assert difference["classes"]["edema"] == {"value": -0.5, "low": -0.5, "high": -0.5}
     with pytest.raises(ValueError, match="lung-to-body"):
         Baseline(data, CLASSES, rule="darkness")
+
+
+def test_multiclass_needs_two_classes(labels):
+    data = Embedded("toy", lambda: batches(labels), CLASSES)
+    with pytest.raises(EvalError, match="needs two or more"):
+        ZeroShot(data, CLASSES[:1], load_bank("reports"), tokenize, protocol="multiclass")
