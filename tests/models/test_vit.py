@@ -116,13 +116,9 @@ def test_bad_images(shape, message):
         ({"image_size": 30}, "image_size 30 is not a multiple of patch 8"),
         ({"class_token": False}, "needs class_token=True"),
         ({"patch_dropout": 1.0}, r"not in \[0, 1\)"),
-        ({"stem": "conv", "patch": 4, "image_size": 36}, None),
         ({"stem": "conv", "patch": 6, "image_size": 36}, "power of two, not 6"),
     ],
 )
 def test_bad_configs(change, message):
-    if message is None:
-        dataclasses.replace(TINY, **change)
-        return
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(TINY, **change)
