@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs a training on every worker of a Cloud TPU VM (one VM or a pod slice).
 #
-#   bash launch/tpu_vm.sh NAME ZONE --config=configs/cxr/clip_b16.py --workdir=gs://BUCKET/runs/clip
+#   bash launch/tpu_vm.sh NAME ZONE --config=configs/cxr/clip_b16.py --workdir=/mnt/runs/clip
 #
 # It copies the committed files of this checkout, installs them with ACCEL=tpu and starts
 # launch/train.py on all workers at once; jax.distributed finds its peers by itself. The same
@@ -15,8 +15,8 @@ name="$1"; zone="$2"; shift 2
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 case " $* " in
-  *" --workdir=gs://"* | *" --workdir=/"*) ;;
-  *) echo "tpu_vm: --workdir must be a gs:// path or a mount that all workers share" >&2; exit 2 ;;
+  *" --workdir=/"*) ;;
+  *) echo "tpu_vm: --workdir must be a folder that all workers mount (gcsfuse, Filestore)" >&2; exit 2 ;;
 esac
 if [ -n "$(git status --porcelain)" ]; then
   echo "tpu_vm: warning: uncommitted changes are not copied" >&2
