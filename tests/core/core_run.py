@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import faulthandler
 import os
+import pathlib
 import signal
 import sys
 import time
@@ -90,6 +91,14 @@ def train(workdir, loop, *, mesh_config=None, devices=None, config=None, host_ho
     return result
 
 
+def wait_for_checkpoint(workdir):
+    """Until the first checkpoint has its final name; it gets that by a rename."""
+    deadline = time.monotonic() + 60
+    while not any(p.name.isdigit() for p in (workdir / "checkpoints").glob("*")):
+        assert time.monotonic() < deadline, "no checkpoint within a minute"
+        time.sleep(0.01)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("workdir", nargs="+")
@@ -107,6 +116,10 @@ def main():
         if not args.signal or workdir != args.workdir[-1]:
             return
         if step == args.at and distributed.is_main():
+            if args.signal == "SIGKILL":
+                # A checkpoint is written in the background: without one on disk, a restart would
+                # begin at 0 and restore nothing.
+                wait_for_checkpoint(pathlib.Path(workdir))
             os.kill(os.getpid(), getattr(signal, args.signal))
         if step > args.at and jax.process_count() > 1:
             time.sleep(1.0)  # the preemption service looks once a second
