@@ -132,9 +132,11 @@ class ExperimentConfig:
     eval: EvalConfig = dataclasses.field(default_factory=EvalConfig)
 
 
-#: May change between two starts of one run without changing what is learnt.
+#: May change between two starts of one run without changing what is learnt. ``loop.steps`` may not:
+#: the learning rate follows it.
 MAY_DIFFER = (
-    "name", "mesh", "log", "checkpoint", "eval", "init_from", "init_only", "loop",
+    "name", "mesh", "log", "checkpoint", "eval", "init_from", "init_only",
+    "loop.log_every", "loop.eval_every", "loop.save_every", "loop.max_skips", "loop.profile",
     "data.workers", "data.threads", "data.prefetch", "data.cache_dir", "data.max_bad_fraction",
     "data.sources", "model.remat", "model.vision.remat", "model.text.remat", "task.impl",
     "task.block",
