@@ -3,7 +3,6 @@
 Every stage is a command of its own, shown before it runs, and resumes where it was stopped.
 """
 
-import os
 import pathlib
 import subprocess
 import sys
@@ -52,9 +51,8 @@ def stage(title: str, script: str, *arguments: str) -> None:
     """Runs one launch script and ends the quickstart where it fails."""
     # Written relative to the repository, as a user would type it.
     print(f"\n== {title}\n$ python launch/{script} {' '.join(arguments)}", flush=True)
-    environment = os.environ | {"TRANSFORMERS_VERBOSITY": "error"}
     status = subprocess.run(
-        [sys.executable, str(HERE / script), *arguments], check=False, env=environment
+        [sys.executable, str(HERE / script), *arguments], check=False
     ).returncode
     if status:
         raise UserError(

@@ -81,7 +81,8 @@ class EvalConfig:
       prompts: name of a prompt bank in ``eval/prompts`` or path of one.
       protocol, temperature: see ``eval.zeroshot.ZeroShot``.
       heatmap: what is asked of an image: the record's own ``phrases`` of its boxes, the
-        ``positive`` prompts of a class, or their ``difference`` to the denials.
+        ``positive`` prompts of a class, their ``difference`` to the denials, or their ``contrast``
+        to the other classes.
       sets: name -> set.
     """
 
@@ -90,7 +91,7 @@ class EvalConfig:
     prompts: str = "reports"
     protocol: Literal["pos_vs_neg", "positive", "multiclass"] = "pos_vs_neg"
     temperature: float = 1.0
-    heatmap: Literal["positive", "difference", "phrases"] = "phrases"
+    heatmap: Literal["positive", "difference", "contrast", "phrases"] = "phrases"
     subgroups: tuple[str, ...] = ("view",)
     bootstrap: Bootstrap = dataclasses.field(default_factory=Bootstrap)
 
@@ -162,8 +163,11 @@ def parse_config(config: Mapping[str, Any]) -> ExperimentConfig:
     ):
         _agree(group, "image_size", size, where)
         _agree(group, "channels", channels, where)
-    if task.get("multi_positive") == "labels":
+    if task.get("name") == "contrastive":
         _agree(task, "num_labels", len(data.get("labels", ())), "config.task")
+        if task.get("region_weight"):
+            _agree(data, "with_boxes", True, "config.data")
+            task.setdefault("max_boxes", data.setdefault("max_boxes", DataConfig.max_boxes))
     frozen = [f"{tower}/" for tower in task.get("frozen_towers", ())]
     optim["freeze"] = list(dict.fromkeys([*optim.get("freeze", ()), *frozen]))
     return parse(ExperimentConfig, tree)
@@ -316,7 +320,8 @@ class Experiment:
                 )  # fmt: skip
             elif word == "pictures":
                 located = [c for c in classes if c != "no finding"]
-                built[f"{name}-pictures"] = make(test, located, bank, tokenize)
+                query = "positive" if e.heatmap == "phrases" or len(located) < 2 else e.heatmap
+                built[f"{name}-pictures"] = make(test, located, bank, tokenize, query=query)
             else:
                 built[f"{name}-{word}"] = make(test, bootstrap=e.bootstrap)
         return built

@@ -12,7 +12,7 @@ import medvlp_jax
 from data_gen import jobs
 from data_gen.jobs import JobResult, Shard
 from data_gen.phantom.draw import FindingMix
-from data_gen.phantom.findings import Study
+from data_gen.phantom.findings import NO_FINDING, Study
 from data_gen.phantom.report import Report, write_report
 from data_gen.phantom.sample import sample_study
 from medvlp_jax.core.config import to_plain
@@ -132,7 +132,7 @@ class PhantomJob:
                 texts=(
                     Text(report.findings, "findings", "grammar"),
                     Text(report.impression, "impression", "grammar"),
-                    *_captions(report),
+                    *_captions(study, report),
                 ),
                 labels=study.labels(),
                 boxes=tuple(
@@ -152,11 +152,12 @@ class PhantomJob:
         return Image(data, c.image_format, study.view, "xray", c.size, c.size)
 
 
-def _captions(report: Report) -> Iterator[Text]:
-    """One caption per finding; a study without any is described by its impression."""
-    phrases = dict.fromkeys(report.phrases.values()) or {report.impression: None}
-    for phrase in phrases:
-        yield Text(phrase[:1].upper() + phrase[1:], "caption", "grammar")
+def _captions(study: Study, report: Report) -> Iterator[Text]:
+    """One caption per finding, which affirms that finding; a study without any is described by
+    its impression."""
+    names = {phrase: study.findings[i].name for i, phrase in report.phrases.items()}
+    for phrase, name in (names or {report.impression: NO_FINDING}).items():
+        yield Text(phrase[:1].upper() + phrase[1:], "caption", "grammar", (name,))
 
 
 def _encode(extension: str, pixels: np.ndarray, options: Sequence[int] = ()) -> bytes:

@@ -7,7 +7,7 @@ from medvlp_jax.data.augment import load_image
 from medvlp_jax.data.config import DataConfig
 from medvlp_jax.data.image import ImageError, decode
 from medvlp_jax.data.records import Image, Record
-from medvlp_jax.data.text import text_key
+from medvlp_jax.data.text import stated_labels, text_key
 from medvlp_jax.data.text_index import eligible_images
 from medvlp_jax.data.tokenizer import Tokenizer
 
@@ -32,6 +32,7 @@ class BatchBuilder:
             "text_mask": np.zeros((rows, length), bool),
             "text_key": np.zeros(rows, np.uint32),
             "labels": np.full((rows, len(c.labels)), -2, np.int8),
+            "text_labels": np.zeros((rows, len(c.labels)), np.uint8),
             "valid": np.zeros(rows, bool),
         }
         if c.with_boxes:
@@ -66,6 +67,9 @@ class BatchBuilder:
             length = batch["text"].shape[1]
             batch["text"][row], batch["text_mask"][row] = self.tokenizer.pad(text, length)
             batch["text_key"][row] = text_key(text)
+            for name in stated_labels(record, text):
+                if name in self._label:
+                    batch["text_labels"][row, self._label[name]] = 1
         for name, value in record.labels.items():
             if name in self._label:
                 batch["labels"][row, self._label[name]] = value

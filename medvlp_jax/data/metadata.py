@@ -11,7 +11,7 @@ from etils import epath
 
 from medvlp_jax.data.records import schema
 
-VERSION = "1.0.0"  # of the record's layout, which is what TFDS calls the version of a data set
+VERSION = "1.1.0"  # of the record's layout, which is what TFDS calls the version of a data set
 
 
 def write_metadata(

@@ -6,7 +6,8 @@ A batch is a dict of numpy arrays, this process's contiguous share of the global
   * ``text`` int32 [b, T], ``text_mask`` bool [b, T] (True = real token), T one of
     ``text.buckets``, the same in all processes;
   * ``text_key`` uint32 [b]: equal texts have equal keys; 0 = no text;
-  * ``labels`` int8 [b, K]: 1 positive, 0 negative, -1 uncertain, -2 absent;
+  * ``labels`` int8 [b, K]: 1 positive, 0 negative, -1 uncertain, -2 absent; ``text_labels`` uint8
+    [b, K]: 1 where the text affirms the label, as far as known, else for every positive label;
   * ``boxes`` float32 [b, M, 4] (x0, y0, x1, y1 in fractions of the input), ``box_label`` int32
     [b, M] (index into the label names, -1 padding), with ``with_boxes``;
   * ``masks`` uint8 [b, S, S, L] of 0 and 1, ``mask_given`` bool [b, L] (the record has that mask),

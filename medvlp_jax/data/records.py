@@ -42,11 +42,16 @@ class Image:
 
 @dataclasses.dataclass(frozen=True)
 class Text:
-    """One text and where it stands: "findings", "impression", "caption", "report", ..."""
+    """One text and where it stands: "findings", "impression", "caption", "report", ...
+
+    ``labels`` are the record's positive labels that this text affirms; none given means not known,
+    and the text then stands for all of them.
+    """
 
     text: str
     section: str
     source: str = ""  # "grammar", "radiologist", "llm:<model>"
+    labels: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,9 +138,18 @@ def check_record(record: Record) -> None:
             raise bad(f"texts[{i}].text", "is empty", "leave the text out")
         if not text.section:
             raise bad(f"texts[{i}].section", "is empty", "name it, e.g. findings or caption")
+        for name in text.labels:
+            if record.labels.get(name) != 1:
+                raise bad(
+                    f"texts[{i}].labels",
+                    f"has {name!r}, which is no positive label of the record",
+                    "set labels[...] to 1 or leave it out",
+                )
     for name, value in record.labels.items():
-        if not name or name != name.lower().strip():
-            raise bad(f"labels[{name!r}]", "is no label name", "use lower case, no outer spaces")
+        if not name or name != name.lower().strip() or _JOIN in name:
+            raise bad(
+                f"labels[{name!r}]", "is no label name", "use lower case, no outer spaces, no ';'"
+            )
         if isinstance(value, bool) or value not in LABEL_VALUES:
             raise bad(f"labels[{name!r}]", f"is {value!r}", "use 1, 0, -1 (uncertain) or drop it")
     for i, box in enumerate(record.boxes):
@@ -186,7 +200,7 @@ def content_sha256(record: Record) -> str:
     for image in record.images:
         add("image", image.data)
     for text in record.texts:
-        add("text", text.section, text.text)
+        add("text", text.section, text.text, *text.labels)
     for name in sorted(record.labels):
         add("label", name, str(int(record.labels[name])))
     return h.hexdigest()
@@ -197,6 +211,9 @@ def with_content_hash(record: Record) -> Record:
     provenance = {**record.provenance, "content_sha256": content_sha256(record)}
     return dataclasses.replace(record, provenance=provenance)
 
+
+#: Between the names of a list that is stored as one string.
+_JOIN = ";"
 
 # The one table that encoder, decoder and TFDS metadata share: field of Record -> its class and
 # that class's fields with their kinds. An Example holds them as parallel lists, "images/data" etc.
@@ -212,7 +229,10 @@ _SEQUENCES: dict[str, tuple[type, tuple[tuple[str, str], ...]]] = {
             ("height", "int"),
         ),
     ),
-    "texts": (Text, (("text", "str"), ("section", "str"), ("source", "str"))),
+    "texts": (
+        Text,
+        (("text", "str"), ("section", "str"), ("source", "str"), ("labels", "names")),
+    ),
     "boxes": (
         Box,
         (
@@ -233,7 +253,8 @@ _SCALARS = ("id", "patient_id", "split")
 def schema() -> dict[str, Any]:
     """Nested ``{key: kind}``, a dict being a sequence; kinds: bytes, str, int, float."""
     out: dict[str, Any] = dict.fromkeys(_SCALARS, "str")
-    out |= {name: dict(fields) for name, (_, fields) in _SEQUENCES.items()}
+    for name, (_, fields) in _SEQUENCES.items():
+        out[name] = {field: "str" if kind == "names" else kind for field, kind in fields}
     out["labels"] = {"name": "str", "value": "int"}
     out["provenance"] = "str"  # JSON
     return out
@@ -248,6 +269,8 @@ def to_example(record: Record) -> bytes:
         items = getattr(record, name)
         for field, kind in fields:
             values = [getattr(item, field) for item in items]
+            if kind == "names":
+                kind, values = "str", [_JOIN.join(v) for v in values]
             if kind == "str":
                 kind, values = "bytes", [v.encode() for v in values]
             features[f"{name}/{field}"] = (kind, values)
@@ -269,7 +292,11 @@ def from_example(data: bytes) -> Record:
             columns = []
             for field, kind in fields:
                 values = features[f"{name}/{field}"]
-                columns.append([v.decode() for v in values] if kind == "str" else values)
+                if kind in ("str", "names"):
+                    values = [v.decode() for v in values]
+                if kind == "names":
+                    values = [tuple(v.split(_JOIN)) if v else () for v in values]
+                columns.append(values)
             sequences[name] = tuple(build(*row) for row in zip(*columns, strict=True))
         names = [n.decode() for n in features["labels/name"]]
         labels = dict(zip(names, features["labels/value"], strict=True))

@@ -90,6 +90,17 @@ def _texts_of(record: Record, policy: str) -> list[str]:
     return list(dict.fromkeys(found))  # impressions repeat findings
 
 
+def stated_labels(record: Record, text: str) -> tuple[str, ...]:
+    """The positive labels that ``text``, a candidate of ``record``, affirms.
+
+    Where that is not known (a text without labels, a sentence, a joined report): all of them.
+    """
+    for t in record.texts:
+        if t.labels and _clean(t.text) == text:
+            return t.labels
+    return tuple(name for name, value in record.labels.items() if value == 1)
+
+
 def reports(texts: Sequence[Text]) -> list[str]:
     """Whole reports: a "report" section as it is, findings and impressions of one source joined.
 

@@ -23,6 +23,9 @@ from tokenizers import models, normalizers, pre_tokenizers, processors, trainers
 
 from medvlp_jax.core.errors import UserError
 
+# transformers says at import that it misses PyTorch; here it serves for tokenizers alone.
+os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+
 #: What a tokenizer for English medical text must mostly know.
 SAMPLE = "The heart size is normal. There is a small left pleural effusion, no pneumothorax."
 _METADATA = "training.json"

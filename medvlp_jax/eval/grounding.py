@@ -32,7 +32,8 @@ class Grounding:
     The map of a phrase is (patch embedding . text embedding) on the patch grid, smoothed and
     interpolated (Boecking et al. 2022, arXiv:2204.09817, sec. 4.3). What is asked (``query``):
     ``positive``, the ensemble of the affirming prompts of each class; ``difference``, that minus
-    the denying ensemble; ``phrases``, the words that the record itself gives its boxes.
+    the denying ensemble; ``contrast``, that minus its mean over the classes; ``phrases``, the
+    words that the record itself gives its boxes.
 
     Reported over all (record, class or phrase) pairs with a region, and per class:
     ``pointing`` (largest pixel inside) beside ``pointing_chance`` (area of the union, exact),
@@ -71,7 +72,7 @@ class Grounding:
         *,
         validation: Embedded | None = None,
         truth: Literal["boxes", "masks"] = "boxes",
-        query: Literal["positive", "difference", "phrases"] = "positive",
+        query: Literal["positive", "difference", "contrast", "phrases"] = "positive",
         sigma: float = 0.1,
         size: int = 128,
         pictures: int = 2,
@@ -79,8 +80,10 @@ class Grounding:
     ):
         if truth not in ("boxes", "masks"):
             raise ValueError(f"truth {truth!r} must be 'boxes' or 'masks'")
-        if query not in ("positive", "difference", "phrases"):
-            raise ValueError(f"query {query!r} must be 'positive', 'difference' or 'phrases'")
+        if query not in ("positive", "difference", "contrast", "phrases"):
+            raise ValueError(
+                f"query {query!r} must be 'positive', 'difference', 'contrast' or 'phrases'"
+            )
         if query == "phrases" and truth != "boxes":
             raise ValueError("query='phrases' needs truth='boxes': masks carry no phrase")
         self.test, self.validation = test, validation
@@ -92,7 +95,7 @@ class Grounding:
         if query == "phrases":
             self._maps = PhraseMaps(tokenize)
         else:
-            self._maps = class_maps(bank, self.classes, tokenize, query == "difference")
+            self._maps = class_maps(bank, self.classes, tokenize, query)
             said = bank.select(self.classes)
             self._said = {c: p.positive[0] for c, p in zip(classes, said, strict=True)}
         columns: list[Column] = [self._maps]

@@ -1,7 +1,6 @@
 """Heat-maps to look at, for sets without boxes: there is nothing to score them by."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
@@ -10,7 +9,7 @@ from medvlp_jax.eval.embedded import Embedded, FromBatch
 from medvlp_jax.eval.pairs import render
 from medvlp_jax.eval.promptbank import PromptBank
 from medvlp_jax.eval.protocol import EvalResult, PredictFn, TokenizeFn
-from medvlp_jax.eval.regions import PositiveMaps, class_maps
+from medvlp_jax.eval.regions import ClassQuery, PositiveMaps, class_maps
 
 
 class PhrasePictures:
@@ -36,14 +35,14 @@ class PhrasePictures:
         bank: PromptBank,
         tokenize: TokenizeFn,
         *,
-        query: Literal["positive", "difference"] = "positive",
+        query: ClassQuery = "positive",
         sigma: float = 0.1,
         size: int = 128,
         per_class: int = 2,
     ):
         self.test, self.classes = test, tuple(classes)
         self.query, self.sigma, self.size, self.per_class = query, sigma, size, per_class
-        maps = class_maps(bank, self.classes, tokenize, query == "difference")
+        maps = class_maps(bank, self.classes, tokenize, query)
         self._said = [p.positive[0] for p in bank.select(self.classes)]
         self._column = test.want(
             PositiveMaps(maps, tuple(test.label_columns(self.classes)), per_class)

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -18,11 +19,13 @@ class ClassMaps:
     Attributes:
       positive: affirming prompts, one tuple per class.
       negative: denying prompts, subtracted; empty: the affirming similarity alone.
+      contrast: subtract the mean over the classes.
       tokenize: of the text tower.
     """
 
     positive: tuple[tuple[str, ...], ...]
     negative: tuple[tuple[str, ...], ...]
+    contrast: bool
     tokenize: TokenizeFn = dataclasses.field(compare=False)
 
     def start(self, predict: PredictFn, gather: GatherFn) -> Callable[[Batch], np.ndarray]:
@@ -36,22 +39,35 @@ class ClassMaps:
     def queries(self, predict: PredictFn) -> Float[np.ndarray, "k e"]:
         """The text side: one vector per class."""
         text = ensemble(predict, self.tokenize, self.positive)
-        return text - ensemble(predict, self.tokenize, self.negative) if self.negative else text
+        if self.negative:
+            return text - ensemble(predict, self.tokenize, self.negative)
+        return text - text.mean(axis=0) if self.contrast else text
+
+
+#: What the map of a class may ask.
+ClassQuery = Literal["positive", "difference", "contrast"]
 
 
 def class_maps(
-    bank: PromptBank, classes: Sequence[str], tokenize: TokenizeFn, difference: bool
+    bank: PromptBank, classes: Sequence[str], tokenize: TokenizeFn, query: ClassQuery
 ) -> ClassMaps:
     """The maps of ``classes`` from the prompts of a bank.
 
+    ``positive`` is the similarity to the affirming prompts, ``difference`` that minus the one to
+    the denying prompts, ``contrast`` that minus its mean over ``classes``: all texts have much in
+    common, and a map of that shows whatever is remarkable.
+
     Raises:
-      EvalError: the bank lacks a class, or, for a difference, its denying prompts.
+      EvalError: the bank lacks a class, or, for a difference, its denying prompts; a contrast of a
+        single class.
     """
     prompts = bank.select(classes)
-    negative = tuple(p.negative for p in prompts) if difference else ()
+    negative = tuple(p.negative for p in prompts) if query == "difference" else ()
     if not all(negative):
         raise EvalError(f"prompt bank {bank.name!r}: query='difference' needs denying prompts")
-    return ClassMaps(tuple(p.positive for p in prompts), negative, tokenize)
+    if query == "contrast" and len(classes) < 2:
+        raise EvalError("query='contrast' needs two classes or more; use query='positive'")
+    return ClassMaps(tuple(p.positive for p in prompts), negative, query == "contrast", tokenize)
 
 
 @dataclasses.dataclass(frozen=True)

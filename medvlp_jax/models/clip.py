@@ -57,6 +57,9 @@ class CLIPConfig:
 
     Attributes:
       embed_dim: width of the joint space.
+      patch_map: where patch vectors come from: ``last``, the last map, by the projection of whole
+        images; ``middle``, the finer map below it (layer3 of a ResNet, as in GLoRIA, Huang et al.
+        2021), by a projection of its own that only a local loss trains.
       logit_scale: initial factor on the cosines (1/τ); its logarithm is the parameter.
       logit_bias: initial bias of the logits for the sigmoid loss; None: no such parameter.
       dtype: compute dtype of the projections; the towers have their own.
@@ -65,6 +68,7 @@ class CLIPConfig:
     vision: ViTConfig | ResNetConfig = dataclasses.field(default_factory=ViTConfig)
     text: TextConfig = dataclasses.field(default_factory=TextConfig)
     embed_dim: int = 512
+    patch_map: Literal["last", "middle"] = "last"
     vision_proj: ProjectionConfig = ProjectionConfig()
     text_proj: ProjectionConfig = ProjectionConfig()
     logit_scale: float = 1 / 0.07
@@ -74,6 +78,8 @@ class CLIPConfig:
     def __post_init__(self) -> None:
         if self.logit_scale <= 0:
             raise ValueError(f"logit_scale {self.logit_scale} must be positive")
+        if self.patch_map == "middle" and not isinstance(self.vision, ResNetConfig):
+            raise ValueError("patch_map='middle' needs a ResNet; a ViT has one map")
         for side, proj in (("vision", self.vision_proj), ("text", self.text_proj)):
             width = self.vision.features if side == "vision" else self.text.width
             if proj.kind == "none" and width != self.embed_dim:
@@ -171,6 +177,14 @@ class CLIP(nnx.Module):
         self.text_proj = Projection(
             c.text_proj, c.text.width, c.embed_dim, dtype=c.dtype, rngs=rngs
         )
+        if isinstance(c.vision, ResNetConfig) and c.patch_map == "middle":
+            width = c.vision.stage_width(len(c.vision.stage_sizes) - 2)
+            patch_proj = Projection(
+                ProjectionConfig(), width, c.embed_dim, dtype=c.dtype, rngs=rngs
+            )
+        else:
+            patch_proj = None
+        self.patch_proj = patch_proj
         self.logit_scale = nnx.Param(
             jnp.asarray(math.log(c.logit_scale), jnp.float32), logical_axes=()
         )
@@ -256,11 +270,15 @@ class CLIP(nnx.Module):
     ) -> Float[Array, "b h w e"]:
         """Vectors of patches from the tower's output.
 
-        With ``normalize=False``, a linear projection and a tower that averages its patches
-        (``pool="mean"``, any ResNet), the mean over the patches is the image's vector before its
-        normalisation, so the mean of the patches' logits is the image's logit.
+        With ``patch_map="last"``, ``normalize=False``, a linear projection and a tower that
+        averages its patches (``pool="mean"``), the mean over the patches is the image's vector
+        before its normalisation, so the mean of the patches' logits is the image's logit.
         """
-        patches = self.vision_proj(self.vision.local(features))
+        if self.patch_proj is None:
+            patches = self.vision_proj(self.vision.local(features))
+        else:
+            assert features.middle is not None
+            patches = self.patch_proj(features.middle)
         return l2_normalize(patches) if normalize else patches
 
     def project_text(self, features: TextFeatures) -> Float[Array, "b e"]:

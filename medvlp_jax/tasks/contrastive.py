@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Int8, UInt32
+from jaxtyping import Array, Float
 
 from medvlp_jax.core import sharding
 from medvlp_jax.core.config import ConfigError, parse
@@ -21,6 +21,9 @@ from medvlp_jax.tasks import losses
 from medvlp_jax.tasks.base import Batch, Metrics, Predict
 from medvlp_jax.tasks.gathered_pairs import gathered_sigmoid_pairs, gathered_softmax_pairs
 from medvlp_jax.tasks.images import normalise, standardise
+from medvlp_jax.tasks.pairs import PairKeys
+from medvlp_jax.tasks.positives import pair_keys, same_statement_keys, stated_keys
+from medvlp_jax.tasks.regions import pool, stated_region
 from medvlp_jax.tasks.ring import Ring
 from medvlp_jax.tasks.ring_sigmoid import ring_sigmoid_pairs
 from medvlp_jax.tasks.ring_softmax import ring_softmax_pairs
@@ -44,8 +47,16 @@ class ContrastiveConfig:
       block: side of a tile of the ring; None: up to 512, chosen to divide.
       multi_positive: which other records are positives of a record: ``none``; ``labels``, those
         with the same value of every label, if one of them is positive or negative at all;
-        ``text``, those with the same text.
-      num_labels: labels a record; needed by ``multi_positive="labels"``.
+        ``stated``, images that show every finding that the text states; ``text``, those with the
+        same text.
+      text_weight: weight of the same loss between the texts, where those that state the same
+        findings are positives. It gives the images something to match from the first steps on,
+        where a text tower starts from nothing.
+      region_weight: weight of the same loss between texts and the regions they are about (boxes
+        of the findings that they state), which makes heat-maps. Texts are positives of regions
+        that show all they state.
+      num_labels: labels a record; needed by ``labels``, ``stated`` and the two weights.
+      max_boxes: boxes a record; needed by ``region_weight``.
       frozen_towers: towers that run as in evaluation (no dropout, no batch statistics) and get no
         gradient; their projections still learn. The optimizer must hold their parameters too, with
         ``config.optim.freeze``: the task only saves the work.
@@ -63,8 +74,11 @@ class ContrastiveConfig:
     max_logit_scale: float = 100.0
     impl: Literal["gathered", "ring"] = "gathered"
     block: int | None = None
-    multi_positive: Literal["none", "labels", "text"] = "none"
+    multi_positive: Literal["none", "labels", "stated", "text"] = "none"
+    text_weight: float = 0.0
+    region_weight: float = 0.0
     num_labels: int = 0
+    max_boxes: int = 0
     frozen_towers: tuple[Literal["vision", "text"], ...] = ()
     image_size: int = 224
     channels: int = 1
@@ -83,8 +97,17 @@ class ContrastiveConfig:
             raise ValueError(f"max_logit_scale={self.max_logit_scale} must be above 1")
         if self.block is not None and (self.block < 1 or self.impl != "ring"):
             raise ValueError(f"block={self.block} must be positive, and goes with impl='ring'")
-        if self.multi_positive == "labels" and self.num_labels < 1:
-            raise ValueError("multi_positive='labels' needs num_labels")
+        if min(self.text_weight, self.region_weight) < 0:
+            raise ValueError("text_weight and region_weight must not be negative")
+        if (self.multi_positive == "labels" or self.reads_statements) and self.num_labels < 1:
+            raise ValueError(
+                "multi_positive='labels' or 'stated', or a text_weight or region_weight, needs "
+                "num_labels"
+            )
+        if self.region_weight and self.max_boxes < 1:
+            raise ValueError("region_weight needs max_boxes")
+        if self.loss == "sigmoid" and (self.text_weight or self.region_weight):
+            raise ValueError("text_weight and region_weight go with the softmax losses")
         if self.channels not in (1, 3) or self.image_size < 1:
             raise ValueError(
                 f"images of {self.image_size} pixels with {self.channels} channels: the side must "
@@ -95,6 +118,11 @@ class ContrastiveConfig:
                 raise ValueError(f"{name}={values} must have 1 or {self.channels} values")
         if min(self.std) <= 0:
             raise ValueError(f"std={self.std} must be positive")
+
+    @property
+    def reads_statements(self) -> bool:
+        """Whether the batch must say which labels each text affirms."""
+        return self.multi_positive == "stated" or bool(self.text_weight or self.region_weight)
 
     def resolved_image_weight(self) -> float:
         """``w`` of the InfoNCE formula."""
@@ -110,17 +138,19 @@ class ContrastiveConfig:
 
 
 class Embeddings(NamedTuple):
-    """Unit vectors of the records of a (micro-)batch."""
+    """Unit vectors of the records of a (micro-)batch; ``region`` with ``region_weight`` only."""
 
     image: Float[Array, "b e"]
     text: Float[Array, "b e"]
+    region: Float[Array, "b e"] | None = None
 
 
 class ContrastiveTask:
     """The two-phase task of ``tasks/base.py`` for :class:`medvlp_jax.models.clip.CLIP`.
 
     The loss is over the global batch on any mesh: it finds the mesh by ``sharding.current_mesh()``.
-    Metrics: those of ``losses.infonce``, ``logit_scale`` and, for the sigmoid loss, ``logit_bias``.
+    Metrics: those of ``losses.infonce``, ``logit_scale`` and, for the sigmoid loss, ``logit_bias``;
+    ``pair_loss``, ``text_loss``, ``region_loss`` where there are several.
     """
 
     cached = True
@@ -149,8 +179,13 @@ class ContrastiveTask:
             "text_mask": of((b, text_len), jnp.bool_),
             "valid": of((b,), jnp.bool_),
         }
-        if c.multi_positive == "labels":
+        if c.multi_positive in ("labels", "stated"):
             spec["labels"] = of((b, c.num_labels), jnp.int8)
+        if c.reads_statements:
+            spec["text_labels"] = of((b, c.num_labels), jnp.uint8)
+        if c.region_weight:
+            spec["boxes"] = of((b, c.max_boxes, 4), jnp.float32)
+            spec["box_label"] = of((b, c.max_boxes), jnp.int32)
         if c.multi_positive == "text":
             spec["text_key"] = of((b,), jnp.uint32)
         return spec
@@ -167,7 +202,14 @@ class ContrastiveTask:
             text_features = lax.stop_gradient(model.encode_text(text, mask))
         else:
             text_features = model.encode_text(text, mask, train=True, rng=text_rng)
-        return Embeddings(model.project_image(image_features), model.project_text(text_features))
+        region = None
+        if self.config.region_weight:
+            patches = model.project_patches(image_features, normalize=False)
+            where = batch["boxes"], batch["box_label"], batch["text_labels"]
+            region = pool(patches, stated_region(*where, *patches.shape[1:3]))
+        return Embeddings(
+            model.project_image(image_features), model.project_text(text_features), region
+        )
 
     def loss(
         self, model: Any, embeddings: Embeddings, batch: Batch, rng: jax.Array | None = None
@@ -182,55 +224,41 @@ class ContrastiveTask:
             else jnp.float32(1.0 / temperature)
         )
         ring = Ring(mesh, c.block)
-        both = {"key": positive_key(c.multi_positive, batch), "valid": batch["valid"]}
+        image, text, region = embeddings
+        keys, valid = pair_keys(c.multi_positive, batch), batch["valid"]
         if c.loss == "sigmoid":
             pairs = ring_sigmoid_pairs(ring) if c.impl == "ring" else gathered_sigmoid_pairs(mesh)
             bias = model.logit_bias[...]
-            loss, metrics = losses.sigmoid(*embeddings, scale, bias, pairs=pairs, **both)
-            metrics["logit_bias"] = bias
-        else:
-            pairs = ring_softmax_pairs(ring) if c.impl == "ring" else gathered_softmax_pairs(mesh)
-            weight = c.resolved_image_weight()
-            loss, metrics = losses.infonce(
-                *embeddings, scale, image_weight=weight, pairs=pairs, **both
+            loss, metrics = losses.sigmoid(
+                image, text, scale, bias, keys=keys, valid=valid, pairs=pairs
             )
-        return loss, metrics | {"logit_scale": scale}
+            return loss, metrics | {"logit_scale": scale, "logit_bias": bias}
+
+        pairs = ring_softmax_pairs(ring) if c.impl == "ring" else gathered_softmax_pairs(mesh)
+        weight = c.resolved_image_weight()
+
+        def contrast(rows: Any, columns: Any, keys: PairKeys | None, weight: float) -> Any:
+            return losses.infonce(
+                rows, columns, scale, image_weight=weight, keys=keys, valid=valid, pairs=pairs
+            )
+
+        loss, metrics = contrast(image, text, keys, weight)
+        parts = {"pair_loss": loss}
+        if c.text_weight:
+            same = same_statement_keys(batch["text_labels"])
+            parts["text_loss"], _ = contrast(text, text, same, 0.5)
+            loss = loss + c.text_weight * parts["text_loss"]
+        if region is not None:
+            shown = batch["text_labels"]
+            about = stated_keys(shown.astype(bool), shown)
+            parts["region_loss"], _ = contrast(region, text, about, weight)
+            loss = loss + c.region_weight * parts["region_loss"]
+        return loss, metrics | (parts if len(parts) > 1 else {}) | {"logit_scale": scale}
 
     def _image(self, batch: Batch) -> Float[Array, "b y x c"]:
         if self.config.pixels == "image":
             return standardise(batch["image"])
         return normalise(batch["image"], self.config.mean, self.config.std)
-
-
-def positive_key(
-    kind: Literal["none", "labels", "text"], batch: Batch
-) -> UInt32[Array, "b w"] | None:
-    """Keys that are equal for records that are positives of each other."""
-    if kind == "none":
-        return None
-    if kind == "text":
-        return batch["text_key"].astype(jnp.uint32)[:, None]
-    return label_key(batch["labels"])
-
-
-def label_key(labels: Int8[Array, "b k"]) -> UInt32[Array, "b w"]:
-    """Packs the values of a record's labels, 16 a word, exactly.
-
-    Args:
-      labels: 1 positive, 0 negative, -1 uncertain, -2 absent.
-
-    Returns:
-      Words that are equal for records with equal rows. A record without any 0 or 1 says nothing
-      about its image and is equal to none but itself: its last word is its number.
-    """
-    batch, count = labels.shape
-    codes = (labels.astype(jnp.int32) + 2).astype(jnp.uint32)
-    codes = jnp.pad(codes, ((0, 0), (0, -count % 16))).reshape(batch, -1, 16)
-    shifts = jnp.arange(16, dtype=jnp.uint32) * 2
-    words = jnp.sum(codes << shifts, axis=-1, dtype=jnp.uint32)
-    number = jnp.arange(1, batch + 1, dtype=jnp.uint32)
-    last = jnp.where(jnp.any(labels >= 0, axis=1), 0, number)
-    return jnp.concatenate([words, last[:, None]], axis=1)
 
 
 def make_contrastive(model_def: ModelDef, config: Mapping[str, Any]) -> ContrastiveTask:

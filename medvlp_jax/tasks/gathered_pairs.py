@@ -13,10 +13,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Float, UInt32
+from jaxtyping import Array, Bool, Float
 
 from medvlp_jax.core.sharding import BATCH_AXES, batch_shards
 from medvlp_jax.tasks.pairs import (
+    PairKeys,
     PairTerms,
     Records,
     Side,
@@ -25,10 +26,10 @@ from medvlp_jax.tasks.pairs import (
     dense_sigmoid_pairs,
     dense_softmax_pairs,
     join,
-    keys_of,
     largest,
     masks,
     matmul,
+    sides,
     sigmoid_loss,
     softmax_side,
 )
@@ -45,11 +46,11 @@ def gathered_softmax_pairs(mesh: Mesh | None) -> SoftmaxPairs:
         text: Float[Array, "b d"],
         scale: Float[Array, ""],
         image_weight: float,
-        key: UInt32[Array, "b w"] | None,
+        keys: PairKeys | None,
         valid: Bool[Array, " b"],
     ) -> PairTerms:
-        shard = functools.partial(_softmax_shard, image_weight, key is None)
-        return _on(mesh, shard, image, text, key, valid, scale)
+        shard = functools.partial(_softmax_shard, image_weight, keys is None)
+        return _on(mesh, shard, image, text, keys, valid, scale)
 
     return pairs
 
@@ -64,10 +65,10 @@ def gathered_sigmoid_pairs(mesh: Mesh | None) -> SigmoidPairs:
         text: Float[Array, "b d"],
         scale: Float[Array, ""],
         bias: Float[Array, ""],
-        key: UInt32[Array, "b w"] | None,
+        keys: PairKeys | None,
         valid: Bool[Array, " b"],
     ) -> PairTerms:
-        return _on(mesh, _sigmoid_shard, image, text, key, valid, scale, bias)
+        return _on(mesh, _sigmoid_shard, image, text, keys, valid, scale, bias)
 
     return pairs
 
@@ -77,16 +78,14 @@ def _on(
     shard: Callable[..., PairTerms],
     image: jax.Array,
     text: jax.Array,
-    key: jax.Array | None,
+    keys: PairKeys | None,
     valid: jax.Array,
     *scalars: jax.Array,
 ) -> PairTerms:
-    batch = image.shape[0]
-    check_divisible(batch, mesh)
+    check_divisible(image.shape[0], mesh)
     specs = (ROWS, ROWS) + (WHOLE,) * len(scalars)
-    keys = keys_of(key, batch)
     return jax.shard_map(shard, mesh=mesh, in_specs=specs, out_specs=TERMS)(
-        Records(image, keys, valid), Records(text, keys, valid), *scalars
+        *sides(image, text, keys, valid), *scalars
     )
 
 
@@ -103,11 +102,12 @@ def _softmax_shard(
 ) -> PairTerms:
     own = scale * jnp.sum(images.embedding * texts.embedding, axis=-1) if unique else None
 
-    def direction(mine: Records, other: Records) -> Side:
-        logits = matmul(scale * mine.embedding, other.embedding.T)
-        return softmax_side(logits, own, *masks(mine, other), axis=1)
+    def direction(images: Records, texts: Records, axis: int) -> Side:
+        logits = matmul(scale * images.embedding, texts.embedding.T)
+        return softmax_side(logits, own, *masks(images, texts), axis)
 
-    rows, columns = direction(images, _gather(texts)), direction(texts, _gather(images))
+    rows = direction(images, _gather(texts), axis=1)
+    columns = direction(_gather(images), texts, axis=0)
     terms = join(rows, columns, scale, image_weight, images.valid)
     return terms._replace(loss_sum=lax.psum(terms.loss_sum, BATCH_AXES))
 

@@ -3,14 +3,14 @@
 Records ``i`` of a global batch have an L2-normalised image embedding ``x_i`` and text embedding
 ``y_i``; ``s_ij = x_i . y_j`` is the similarity and ``z_ij = scale * s_ij (+ bias)`` the logit.
 
-A pair is *positive* if both records have the same key; without keys only ``i = j`` is. Equal keys
-make classes, so ``P_ij`` is symmetric, row ``i`` and column ``i`` have the same number of
-positives, and the soft targets are ``Q_ij = P_ij / sum_k P_ik`` (UniCL, Yang et al. 2022,
-arXiv:2204.03610; the same sum as SupCon's L_out, Khosla et al. 2020,
-arXiv:2004.11362, eq. 2)::
+A pair is *positive*, ``P_ij = 1``, if the keys say so (:class:`medvlp_jax.tasks.pairs.PairKeys`);
+without keys only ``i = j`` is. The targets are uniform over the positives,
+``Q_ij = P_ij / sum_k P_ik`` and ``R_ij = P_ij / sum_k P_kj``. Where records are positive by equal
+labels, ``P`` is symmetric and this is UniCL (Yang et al. 2022, arXiv:2204.03610; the same sum as
+SupCon's L_out, Khosla et al. 2020, arXiv:2004.11362, eq. 2)::
 
     InfoNCE  L = 1/n sum_i [ w (LSE_j z_ij - sum_j Q_ij z_ij)
-                           + (1 - w) (LSE_j z_ji - sum_j Q_ij z_ji) ]
+                           + (1 - w) (LSE_j z_ji - sum_j R_ji z_ji) ]
     sigmoid  L = 1/n sum_ij log(1 + exp(-(2 P_ij - 1) z_ij))
 
 ``n`` counts the valid records; padding takes part neither as a row nor as a candidate. With
@@ -24,9 +24,10 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Float, UInt32
+from jaxtyping import Array, Bool, Float
 
 from medvlp_jax.tasks.pairs import (
+    PairKeys,
     PairTerms,
     SigmoidPairs,
     SoftmaxPairs,
@@ -43,7 +44,7 @@ def infonce(
     scale: Float[Array, ""] | float,
     *,
     image_weight: float = 0.5,
-    key: UInt32[Array, "b w"] | None = None,
+    keys: PairKeys | None = None,
     valid: Bool[Array, " b"] | None = None,
     pairs: SoftmaxPairs = dense_softmax_pairs,
 ) -> tuple[Float[Array, ""], Metrics]:
@@ -54,7 +55,7 @@ def infonce(
       text: the same for the texts; row ``i`` belongs to ``image[i]``.
       scale: inverse temperature, > 0.
       image_weight: ``w`` of the module's formula, the weight of image -> text, in [0, 1].
-      key: records with equal keys are positives of each other; None: only the own pair is.
+      keys: which pairs are positive; every record's own pair has to be. None: only that is.
       valid: False marks padding; None: all are valid.
       pairs: how the pairs are visited.
 
@@ -63,10 +64,10 @@ def infonce(
       accuracy in both directions (a tie of a positive and a negative counts as wrong) and mean
       similarity of positive and of negative pairs.
     """
-    image, text, scale, valid = _prepare(image, text, scale, key, valid)
+    image, text, scale, valid = _prepare(image, text, scale, keys, valid)
     if not 0.0 <= image_weight <= 1.0:
         raise ValueError(f"image_weight={image_weight} must be in [0, 1]")
-    return _mean(pairs(image, text, scale, image_weight, key, valid), image, text, valid)
+    return _mean(pairs(image, text, scale, image_weight, keys, valid), image, text, valid)
 
 
 def convirt(
@@ -75,7 +76,7 @@ def convirt(
     *,
     temperature: float = 0.1,
     image_weight: float = 0.75,
-    key: UInt32[Array, "b w"] | None = None,
+    keys: PairKeys | None = None,
     valid: Bool[Array, " b"] | None = None,
     pairs: SoftmaxPairs = dense_softmax_pairs,
 ) -> tuple[Float[Array, ""], Metrics]:
@@ -87,7 +88,7 @@ def convirt(
         text,
         1.0 / temperature,
         image_weight=image_weight,
-        key=key,
+        keys=keys,
         valid=valid,
         pairs=pairs,
     )
@@ -99,14 +100,14 @@ def sigmoid(
     scale: Float[Array, ""] | float,
     bias: Float[Array, ""] | float,
     *,
-    key: UInt32[Array, "b w"] | None = None,
+    keys: PairKeys | None = None,
     valid: Bool[Array, " b"] | None = None,
     pairs: SigmoidPairs = dense_sigmoid_pairs,
 ) -> tuple[Float[Array, ""], Metrics]:
     """Binary classification of all pairs; arguments and results as :func:`infonce`."""
-    image, text, scale, valid = _prepare(image, text, scale, key, valid)
+    image, text, scale, valid = _prepare(image, text, scale, keys, valid)
     bias = jnp.asarray(bias, image.dtype)
-    return _mean(pairs(image, text, scale, bias, key, valid), image, text, valid)
+    return _mean(pairs(image, text, scale, bias, keys, valid), image, text, valid)
 
 
 def clamp_inward(low: float, high: float) -> Callable[[jax.Array], jax.Array]:
@@ -134,14 +135,15 @@ def _prepare(
     image: jax.Array,
     text: jax.Array,
     scale: jax.Array | float,
-    key: jax.Array | None,
+    keys: PairKeys | None,
     valid: jax.Array | None,
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     if image.ndim != 2 or image.shape != text.shape:
         raise ValueError(f"embeddings must be [b, d] alike, not {image.shape} and {text.shape}")
     batch = image.shape[0]
-    if key is not None and (key.ndim != 2 or key.shape[0] != batch):
-        raise ValueError(f"key must be [{batch}, words], not {key.shape}")
+    for key in keys or ():
+        if key.ndim != 2 or key.shape[0] != batch:
+            raise ValueError(f"keys must be [{batch}, words], not {key.shape}")
     if valid is None:
         valid = jnp.ones(batch, bool)
     elif valid.shape != (batch,):

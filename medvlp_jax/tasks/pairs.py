@@ -22,6 +22,24 @@ from jaxtyping import Array, Bool, Float, UInt32
 EMPTY = -1e30
 
 
+class PairKeys(NamedTuple):
+    """Bits that decide which pairs are positive: those whose text has no bit that the image lacks.
+
+    One rule for every relation. "What the text states holds for the image" is a bit a finding;
+    equality of two words ``k`` is the bits of ``k`` and of ``~k`` on both sides
+    (:func:`equality`).
+    """
+
+    image: UInt32[Array, "b w"]
+    text: UInt32[Array, "b w"]
+
+
+def equality(key: UInt32[Array, "b w"]) -> PairKeys:
+    """Keys that make records with equal rows of ``key`` positives of each other."""
+    both = jnp.concatenate([key, ~key], axis=1)
+    return PairKeys(both, both)
+
+
 class PairTerms(NamedTuple):
     """What a loss and its metrics need to know of all pairs.
 
@@ -43,7 +61,7 @@ class SoftmaxPairs(Protocol):
         text: Float[Array, "b d"],
         scale: Float[Array, ""],
         image_weight: float,
-        key: UInt32[Array, "b w"] | None,
+        keys: PairKeys | None,
         valid: Bool[Array, " b"],
         /,
     ) -> PairTerms: ...
@@ -56,7 +74,7 @@ class SigmoidPairs(Protocol):
         text: Float[Array, "b d"],
         scale: Float[Array, ""],
         bias: Float[Array, ""],
-        key: UInt32[Array, "b w"] | None,
+        keys: PairKeys | None,
         valid: Bool[Array, " b"],
         /,
     ) -> PairTerms: ...
@@ -70,18 +88,30 @@ class Records(NamedTuple):
     valid: Bool[Array, " n"]
 
 
-def keys_of(key: UInt32[Array, "b w"] | None, batch: int) -> UInt32[Array, "b w"]:
-    """``key``, or the keys that make each record its own only positive."""
-    return jnp.arange(batch, dtype=jnp.uint32)[:, None] if key is None else key
+def keys_of(keys: PairKeys | None, batch: int) -> PairKeys:
+    """``keys``, or those that make each record its own only positive."""
+    return equality(jnp.arange(batch, dtype=jnp.uint32)[:, None]) if keys is None else keys
 
 
-def masks(rows: Records, columns: Records) -> tuple[Bool[Array, "n m"], Bool[Array, "n m"]]:
+def sides(
+    image: Float[Array, "b d"],
+    text: Float[Array, "b d"],
+    keys: PairKeys | None,
+    valid: Bool[Array, " b"],
+) -> tuple[Records, Records]:
+    """The records as images and as texts."""
+    keys = keys_of(keys, image.shape[0])
+    return Records(image, keys.image, valid), Records(text, keys.text, valid)
+
+
+def masks(images: Records, texts: Records) -> tuple[Bool[Array, "n m"], Bool[Array, "n m"]]:
     """Where a pair is positive and where it is negative; a pair with padding is neither."""
-    candidate = rows.valid[:, None] & columns.valid[None, :]
-    same = candidate
-    for word in range(rows.key.shape[1]):  # word by word: nothing of size n m w exists
-        same = same & (rows.key[:, word, None] == columns.key[None, :, word])
-    return same, candidate & ~same
+    candidate = images.valid[:, None] & texts.valid[None, :]
+    positive = candidate
+    for word in range(images.key.shape[1]):  # word by word: nothing of size n m w exists
+        lacking = texts.key[None, :, word] & ~images.key[:, word, None]
+        positive = positive & (lacking == 0)
+    return positive, candidate & ~positive
 
 
 def matmul(left: Float[Array, "n k"], right: Float[Array, "k m"]) -> Float[Array, "n m"]:
@@ -209,14 +239,13 @@ def dense_softmax_pairs(
     text: Float[Array, "b d"],
     scale: Float[Array, ""],
     image_weight: float,
-    key: UInt32[Array, "b w"] | None,
+    keys: PairKeys | None,
     valid: Bool[Array, " b"],
 ) -> PairTerms:
     """All pairs at once, on whatever device holds the embeddings: the reference."""
-    keys = keys_of(key, image.shape[0])
-    positive, negative = masks(Records(image, keys, valid), Records(text, keys, valid))
+    positive, negative = masks(*sides(image, text, keys, valid))
     logits = matmul(scale * image, text.T)
-    own = scale * jnp.sum(image * text, axis=-1) if key is None else None
+    own = scale * jnp.sum(image * text, axis=-1) if keys is None else None
     rows, columns = (softmax_side(logits, own, positive, negative, axis) for axis in (1, 0))
     return join(rows, columns, scale, image_weight, valid)
 
@@ -251,12 +280,11 @@ def dense_sigmoid_pairs(
     text: Float[Array, "b d"],
     scale: Float[Array, ""],
     bias: Float[Array, ""],
-    key: UInt32[Array, "b w"] | None,
+    keys: PairKeys | None,
     valid: Bool[Array, " b"],
 ) -> PairTerms:
     """All pairs at once, on whatever device holds the embeddings: the reference."""
-    keys = keys_of(key, image.shape[0])
-    positive, negative = masks(Records(image, keys, valid), Records(text, keys, valid))
+    positive, negative = masks(*sides(image, text, keys, valid))
     logits = matmul(scale * image, text.T) + bias
     seen = lax.stop_gradient(logits)
     count = jnp.sum(positive, axis=1).astype(logits.dtype)

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, UInt32
+from jaxtyping import Array, Bool, Float
 
 from medvlp_jax.tasks.pairs import (
+    PairKeys,
     PairTerms,
     Records,
     SigmoidPairs,
@@ -22,6 +23,7 @@ from medvlp_jax.tasks.pairs import (
     largest,
     masks,
     matmul,
+    sides,
     sigmoid_loss,
     sigmoid_slope,
 )
@@ -52,10 +54,10 @@ def ring_sigmoid_pairs(ring: Ring) -> SigmoidPairs:
         text: Float[Array, "b d"],
         scale: Float[Array, ""],
         bias: Float[Array, ""],
-        key: UInt32[Array, "b w"] | None,
+        keys: PairKeys | None,
         valid: Bool[Array, " b"],
     ) -> PairTerms:
-        keys = keys_of(key, image.shape[0])
+        keys = keys_of(keys, image.shape[0])
         return _sigmoid(ring, image, text, scale, bias, keys, valid)
 
     return pairs
@@ -67,11 +69,11 @@ def _value(
     text: jax.Array,
     scale: jax.Array,
     bias: jax.Array,
-    keys: jax.Array,
+    keys: PairKeys,
     valid: jax.Array,
 ) -> PairTerms:
     """The terms; their ``loss_sum`` is differentiable in image, text, scale and bias."""
-    images, texts = Records(image, keys, valid), Records(text, keys, valid)
+    images, texts = sides(image, text, keys, valid)
     terms, _ = _trip(ring, images, texts, scale, bias, with_gradients=False)
     return terms
 
@@ -82,10 +84,10 @@ def _forward(
     text: jax.Array,
     scale: jax.Array,
     bias: jax.Array,
-    keys: jax.Array,
+    keys: PairKeys,
     valid: jax.Array,
 ) -> tuple[PairTerms, Any]:
-    images, texts = Records(image, keys, valid), Records(text, keys, valid)
+    images, texts = sides(image, text, keys, valid)
     return _trip(ring, images, texts, scale, bias, with_gradients=True)
 
 

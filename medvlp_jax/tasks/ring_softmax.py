@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, UInt32
+from jaxtyping import Array, Bool, Float
 
 from medvlp_jax.tasks.pairs import (
     EMPTY,
+    PairKeys,
     PairTerms,
     Records,
     Side,
@@ -28,6 +29,7 @@ from medvlp_jax.tasks.pairs import (
     lse_slope,
     masks,
     matmul,
+    sides,
 )
 from medvlp_jax.tasks.ring import Ring
 from medvlp_jax.tasks.shards import ROWS, WHOLE
@@ -88,11 +90,12 @@ def ring_softmax_pairs(ring: Ring) -> SoftmaxPairs:
         text: Float[Array, "b d"],
         scale: Float[Array, ""],
         image_weight: float,
-        key: UInt32[Array, "b w"] | None,
+        keys: PairKeys | None,
         valid: Bool[Array, " b"],
     ) -> PairTerms:
-        keys = keys_of(key, image.shape[0])
-        reduced = _softmax(ring, key is None, image, text, scale, keys, valid)
+        unique = keys is None
+        keys = keys_of(keys, image.shape[0])
+        reduced = _softmax(ring, unique, image, text, scale, keys, valid)
         own = scale * jnp.sum(image * text, axis=-1)
         rows, columns = (_side(own, *side) for side in reduced)
         return join(rows, columns, scale, image_weight, valid)
@@ -115,7 +118,7 @@ def _value(
     image: jax.Array,
     text: jax.Array,
     scale: jax.Array,
-    keys: jax.Array,
+    keys: PairKeys,
     valid: jax.Array,
 ) -> tuple[Any, Any]:
     """``(_Sets, maxima)`` by image and by text; the maxima have no gradient."""
@@ -136,9 +139,7 @@ def _value(
             for side in sides
         )
 
-    return ring.run(shard, (ROWS, ROWS, WHOLE), ROWS)(
-        Records(image, keys, valid), Records(text, keys, valid), scale
-    )
+    return ring.run(shard, (ROWS, ROWS, WHOLE), ROWS)(*sides(image, text, keys, valid), scale)
 
 
 def _add(
@@ -156,6 +157,7 @@ def _forward(ring: Ring, unique: bool, *args: jax.Array) -> tuple[Any, Any]:
 
 def _backward(ring: Ring, unique: bool, saved: Any, cotangents: Any) -> Any:
     (image, text, scale, keys, valid), lses = saved
+    images, texts = sides(image, text, keys, valid)
     block = ring.tile(image.shape[0])
     # Of each side: the log-sum-exps, and the cotangents of them and of the positives' sum.
     slopes = [(lse, sets) for lse, (sets, _) in zip(lses, cotangents, strict=True)]
@@ -175,7 +177,7 @@ def _backward(ring: Ring, unique: bool, saved: Any, cotangents: Any) -> Any:
         return scale * d_image, scale * d_text, d_scale
 
     gradients = ring.run(shard, (ROWS, ROWS, WHOLE), (ROWS, ROWS, WHOLE))(
-        (Records(image, keys, valid), slopes[0]), (Records(text, keys, valid), slopes[1]), scale
+        (images, slopes[0]), (texts, slopes[1]), scale
     )
     return *gradients, None, None
 

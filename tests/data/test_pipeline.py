@@ -135,17 +135,35 @@ def test_batch_contents(folder, tokenizer):
         assert shapes == {
             "image": ((4, 24, 24, 1), "u1"), "text": ((4, t), "i4"), "text_mask": ((4, t), "b1"),
             "text_key": ((4,), "u4"), "labels": ((4, 3), "i1"), "valid": ((4,), "b1"),
+            "text_labels": ((4, 3), "u1"),
         }  # fmt: skip
         assert b["valid"].all()
         for row, name in enumerate(b["id"]):
             record = records[str(name)]
             expected = [record.labels.get(label, -2) for label in LABELS]
             assert b["labels"][row].tolist() == expected
+            assert b["text_labels"][row].tolist() == [int(x == 1) for x in expected]
             text = tokenizer.decode(b["text"][row][b["text_mask"][row]])
             assert text.rstrip(".") in record.texts[0].text.lower() + " opacity"
             assert b["text_mask"][row].sum() == tokenizer.lengths([text])[0]
             assert b["text_key"][row] == text_key(text)
         assert b["image"].max() > 150
+
+
+def test_text_labels_are_those_of_the_text_that_was_read(tokenizer):
+    texts = (
+        Text("Nodule.", "caption", labels=("nodule",)),
+        Text("Large heart.", "caption", labels=("cardiomegaly", "not asked for")),
+        Text("Both of it.", "caption"),
+    )
+    labels = {"nodule": 1, "cardiomegaly": 1, "edema": 0, "not asked for": 1}
+    memory = Memory([make_record(0, texts=texts, labels=labels)])
+    config = config_of("unused", batch_size=1, text=TextConfig(policy="caption", buckets=(16,)))
+    seen = {
+        tokenizer.decode(b["text"][0][b["text_mask"][0]]).strip(". "): b["text_labels"][0].tolist()
+        for b in run(config, tokenizer, 40, sources=[memory])
+    }
+    assert seen == {"nodule": [0, 0, 1], "large heart": [1, 0, 0], "both of it": [1, 0, 1]}
 
 
 def test_every_record_once_per_epoch(folder, tokenizer):

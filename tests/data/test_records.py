@@ -34,7 +34,7 @@ def full_record() -> Record:
             Image(b"\0" * 128 + b"DICM", "dicom", "LATERAL"),
         ),
         texts=(
-            Text("Small left effusion \u2265 2 cm.", "findings", "grammar"),
+            Text("Small left effusion \u2265 2 cm.", "findings", "grammar", ("pleural effusion",)),
             Text("x", "caption"),
         ),
         labels={"pleural effusion": 1, "edema": 0, "mass": -1},
@@ -118,6 +118,10 @@ BAD = {
     "magic": ({"images": (Image(PNG, "jpeg"),) * 2}, "is no jpeg file"),
     "blank text": ({"texts": (Text(" \n", "findings"),)}, r"texts\[0\]\.text is empty"),
     "section": ({"texts": (Text("a", ""),)}, r"texts\[0\]\.section"),
+    "affirmed": (
+        {"texts": (Text("a", "caption", labels=("edema",)),)},
+        r"texts\[0\]\.labels has 'edema', which is no positive label",
+    ),
     "label value": ({"labels": {"edema": 2}}, r"labels\['edema'\] is 2"),
     "label bool": ({"labels": {"edema": True}}, r"labels\['edema'\] is True"),
     "label name": ({"labels": {"Edema": 1}}, r"labels\['Edema'\]"),
@@ -155,10 +159,13 @@ def test_content_hash_covers_content_and_nothing_else():
         dataclasses.replace(record, images=(Image(JPEG + b"!", "jpeg"), record.images[1])),
         dataclasses.replace(record, texts=(record.texts[0],)),
         dataclasses.replace(record, labels={**record.labels, "edema": 1}),
+        dataclasses.replace(
+            record, texts=(dataclasses.replace(record.texts[0], labels=()), record.texts[1])
+        ),
         # the same characters split in another way
         dataclasses.replace(record, texts=(record.texts[0], Text("", "captionx"))),
     ]
-    assert len({base, *map(content_sha256, others)}) == 5
+    assert len({base, *map(content_sha256, others)}) == 6
 
 
 def test_schema_names_every_field_of_the_dataclasses():

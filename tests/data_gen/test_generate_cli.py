@@ -91,6 +91,13 @@ def test_records_hold_the_whole_truth(made):
             assert [t.section for t in record.texts[:2]] == ["findings", "impression"]
             captions = {t.text.lower() for t in record.texts[2:] if t.section == "caption"}
             assert len(captions) == len(record.texts) - 2
+            for text in record.texts[2:]:
+                named = {
+                    f["name"]
+                    for f in record.provenance["findings"]
+                    if f["phrase"].lower() == text.text.lower()
+                }
+                assert set(text.labels) == (named or {"no finding"})
             said = {f["phrase"].lower() for f in record.provenance["findings"]}
             assert captions == (said or {record.texts[1].text.lower()})
             assert record.provenance["prompt"] == record.texts[1].text

@@ -313,6 +313,18 @@ def test_bad_settings(boxed, kw):
         _grounding(boxed, **kw)
 
 
+def test_contrast_query_subtracts_the_mean_over_the_classes(boxed):
+    grounding = _grounding(boxed, query="contrast")
+    look = Looker(boxed)
+    query = grounding._maps.queries(look)
+    plain = _grounding(boxed, query="positive")._maps.queries(look)
+    np.testing.assert_allclose(query, plain - plain.mean(0), atol=1e-7)
+    # An image with both findings: what one map gains, the other loses.
+    assert grounding(look).metrics["pointing"] > 0.8
+    with pytest.raises(ValueError, match="two classes or more"):
+        Grounding(_set(boxed), ["edema"], load_bank("brief"), tokenize, query="contrast")
+
+
 def test_difference_query_subtracts_the_denial(boxed):
     plain = _grounding(boxed, query="positive")(Looker(boxed))
     difference = _grounding(boxed, query="difference")(Looker(boxed))

@@ -118,6 +118,18 @@ def test_encoders_give_what_local_losses_need():
     assert text.hidden.shape == (2, 8, 6, 16)
 
 
+def test_patches_of_the_finer_map_have_a_projection_of_their_own():
+    config = dataclasses.replace(CONFIGS["resnet"], patch_map="middle")
+    model = filled(CLIP, config)
+    features = model.encode_image(IMAGE)
+    got = model.project_patches(features, normalize=False)
+    kernel = model.patch_proj.out.kernel[...]
+    np.testing.assert_allclose(got, features.middle @ kernel, rtol=1e-4, atol=1e-5)
+    assert model.patch_embed(IMAGE).shape == (8, 8, 8, config.embed_dim)
+    with pytest.raises(ValueError, match="needs a ResNet"):
+        dataclasses.replace(TINY, patch_map="middle")
+
+
 def config_group(**changes):
     return ml_collections.ConfigDict(
         {

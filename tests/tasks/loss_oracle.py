@@ -9,17 +9,29 @@ def unit(rng: np.random.Generator, rows: int, width: int) -> np.ndarray:
 
 
 def positive(key, i: int, j: int) -> bool:
-    return i == j if key is None else bool((key[i] == key[j]).all())
+    """Whether text ``j`` is a positive of image ``i``.
+
+    ``key``: None; rows that are equal for positives; or a pair of rows of bits, those of the images
+    and those of the texts.
+    """
+    if key is None:
+        return i == j
+    if isinstance(key, tuple):
+        return not any(int(t) & ~int(x) for x, t in zip(key[0][i], key[1][j], strict=True))
+    return bool((key[i] == key[j]).all())
 
 
 def infonce(image, text, scale, image_weight, key, valid) -> float:
     rows = [i for i in range(len(image)) if valid[i]]
     total = 0.0
-    for weight, a, b in ((image_weight, image, text), (1 - image_weight, text, image)):
+    for weight, a, b, order in (
+        (image_weight, image, text, 1),
+        (1 - image_weight, text, image, -1),
+    ):
         for i in rows:
             logits = {j: scale * float(a[i] @ b[j]) for j in rows}
             lse = np.logaddexp.reduce(list(logits.values()))
-            found = [z for j, z in logits.items() if positive(key, i, j)]
+            found = [z for j, z in logits.items() if positive(key, *(i, j)[::order])]
             total += weight * (lse - sum(found) / len(found))
     return total / max(len(rows), 1)
 
@@ -40,7 +52,10 @@ def metrics(image, text, key, valid) -> dict[str, float]:
     good = [s for (i, j), s in similarity.items() if positive(key, i, j)]
     bad = [s for (i, j), s in similarity.items() if not positive(key, i, j)]
     right = [
-        [positive(key, i, max(rows, key=lambda j, i=i: similarity[(i, j)[::order]])) for i in rows]
+        [
+            positive(key, *(i, max(rows, key=lambda j, i=i: similarity[(i, j)[::order]]))[::order])
+            for i in rows
+        ]
         for order in (1, -1)
     ]
     return {

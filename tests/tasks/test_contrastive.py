@@ -17,14 +17,16 @@ from medvlp_jax.models.clip import CLIPConfig, build_clip
 from medvlp_jax.models.text_encoder import TextConfig
 from medvlp_jax.models.vit import ViTConfig
 from medvlp_jax.tasks.base import TASKS, Task, make_task
-from medvlp_jax.tasks.contrastive import Embeddings, label_key
+from medvlp_jax.tasks.contrastive import Embeddings
 from medvlp_jax.tasks.images import normalise, standardise
+from medvlp_jax.tasks.positives import label_key
 
 from . import loss_oracle as oracle
 from .tiny_clip import JOINT, LENGTH, PATCH, SIZE, VOCAB, tiny_model
 
-LABELS, BATCH = 3, 8
+LABELS, BATCH, BOXES = 3, 8, 2
 BASE = {"name": "contrastive", "image_size": SIZE, "channels": 1, "num_labels": LABELS}
+REGIONS = {"region_weight": 0.5, "max_boxes": BOXES}
 
 
 @functools.cache
@@ -39,12 +41,17 @@ def make(**config):
 
 def batch_of(records=BATCH, seed=0):
     rng = np.random.default_rng(seed)
+    labels = rng.integers(-2, 2, (records, LABELS)).astype(np.int8)
+    corners = np.sort(rng.uniform(size=(records, BOXES, 2, 2)), axis=2).reshape(records, BOXES, 4)
     return {
         "image": rng.integers(0, 256, (records, SIZE, SIZE, 1)).astype(np.uint8),
         "text": rng.integers(0, VOCAB, (records, LENGTH)).astype(np.int32),
         "text_mask": np.arange(LENGTH) < rng.integers(1, LENGTH + 1, (records, 1)),
         "text_key": rng.integers(0, 5, records).astype(np.uint32),
-        "labels": rng.integers(-2, 2, (records, LABELS)).astype(np.int8),
+        "labels": labels,
+        "text_labels": ((labels == 1) & rng.integers(0, 2, labels.shape)).astype(np.uint8),
+        "boxes": corners.astype(np.float32),
+        "box_label": rng.integers(-1, LABELS, (records, BOXES)).astype(np.int32),
         "valid": np.arange(records) < records - 1,
     }
 
@@ -58,9 +65,20 @@ def close(got, want, **tolerance):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **tolerance), got, want)
 
 
-@pytest.mark.parametrize("kind", ["none", "labels", "text"])
-def test_batch_spec_is_what_the_task_reads(kind):
-    task, (params, buffers) = make(multi_positive=kind)
+@pytest.mark.parametrize(
+    ("config", "extra"),
+    [
+        ({}, ()),
+        ({"multi_positive": "labels"}, ("labels",)),
+        ({"multi_positive": "stated"}, ("labels", "text_labels")),
+        ({"multi_positive": "text"}, ("text_key",)),
+        ({"text_weight": 1.0}, ("text_labels",)),
+        (REGIONS, ("text_labels", "boxes", "box_label")),
+    ],
+    ids=str,
+)
+def test_batch_spec_is_what_the_task_reads(config, extra):
+    task, (params, buffers) = make(**config)
     spec = task.batch_spec(BATCH, LENGTH)
     batch = batch_of()
     assert {k: (v.shape, v.dtype) for k, v in spec.items()} == {
@@ -68,8 +86,7 @@ def test_batch_spec_is_what_the_task_reads(kind):
     }
     shapes = jax.eval_shape(functools.partial(whole_loss, task), params, {}, buffers, spec)
     assert shapes[0].shape == ()
-    extra = {"none": set(), "labels": {"labels"}, "text": {"text_key"}}[kind]
-    assert set(spec) == {"image", "text", "text_mask", "valid"} | extra
+    assert set(spec) == {"image", "text", "text_mask", "valid", *extra}
     assert isinstance(task, Task)
 
 
@@ -82,6 +99,8 @@ def test_batch_spec_is_what_the_task_reads(kind):
         {"loss": "convirt"},
         {"loss": "sigmoid", "multi_positive": "labels", "impl": "ring"},
         {"loss": "sigmoid"},
+        {"multi_positive": "stated", "image_weight": 0.75},
+        {"multi_positive": "stated", "impl": "ring", "text_weight": 0.5, **REGIONS},
     ],
     ids=str,
 )
@@ -90,8 +109,11 @@ def test_loss_equals_the_loop_on_its_embeddings(config):
     batch, model = batch_of(), task.model_def.merge(params, buffers)
     embeddings = task.embed(model, batch, None)
     loss, metrics = jax.jit(lambda: task.loss(model, embeddings, batch))()
-    image, text = (np.float64(x) for x in embeddings)
-    key = None
+    image, text = (np.float64(x) for x in embeddings[:2])
+    key, stated = None, batch["text_labels"]
+    unstated = np.where(stated.any(1), 0, np.arange(1, BATCH + 1))[:, None]
+    if config.get("multi_positive") == "stated":
+        key = np.c_[(batch["labels"] == 1), _own()], np.c_[stated, np.where(unstated, _own(), 0)]
     if config.get("multi_positive") == "text":
         key = batch["text_key"][:, None]
     if config.get("multi_positive") == "labels":
@@ -105,9 +127,25 @@ def test_loss_equals_the_loop_on_its_embeddings(config):
     else:
         weight = config.get("image_weight", 0.75 if config.get("loss") == "convirt" else 0.5)
         wanted = oracle.infonce(image, text, scale, weight, key, batch["valid"])
+    if config.get("text_weight"):
+        same = np.c_[stated, unstated]
+        part = oracle.infonce(text, text, scale, 0.5, same, batch["valid"])
+        np.testing.assert_allclose(metrics["text_loss"], part, rtol=1e-5)
+        wanted += config["text_weight"] * part
+    if config.get("region_weight"):
+        region = np.float64(embeddings.region)
+        shown = np.c_[stated, _own()], key[1]
+        part = oracle.infonce(region, text, scale, weight, shown, batch["valid"])
+        np.testing.assert_allclose(metrics["region_loss"], part, rtol=1e-5)
+        wanted += config["region_weight"] * part
     np.testing.assert_allclose(loss, wanted, rtol=1e-5)
     np.testing.assert_allclose(metrics["logit_scale"], scale, rtol=1e-6)
     assert {"image_to_text_accuracy", "positive_similarity"} < set(metrics)
+
+
+def _own():
+    """One bit a record."""
+    return np.eye(BATCH, dtype=int)
 
 
 def test_embeddings_are_unit_vectors_of_the_normalised_image():
@@ -149,14 +187,16 @@ def test_on_the_real_model():
     assert np.abs(noisy.image - quiet.image).max() > 1e-3
     assert np.abs(noisy.text - quiet.text).max() > 1e-3
     key, weight = None, 0.5
-    wanted = oracle.infonce(*map(np.float64, noisy), 1 / 0.07, weight, key, batch["valid"])
+    wanted = oracle.infonce(*map(np.float64, noisy[:2]), 1 / 0.07, weight, key, batch["valid"])
     np.testing.assert_allclose(loss, wanted, rtol=1e-5)
 
 
 @pytest.mark.parametrize("loss", ["infonce", "sigmoid"])
 def test_embedding_piece_by_piece_gives_the_whole_gradient(loss):
     """GradCache: the cotangents of one loss over all embeddings, pulled back through each piece."""
-    task, (params, buffers) = make(loss=loss, multi_positive="labels", impl="ring", block=2)
+    several = {"multi_positive": "stated", "text_weight": 0.5, **REGIONS}
+    config = several if loss == "infonce" else {"multi_positive": "labels"}
+    task, (params, buffers) = make(loss=loss, impl="ring", block=2, **config)
     batch = batch_of()
     whole = jax.jit(jax.grad(lambda p: whole_loss(task, p, {}, buffers, batch)[0]))(params)
 

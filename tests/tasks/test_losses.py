@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 from medvlp_jax.tasks import losses
-from medvlp_jax.tasks.pairs import dense_sigmoid_pairs, dense_softmax_pairs
+from medvlp_jax.tasks.pairs import (
+    PairKeys,
+    dense_sigmoid_pairs,
+    dense_softmax_pairs,
+    equality,
+)
 from medvlp_jax.tasks.ring import Ring
 from medvlp_jax.tasks.ring_sigmoid import ring_sigmoid_pairs
 from medvlp_jax.tasks.ring_softmax import ring_softmax_pairs
@@ -20,11 +25,18 @@ KEYS = {
     "own pair": None,
     "groups": np.array([[3], [1], [3], [2], [1], [3], [7], [8]]),
     "two words": np.array([[3, 1], [3, 2], [3, 1], [2, 2], [2, 2], [2, 1], [0, 0], [0, 1]]),
+    # What each text states, a bit a finding; the image shows that and more.
+    "stated": PairKeys(
+        np.array([[1], [3], [3], [6], [4], [7], [2], [5]], np.uint32),
+        np.array([[1], [1], [2], [6], [4], [5], [2], [4]], np.uint32),
+    ),
     "all the same": np.zeros((RECORDS, 1)),
     "all different": np.arange(RECORDS)[:, None] + 5,
 }
 VALID = {"whole": np.ones(RECORDS, bool), "padded": np.arange(RECORDS) % 4 != 2}
-CASES = [(key, "whole") for key in KEYS] + [("own pair", "padded"), ("groups", "padded")]
+CASES = [(key, "whole") for key in KEYS] + [
+    (key, "padded") for key in ("own pair", "groups", "stated")
+]
 PAIRS = {
     "dense": {"infonce": dense_softmax_pairs, "sigmoid": dense_sigmoid_pairs},
     "tiles": {
@@ -46,7 +58,9 @@ def embeddings(seed=0, records=RECORDS, width=WIDTH):
 
 
 def words(key):
-    return None if key is None else jnp.asarray(key, jnp.uint32)
+    if key is None or isinstance(key, PairKeys):
+        return jax.tree.map(jnp.asarray, key)
+    return equality(jnp.asarray(key, jnp.uint32))
 
 
 def value_and_gradients(function, *arguments):
@@ -65,7 +79,7 @@ def test_infonce_equals_a_loop(key, valid, how):
     run = functools.partial(
         losses.infonce,
         image_weight=0.7,
-        key=words(key),
+        keys=words(key),
         valid=jnp.asarray(valid),
         pairs=PAIRS[how]["infonce"],
     )
@@ -90,7 +104,7 @@ def test_sigmoid_equals_a_loop(key, valid, how):
     arguments = (image, text, np.float64(6.0), np.float64(-2.0))
     run = functools.partial(
         losses.sigmoid,
-        key=words(key),
+        keys=words(key),
         valid=jnp.asarray(valid),
         pairs=PAIRS[how]["sigmoid"],
     )
@@ -223,8 +237,8 @@ def test_wrong_arguments_are_named():
     image, text = (jnp.float32(x) for x in embeddings())
     with pytest.raises(ValueError, match=r"alike, not \(8, 5\) and \(7, 5\)"):
         losses.infonce(image, text[:7], 1.0)
-    with pytest.raises(ValueError, match=r"key must be \[8, words\]"):
-        losses.infonce(image, text, 1.0, key=jnp.zeros(8, jnp.uint32))
+    with pytest.raises(ValueError, match=r"keys must be \[8, words\]"):
+        losses.infonce(image, text, 1.0, keys=PairKeys(*[jnp.zeros(8, jnp.uint32)] * 2))
     with pytest.raises(ValueError, match=r"valid must be \[8\]"):
         losses.sigmoid(image, text, 1.0, 0.0, valid=jnp.ones(7, bool))
     with pytest.raises(ValueError, match=r"image_weight=1\.5"):

@@ -9,7 +9,7 @@ import pytest
 from medvlp_jax.core.sharding import MeshConfig, batch_sharding, make_mesh
 from medvlp_jax.tasks import losses
 from medvlp_jax.tasks.gathered_pairs import gathered_sigmoid_pairs, gathered_softmax_pairs
-from medvlp_jax.tasks.pairs import dense_sigmoid_pairs, dense_softmax_pairs
+from medvlp_jax.tasks.pairs import PairKeys, dense_sigmoid_pairs, dense_softmax_pairs
 from medvlp_jax.tasks.ring import Ring
 from medvlp_jax.tasks.ring_sigmoid import ring_sigmoid_pairs
 from medvlp_jax.tasks.ring_softmax import ring_softmax_pairs
@@ -27,7 +27,7 @@ def temporary_bytes(loss, pairs, batch, mesh, grouped=False):
     scalar = jax.ShapeDtypeStruct((), jnp.float32)
 
     def run(image, text, scale, bias, key):
-        shared = {"key": key if grouped else None, "pairs": pairs}
+        shared = {"keys": PairKeys(key, key) if grouped else None, "pairs": pairs}
         if loss == "infonce":
             return losses.infonce(image, text, scale, **shared)[0]
         return losses.sigmoid(image, text, scale, bias, **shared)[0]

@@ -11,7 +11,7 @@ from medvlp_jax.core.config import ConfigError
 from medvlp_jax.core.sharding import MeshConfig, batch_sharding, make_mesh
 from medvlp_jax.tasks import losses
 from medvlp_jax.tasks.gathered_pairs import gathered_sigmoid_pairs, gathered_softmax_pairs
-from medvlp_jax.tasks.pairs import dense_sigmoid_pairs, dense_softmax_pairs
+from medvlp_jax.tasks.pairs import PairKeys, dense_sigmoid_pairs, dense_softmax_pairs, equality
 from medvlp_jax.tasks.ring import Ring
 from medvlp_jax.tasks.ring_sigmoid import ring_sigmoid_pairs
 from medvlp_jax.tasks.ring_softmax import ring_softmax_pairs
@@ -23,6 +23,12 @@ pytestmark = pytest.mark.multidevice
 RECORDS, WIDTH = 32, 12
 VALID = np.arange(RECORDS) % 9 != 5
 GROUPS = np.random.default_rng(0).integers(0, 9, (RECORDS, 1)).astype(np.uint32)
+SHOWN, STATED = np.random.default_rng(0).integers(0, 64, (2, RECORDS, 1)).astype(np.uint32)
+KEYS = {
+    "own pair": None,
+    "groups": equality(jnp.asarray(GROUPS)),
+    "stated": PairKeys(jnp.asarray(SHOWN | STATED), jnp.asarray(STATED)),
+}
 CASES = [
     ("gathered", MeshConfig(8, 1, 1), None),
     ("gathered", MeshConfig(2, 2, 2), None),
@@ -43,9 +49,9 @@ def pairs_of(how, loss, mesh, block=None):
 def run(loss, pairs, key, valid, image, text, scale, bias):
     if loss == "infonce":
         return losses.infonce(
-            image, text, scale, image_weight=0.7, key=key, valid=valid, pairs=pairs
+            image, text, scale, image_weight=0.7, keys=key, valid=valid, pairs=pairs
         )
-    return losses.sigmoid(image, text, scale, bias, key=key, valid=valid, pairs=pairs)
+    return losses.sigmoid(image, text, scale, bias, keys=key, valid=valid, pairs=pairs)
 
 
 def differentiate(function, *arguments):
@@ -62,12 +68,12 @@ def dense(loss, grouped):
         np.float64(8.0),
         np.float64(-2.0),
     )
-    key = jnp.asarray(GROUPS) if grouped else None
+    key = KEYS[grouped]
     function = functools.partial(run, loss, pairs_of("dense", loss, None), key, jnp.asarray(VALID))
     return arguments, key, jax.tree.map(np.asarray, differentiate(function, *arguments))
 
 
-@pytest.mark.parametrize("grouped", [False, True], ids=["own pair", "groups"])
+@pytest.mark.parametrize("grouped", KEYS)
 @pytest.mark.parametrize("loss", ["infonce", "sigmoid"])
 @pytest.mark.parametrize(
     ("how", "mesh", "block"),

@@ -50,7 +50,7 @@ def test_two_processes_agree_with_one(devices, repo_root):
     mesh = make_mesh(MeshConfig(2, 2, 1), devices[:4])
     place = batch_sharding(mesh)
     for name, function in program.functions(mesh).items():
-        (loss, _), slope = program.differentiate(function, *program.arguments(), place)
+        (loss, _), slope = program.differentiate(function, *program.arguments(), place=place)
         for part in found:
             np.testing.assert_allclose(part[name]["loss"], loss, rtol=1e-6, err_msg=name)
             first, rows = part[name]["first_row"], np.array(part[name]["slope"])

@@ -71,8 +71,12 @@ class TinyCLIP(nnx.Module):
     def text_embed(self, ids, mask):
         return self.project_text(self.encode_text(ids, mask))
 
+    def project_patches(self, features, *, normalize=True):
+        patches = features.patches @ self.vision_proj[...]
+        return _unit(patches) if normalize else patches
+
     def patch_embed(self, image):
-        return _unit(self.encode_image(image).patches @ self.vision_proj[...])
+        return self.project_patches(self.encode_image(image))
 
 
 def tiny_model(logit_bias=None):

@@ -131,6 +131,7 @@ def grounding_section(entry: Entry) -> str:
     words = {
         "positive": "the affirming prompts of the class",
         "difference": "the affirming minus the denying prompts of the class",
+        "contrast": "the affirming prompts of the class minus their mean over the classes",
         "phrases": "the words that the record gives its boxes",
     }[entry["query"]]
     asked = f"Asked: {words}; compared with {esc(entry['truth'])} at {entry['size']} pixels."
