@@ -138,13 +138,6 @@ def check_record(record: Record) -> None:
             raise bad(f"texts[{i}].text", "is empty", "leave the text out")
         if not text.section:
             raise bad(f"texts[{i}].section", "is empty", "name it, e.g. findings or caption")
-        for name in text.labels:
-            if record.labels.get(name) != 1:
-                raise bad(
-                    f"texts[{i}].labels",
-                    f"has {name!r}, which is no positive label of the record",
-                    "set labels[...] to 1 or leave it out",
-                )
     for name, value in record.labels.items():
         if not name or name != name.lower().strip() or _JOIN in name:
             raise bad(
@@ -152,6 +145,14 @@ def check_record(record: Record) -> None:
             )
         if isinstance(value, bool) or value not in LABEL_VALUES:
             raise bad(f"labels[{name!r}]", f"is {value!r}", "use 1, 0, -1 (uncertain) or drop it")
+    for i, text in enumerate(record.texts):
+        for name in text.labels:
+            if record.labels.get(name) != 1:
+                raise bad(
+                    f"texts[{i}].labels",
+                    f"has {name!r}, which is no positive label of the record",
+                    "set labels[...] to 1 or leave it out",
+                )
     for i, box in enumerate(record.boxes):
         field = f"boxes[{i}]"
         corners = (box.x0, box.y0, box.x1, box.y1)

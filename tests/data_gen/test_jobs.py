@@ -65,11 +65,6 @@ def test_a_finished_job_is_left_alone(whole):
     assert result.summary["splits"]["train"]["records"] == 23
 
 
-def heed_ctrl_c() -> None:
-    """As under a terminal: a shell that starts the tests in the background makes them ignore it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def start(folder: Path, processes: int, slow: float) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, HERE / "toy_job.py", folder, str(processes), str(slow)],
@@ -78,7 +73,6 @@ def start(folder: Path, processes: int, slow: float) -> subprocess.Popen:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        preexec_fn=heed_ctrl_c,
     )
 
 

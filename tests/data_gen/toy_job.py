@@ -75,6 +75,8 @@ def toy_record(seed: int, i: int, split: str) -> Record:
 
 
 if __name__ == "__main__":  # toy_job.py FOLDER PROCESSES SLOW
+    # As under a terminal: a shell that starts the tests in the background makes them ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         jobs.run_job(ToyJob(slow=float(sys.argv[3])), sys.argv[1], int(sys.argv[2]))
     except KeyboardInterrupt as stop:
