@@ -296,6 +296,8 @@ class Experiment:
         def tokenize(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
             return tokenizer(texts, length)
 
+        # A heat-map stands against all that was learnt, also where the set has a class or two.
+        known = [c for c in self.config.data.labels if c in bank.classes and c != "no finding"]
         compared = {
             "validation": validation,
             "bootstrap": e.bootstrap,
@@ -316,12 +318,14 @@ class Experiment:
                 located = [c for c in classes if c != "no finding"]
                 built[f"{name}-grounding"] = make(
                     test, located, bank, tokenize,
-                    validation=validation, query=e.heatmap, bootstrap=e.bootstrap,
+                    validation=validation, query=e.heatmap, among=known, bootstrap=e.bootstrap,
                 )  # fmt: skip
             elif word == "pictures":
                 located = [c for c in classes if c != "no finding"]
-                query = "positive" if e.heatmap == "phrases" or len(located) < 2 else e.heatmap
-                built[f"{name}-pictures"] = make(test, located, bank, tokenize, query=query)
+                query = "positive" if e.heatmap == "phrases" else e.heatmap
+                built[f"{name}-pictures"] = make(
+                    test, located, bank, tokenize, query=query, among=known
+                )
             else:
                 built[f"{name}-{word}"] = make(test, bootstrap=e.bootstrap)
         return built

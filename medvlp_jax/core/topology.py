@@ -27,6 +27,9 @@ def prepare() -> None:
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
     os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")  # several compilations side by side
     os.environ.setdefault("TPU_STDERR_LOG_LEVEL", "3")
+    # Asked for before the topology is known; without them libtpu complains on stderr.
+    os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
+    os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-4")
 
 
 def devices(topology: str) -> Sequence[Any]:

@@ -32,8 +32,8 @@ class Grounding:
     The map of a phrase is (patch embedding . text embedding) on the patch grid, smoothed and
     interpolated (Boecking et al. 2022, arXiv:2204.09817, sec. 4.3). What is asked (``query``):
     ``positive``, the ensemble of the affirming prompts of each class; ``difference``, that minus
-    the denying ensemble; ``contrast``, that minus its mean over the classes; ``phrases``, the
-    words that the record itself gives its boxes.
+    the denying ensemble; ``contrast``, that minus its mean over the classes ``among``;
+    ``phrases``, the words that the record itself gives its boxes.
 
     Reported over all (record, class or phrase) pairs with a region, and per class:
     ``pointing`` (largest pixel inside) beside ``pointing_chance`` (area of the union, exact),
@@ -52,6 +52,7 @@ class Grounding:
       validation: another set with regions, for the threshold and the prior.
       truth: ``boxes`` or ``masks``.
       query: see above.
+      among: classes of a contrast; by default ``classes``.
       sigma: of the smoothing, as a fraction of the side of the patch grid (BioViL: 1.5 patches of
         15).
       size: side in pixels at which maps and regions are compared.
@@ -73,6 +74,7 @@ class Grounding:
         validation: Embedded | None = None,
         truth: Literal["boxes", "masks"] = "boxes",
         query: Literal["positive", "difference", "contrast", "phrases"] = "positive",
+        among: Sequence[str] = (),
         sigma: float = 0.1,
         size: int = 128,
         pictures: int = 2,
@@ -95,7 +97,7 @@ class Grounding:
         if query == "phrases":
             self._maps = PhraseMaps(tokenize)
         else:
-            self._maps = class_maps(bank, self.classes, tokenize, query)
+            self._maps = class_maps(bank, self.classes, tokenize, query, among)
             said = bank.select(self.classes)
             self._said = {c: p.positive[0] for c, p in zip(classes, said, strict=True)}
         columns: list[Column] = [self._maps]

@@ -21,7 +21,7 @@ class PhrasePictures:
       test: the set.
       classes: labels of the set and entries of the bank.
       bank, tokenize: the prompts.
-      query, sigma, size: as for ``Grounding``.
+      query, among, sigma, size: as for ``Grounding``.
       per_class: pictures of each class.
 
     Raises:
@@ -36,13 +36,14 @@ class PhrasePictures:
         tokenize: TokenizeFn,
         *,
         query: ClassQuery = "positive",
+        among: Sequence[str] = (),
         sigma: float = 0.1,
         size: int = 128,
         per_class: int = 2,
     ):
         self.test, self.classes = test, tuple(classes)
         self.query, self.sigma, self.size, self.per_class = query, sigma, size, per_class
-        maps = class_maps(bank, self.classes, tokenize, query)
+        maps = class_maps(bank, self.classes, tokenize, query, among)
         self._said = [p.positive[0] for p in bank.select(self.classes)]
         self._column = test.want(
             PositiveMaps(maps, tuple(test.label_columns(self.classes)), per_class)

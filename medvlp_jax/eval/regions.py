@@ -19,13 +19,13 @@ class ClassMaps:
     Attributes:
       positive: affirming prompts, one tuple per class.
       negative: denying prompts, subtracted; empty: the affirming similarity alone.
-      contrast: subtract the mean over the classes.
+      others: prompts of classes whose mean similarity is subtracted; empty: nothing is.
       tokenize: of the text tower.
     """
 
     positive: tuple[tuple[str, ...], ...]
     negative: tuple[tuple[str, ...], ...]
-    contrast: bool
+    others: tuple[tuple[str, ...], ...]
     tokenize: TokenizeFn = dataclasses.field(compare=False)
 
     def start(self, predict: PredictFn, gather: GatherFn) -> Callable[[Batch], np.ndarray]:
@@ -41,7 +41,9 @@ class ClassMaps:
         text = ensemble(predict, self.tokenize, self.positive)
         if self.negative:
             return text - ensemble(predict, self.tokenize, self.negative)
-        return text - text.mean(axis=0) if self.contrast else text
+        if self.others:
+            return text - ensemble(predict, self.tokenize, self.others).mean(axis=0)
+        return text
 
 
 #: What the map of a class may ask.
@@ -49,25 +51,30 @@ ClassQuery = Literal["positive", "difference", "contrast"]
 
 
 def class_maps(
-    bank: PromptBank, classes: Sequence[str], tokenize: TokenizeFn, query: ClassQuery
+    bank: PromptBank,
+    classes: Sequence[str],
+    tokenize: TokenizeFn,
+    query: ClassQuery,
+    among: Sequence[str] = (),
 ) -> ClassMaps:
     """The maps of ``classes`` from the prompts of a bank.
 
     ``positive`` is the similarity to the affirming prompts, ``difference`` that minus the one to
-    the denying prompts, ``contrast`` that minus its mean over ``classes``: all texts have much in
-    common, and a map of that shows whatever is remarkable.
+    the denying prompts, ``contrast`` that minus its mean over the classes ``among`` (by default
+    ``classes``): all texts have much in common, and a map of that shows whatever is remarkable.
 
     Raises:
       EvalError: the bank lacks a class, or, for a difference, its denying prompts; a contrast of a
-        single class.
+        single class with itself.
     """
     prompts = bank.select(classes)
     negative = tuple(p.negative for p in prompts) if query == "difference" else ()
     if not all(negative):
         raise EvalError(f"prompt bank {bank.name!r}: query='difference' needs denying prompts")
-    if query == "contrast" and len(classes) < 2:
+    others = tuple(p.positive for p in bank.select(among or classes)) if query == "contrast" else ()
+    if len(others) == 1:
         raise EvalError("query='contrast' needs two classes or more; use query='positive'")
-    return ClassMaps(tuple(p.positive for p in prompts), negative, query == "contrast", tokenize)
+    return ClassMaps(tuple(p.positive for p in prompts), negative, others, tokenize)
 
 
 @dataclasses.dataclass(frozen=True)
