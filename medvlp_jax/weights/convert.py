@@ -295,22 +295,32 @@ def _read(
 ) -> dict[str, jax.Array]:
     arrays: dict[str, jax.Array] = {}
     for step in steps:
-        pieces = _tuple(step.transform.load(*(tensors[name].read() for name in step.sources)))
-        for path, piece in zip(step.targets, pieces, strict=True):
-            leaf = wanted[path]
-            floating = jnp.issubdtype(leaf.dtype, jnp.floating)
-            to = jnp.dtype(dtype if dtype is not None and floating else leaf.dtype)
-            place = _sharding(leaf)
-            if step.layer is None:
-                arrays[path] = _put(piece, to, place)
-                continue
-            if path not in arrays:
-                arrays[path] = _zeros(tuple(leaf.shape), to, place)
-            layer = _put(piece, to, _one_layer(place))
-            arrays[path] = _set_layer(place)(arrays[path], layer, step.layer)
-            # Waiting keeps no more than one tensor on its way.
-            jax.block_until_ready(arrays[path])
+        _read_step(step, wanted, tensors, dtype, arrays)
+        # Waiting keeps no more than one step's tensors on their way.
+        jax.block_until_ready([arrays[path] for path in step.targets])
     return arrays
+
+
+def _read_step(
+    step: Step,
+    wanted: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    dtype: str | None,
+    arrays: dict[str, jax.Array],
+) -> None:
+    pieces = _tuple(step.transform.load(*(tensors[name].read() for name in step.sources)))
+    for path, piece in zip(step.targets, pieces, strict=True):
+        leaf = wanted[path]
+        floating = jnp.issubdtype(leaf.dtype, jnp.floating)
+        to = jnp.dtype(dtype if dtype is not None and floating else leaf.dtype)
+        place = _sharding(leaf)
+        if step.layer is None:
+            arrays[path] = _put(piece, to, place)
+            continue
+        if path not in arrays:
+            arrays[path] = _make_zeros(tuple(leaf.shape), to, place)()
+        layer = _put(piece, to, _one_layer(place))
+        arrays[path] = _set_layer(place)(arrays[path], layer, step.layer)
 
 
 def _sharding(leaf: Any) -> Sharding:
@@ -332,10 +342,6 @@ def _put(piece: np.ndarray, dtype: jnp.dtype, place: Sharding) -> jax.Array:
         place,
         lambda index: np.ascontiguousarray(piece[index]).astype(dtype, copy=False),
     )
-
-
-def _zeros(shape: tuple[int, ...], dtype: jnp.dtype, place: Sharding) -> jax.Array:
-    return _make_zeros(shape, dtype, place)()
 
 
 @functools.cache
