@@ -55,7 +55,7 @@ class LMConfig:
     head_dim: int = 128
     mlp_width: int = 11008
     max_length: int = 4096
-    rope: RopeConfig = RopeConfig()
+    rope: RopeConfig = dataclasses.field(default_factory=RopeConfig)
     eps: float = 1e-5
     qkv_bias: bool = False
     out_bias: bool = False
@@ -85,16 +85,19 @@ class LMConfig:
             raise ValueError(f"remat {self.remat!r} is not one of none, {', '.join(REMAT)}")
 
 
-_LLAMA31 = RopeConfig(
-    theta=500000.0, scaling="llama3", factor=8.0, original_length=8192
-)
+_LLAMA31 = RopeConfig(theta=500000.0, scaling="llama3", factor=8.0, original_length=8192)
 _LLAMA32 = dataclasses.replace(_LLAMA31, factor=32.0)
 
 
 def _llama(name: str, width: int, depth: int, heads: int, mlp: int, **other: object) -> LMConfig:
     sizes = {"head_dim": width // heads, "kv_heads": heads, **other}
     return LMConfig(
-        name=name, width=width, depth=depth, heads=heads, mlp_width=mlp, **sizes  # type: ignore[arg-type]
+        name=name,
+        width=width,
+        depth=depth,
+        heads=heads,
+        mlp_width=mlp,
+        **sizes,  # type: ignore[arg-type]
     )
 
 

@@ -103,9 +103,7 @@ def decode_step(
         x, cache = carry
         block, index = layer
         q, k, v = block.attn.qkv(block.norm1(x), cos, sin)
-        cache = Cache(
-            _append(cache.k, k, index, positions), _append(cache.v, v, index, positions)
-        )
+        cache = Cache(_append(cache.k, k, index, positions), _append(cache.v, v, index, positions))
         mixed = _attend(q[:, 0], cache.k[index], cache.v[index], seen)
         x = x + block.attn.finish(mixed[:, None])
         x = x + block.mlp(block.norm2(x))

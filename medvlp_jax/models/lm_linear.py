@@ -80,7 +80,9 @@ class DecoderLinear(Linear):
         if lora is not None:
             a = initializers.normal(features_in**-0.5)
             self.lora_a = param(a, rngs, (features_in, lora.rank), (axes[0], None))
-            self.lora_b = param(initializers.zeros, rngs, (lora.rank, features_out), (None, axes[1]))
+            self.lora_b = param(
+                initializers.zeros, rngs, (lora.rank, features_out), (None, axes[1])
+            )
 
     def __call__(
         self, x: Float[Array, "... i"], *, out_dtype: jnp.dtype | None = None

@@ -6,8 +6,8 @@ Run it again after changing a case here, in an environment with the ``torch`` ex
 
 Keys: ``config`` (JSON of the model's own config), ``w/...`` tensors under their published names
 (float16 holds them exactly), ``in/ids`` and ``in/mask`` padded on the right with ``out/logits``,
-``in/lengths`` and ``out/greedy``: 64 tokens generated from each row of ``in/ids``, as a batch padded
-on the left.
+``in/lengths`` and ``out/greedy``: 64 tokens generated from each row of ``in/ids``, as a batch that
+is padded on the left.
 """
 
 import json
@@ -98,8 +98,10 @@ def case(seed: int, kind: Any, options: dict[str, Any]) -> dict[str, np.ndarray]
     ids = torch.randint(1, 64, (len(LENGTHS), length), generator=g)
     mask = torch.arange(length) < lengths[:, None]
     ids = ids * mask
-    left = torch.stack([torch.roll(row, length - int(n)) for row, n in zip(ids, lengths)])
-    left_mask = torch.stack([torch.roll(row, length - int(n)) for row, n in zip(mask, lengths)])
+    left, left_mask = (
+        torch.stack([torch.roll(row, length - n) for row, n in zip(x, LENGTHS, strict=True)])
+        for x in (ids, mask)
+    )
     with torch.no_grad():
         logits = model(input_ids=ids, attention_mask=mask).logits
         text = model.generate(
