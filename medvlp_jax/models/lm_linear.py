@@ -69,20 +69,21 @@ class DecoderLinear(Linear):
         super().__init__(
             features_in, features_out, axes=axes, bias=bias, init=init, dtype=dtype, rngs=rngs
         )
-        self.kernel_scale = None
-        if storage == "int8":
+        int8 = storage == "int8"
+        if int8:
             self.kernel = nnx.Param(
                 jnp.zeros((features_in, features_out), jnp.int8), logical_axes=axes
             )
-            self.kernel_scale = param(initializers.ones, rngs, (features_out,), axes[1:])
+        self.kernel_scale = (
+            param(initializers.ones, rngs, (features_out,), axes[1:]) if int8 else None
+        )
+        rank = 0 if lora is None else lora.rank
         self.lora_scale = 0.0 if lora is None else lora.scale
-        self.lora_a = self.lora_b = None
-        if lora is not None:
-            a = initializers.normal(features_in**-0.5)
-            self.lora_a = param(a, rngs, (features_in, lora.rank), (axes[0], None))
-            self.lora_b = param(
-                initializers.zeros, rngs, (lora.rank, features_out), (None, axes[1])
-            )
+        a = initializers.normal(features_in**-0.5)
+        self.lora_a = param(a, rngs, (features_in, rank), (axes[0], None)) if rank else None
+        self.lora_b = (
+            param(initializers.zeros, rngs, (rank, features_out), (None, axes[1])) if rank else None
+        )
 
     def __call__(
         self, x: Float[Array, "... i"], *, out_dtype: jnp.dtype | None = None
