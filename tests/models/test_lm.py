@@ -111,7 +111,7 @@ def test_remat_and_unrolling_change_nothing():
     "mesh", [MeshConfig(data=2, fsdp=2, tensor=2), MeshConfig(data=1, fsdp=1, tensor=8)]
 )
 def test_eight_devices_equal_one(devices, mesh):
-    """Eight-fold tensor parallelism splits heads and key-value heads unevenly; it must still fit."""
+    """Eight-fold tensor parallelism splits heads unevenly; it must still fit."""
     model, params = made()
     value, grads = value_and_grads(CONFIG, params)
     mesh = make_mesh(mesh, devices)
@@ -160,7 +160,7 @@ def test_lora_merges_and_comes_out_again():
 
 
 def test_lora_into_int8_is_refused():
-    model, params = made(dataclasses.replace(CONFIG, lora=LORA))
+    _, params = made(dataclasses.replace(CONFIG, lora=LORA))
     with pytest.raises(ValueError, match="merge the update into the float"):
         merge_lora(quantize(params), LORA)
 
