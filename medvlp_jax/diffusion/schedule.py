@@ -29,7 +29,7 @@ class ScheduleConfig:
       prediction: what the network gives: the noise ``epsilon``, the clean image ``x0``, or the
         velocity ``v = α ε - σ x_0`` (Salimans & Ho 2022).
       zero_terminal_snr: shift and stretch α so that the last step is pure noise (Lin et al. 2023,
-        arXiv:2305.08891, algorithm 1). The noise is then no prediction to make: use ``v`` or ``x0``.
+        arXiv:2305.08891, algorithm 1). Predicting the noise there says nothing: use ``v``, ``x0``.
     """
 
     betas: Literal["linear", "scaled_linear", "cosine"] = "scaled_linear"

@@ -1,4 +1,4 @@
-"""Convolutional parts that the UNet and the autoencoder of Stable Diffusion share. Maps are NHWC."""
+"""Convolutional parts that UNet and autoencoder of Stable Diffusion share. Maps are NHWC."""
 
 import math
 

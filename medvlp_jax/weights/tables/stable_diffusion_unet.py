@@ -1,14 +1,34 @@
-"""``config.json`` of Stable Diffusion's UNet and autoencoder, to our configs and back."""
+"""UNet of Stable Diffusion 1.x and 2.x: ``unet/`` of a folder of diffusers."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from medvlp_jax.core.errors import UserError
+import numpy as np
+
 from medvlp_jax.models.unet import UNetConfig
-from medvlp_jax.models.vae import VAEConfig
+from medvlp_jax.weights.convert import Row, under
+from medvlp_jax.weights.tables.common import convolution, dense, norm
+from medvlp_jax.weights.tables.stable_diffusion import differ, refuse, required, resnets
+from medvlp_jax.weights.transforms import Transform, conv_as_linear, linear
+
+
+def _load_gated(x: np.ndarray) -> np.ndarray:
+    if x.ndim == 1:
+        return x.reshape(2, -1)
+    return x.reshape(2, -1, x.shape[1]).transpose(2, 0, 1)
+
+
+def _save_gated(x: np.ndarray) -> np.ndarray:
+    if x.ndim == 2:
+        return x.reshape(-1)
+    return x.transpose(1, 2, 0).reshape(-1, x.shape[0])
+
+
+#: Values and gates one after the other, [2 hidden, in] -> [in, 2, hidden]; biases likewise.
+gated = Transform("gated", _load_gated, _save_gated)
 
 #: Keys of ``unet/config.json`` that change the arithmetic, with the only value that is supported.
-_UNET_FIXED: dict[str, Any] = {
+_FIXED: dict[str, Any] = {
     "act_fn": "silu",
     "addition_embed_type": None,
     "attention_type": "default",
@@ -39,29 +59,60 @@ _UNET_FIXED: dict[str, Any] = {
     "timestep_post_act": None,
     "transformer_layers_per_block": 1,
 }
-_VAE_FIXED: dict[str, Any] = {
-    "act_fn": "silu",
-    "latents_mean": None,
-    "latents_std": None,
-    "mid_block_add_attention": True,
-    "shift_factor": None,
-    "use_post_quant_conv": True,
-    "use_quant_conv": True,
-}
 
 
-def unet_config_from(config: Mapping[str, Any], name: str = "unet") -> UNetConfig:
+def table(config: UNetConfig) -> tuple[Row, ...]:
+    """Rows of ``unet/diffusion_pytorch_model.safetensors``."""
+    rows = [
+        *convolution("conv_in", "conv_in"),
+        *dense("time_embedding.linear_1", "time_embedding/linear1"),
+        *dense("time_embedding.linear_2", "time_embedding/linear2"),
+        *norm("conv_norm_out", "conv_norm_out"),
+        *convolution("conv_out", "conv_out"),
+        *convolution("down_blocks.{i}.downsamplers.0.conv", "down_blocks/{i}/downsample/conv"),
+        *convolution("up_blocks.{i}.upsamplers.0.conv", "up_blocks/{i}/upsample/conv"),
+    ]
+    transformer = _transformer(linear if config.linear_projection else conv_as_linear)
+    for stage in ("down_blocks.{i}", "mid_block", "up_blocks.{i}"):
+        rows += resnets(stage)
+        place = f"{stage}.attentions.{{j}}."
+        rows += under(transformer, place, place.replace(".", "/"))
+    return tuple(rows)
+
+
+def _transformer(projection: Transform) -> tuple[Row, ...]:
+    block = "transformer_blocks.0."
+    rows = [
+        *norm("norm", "norm"),
+        Row("proj_in.weight", "proj_in/kernel", projection),
+        Row("proj_in.bias", "proj_in/bias"),
+        Row("proj_out.weight", "proj_out/kernel", projection),
+        Row("proj_out.bias", "proj_out/bias"),
+        Row(f"{block}ff.net.0.proj.weight", "mlp/kernel", gated),
+        Row(f"{block}ff.net.0.proj.bias", "mlp/bias", gated),
+        *dense(f"{block}ff.net.2", "mlp/out"),
+    ]
+    for n in (1, 2, 3):
+        rows += norm(f"{block}norm{n}", f"norm{n}")
+    for n in (1, 2):
+        for part in "qkv":
+            rows.append(Row(f"{block}attn{n}.to_{part}.weight", f"attn{n}/{part}/kernel", linear))
+        rows += dense(f"{block}attn{n}.to_out.0", f"attn{n}/out")
+    return tuple(rows)
+
+
+def config_from(config: Mapping[str, Any], name: str = "unet") -> UNetConfig:
     """Our config of a ``unet/config.json``.
 
     Raises:
       UserError: the file asks for arithmetic that this UNet does not have; all such keys are named.
     """
-    widths = tuple(_key(config, "block_out_channels"))
+    widths = tuple(required(config, "block_out_channels"))
     levels = len(widths)
     down = config.get("down_block_types", ["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"])
     attends = tuple(kind == "CrossAttnDownBlock2D" for kind in down)
     up = ["CrossAttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attends)]
-    faults = _differ(config, _UNET_FIXED)
+    faults = differ(config, _FIXED)
     if set(down) - {"CrossAttnDownBlock2D", "DownBlock2D"} or len(down) != levels:
         faults.append(f"down_block_types={list(down)}")
     if list(config.get("up_block_types", up)) != up:
@@ -69,11 +120,11 @@ def unet_config_from(config: Mapping[str, Any], name: str = "unet") -> UNetConfi
     if config.get("out_channels", 4) != config.get("in_channels", 4):
         faults.append(f"in_channels={config.get('in_channels')} unlike out_channels")
     layers = config.get("layers_per_block", 2)
-    context = _key(config, "cross_attention_dim")
+    context = required(config, "cross_attention_dim")
     for key, value in (("layers_per_block", layers), ("cross_attention_dim", context)):
         if not isinstance(value, int):
             faults.append(f"{key}={value}")
-    _refuse("unet/config.json", faults)
+    refuse("unet/config.json", faults)
     # The key is misnamed in the origin: it holds the number of heads.
     heads = config.get("num_attention_heads") or config.get("attention_head_dim", 8)
     size = config.get("sample_size") or 64
@@ -91,7 +142,7 @@ def unet_config_from(config: Mapping[str, Any], name: str = "unet") -> UNetConfi
     )
 
 
-def unet_config_to(config: UNetConfig) -> dict[str, Any]:
+def config_to(config: UNetConfig) -> dict[str, Any]:
     """The ``unet/config.json`` that diffusers builds the same UNet from."""
     c = config
     return {
@@ -107,72 +158,5 @@ def unet_config_to(config: UNetConfig) -> dict[str, Any]:
         "cross_attention_dim": c.context_width,
         "norm_num_groups": c.groups,
         "use_linear_projection": c.linear_projection,
-        **_UNET_FIXED,
+        **_FIXED,
     }
-
-
-def vae_config_from(config: Mapping[str, Any], name: str = "vae") -> VAEConfig:
-    """Our config of a ``vae/config.json``.
-
-    Raises:
-      UserError: the file asks for arithmetic that this autoencoder does not have.
-    """
-    widths = tuple(_key(config, "block_out_channels"))
-    faults = _differ(config, _VAE_FIXED)
-    for key, kind in (
-        ("down_block_types", "DownEncoderBlock2D"),
-        ("up_block_types", "UpDecoderBlock2D"),
-    ):
-        if list(config.get(key, [kind] * len(widths))) != [kind] * len(widths):
-            faults.append(f"{key}={config[key]}")
-    if config.get("in_channels", 3) != config.get("out_channels", 3):
-        faults.append(f"in_channels={config.get('in_channels')} unlike out_channels")
-    _refuse("vae/config.json", faults)
-    return VAEConfig(
-        name=name,
-        image_size=config.get("sample_size", 512),
-        channels=config.get("in_channels", 3),
-        latent_channels=config.get("latent_channels", 4),
-        widths=widths,
-        layers=config.get("layers_per_block", 1),
-        scaling=config.get("scaling_factor", 0.18215),
-        groups=config.get("norm_num_groups", 32),
-    )
-
-
-def vae_config_to(config: VAEConfig) -> dict[str, Any]:
-    """The ``vae/config.json`` that diffusers builds the same autoencoder from."""
-    c = config
-    levels = len(c.widths)
-    return {
-        "_class_name": "AutoencoderKL",
-        "sample_size": c.image_size,
-        "in_channels": c.channels,
-        "out_channels": c.channels,
-        "latent_channels": c.latent_channels,
-        "block_out_channels": list(c.widths),
-        "layers_per_block": c.layers,
-        "down_block_types": ["DownEncoderBlock2D"] * levels,
-        "up_block_types": ["UpDecoderBlock2D"] * levels,
-        "scaling_factor": c.scaling,
-        "norm_num_groups": c.groups,
-        **_VAE_FIXED,
-    }
-
-
-def _key(config: Mapping[str, Any], key: str) -> Any:
-    if key not in config:
-        raise UserError(f"config.json has no {key!r}: is it the config of this part?")
-    return config[key]
-
-
-def _differ(config: Mapping[str, Any], fixed: Mapping[str, Any]) -> list[str]:
-    return [f"{k}={config[k]}" for k, v in fixed.items() if k in config and config[k] != v]
-
-
-def _refuse(file: str, faults: list[str]) -> None:
-    if faults:
-        raise UserError(
-            f"{file} asks for what is not implemented: {', '.join(faults)}. Stable Diffusion 1.x "
-            "and 2.x are"
-        )
