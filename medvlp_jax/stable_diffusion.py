@@ -15,15 +15,11 @@ from medvlp_jax.core.sharding import MeshConfig, make_mesh
 from medvlp_jax.diffusion.sampler import Method, SamplerConfig
 from medvlp_jax.diffusion.scheduler_config import sampler_from, schedule_from, scheduler_config_to
 from medvlp_jax.text_to_image import Generator, Params, TextToImage, TextToImageConfig
-from medvlp_jax.weights import convert
+from medvlp_jax.weights import convert, hub
 from medvlp_jax.weights.convert import Row
 from medvlp_jax.weights.faults import Faults
 from medvlp_jax.weights.files import open_checkpoint
-from medvlp_jax.weights.tables import (
-    stable_diffusion_text,
-    stable_diffusion_unet,
-    stable_diffusion_vae,
-)
+from medvlp_jax.weights.tables import clip, stable_diffusion_unet, stable_diffusion_vae
 
 _WEIGHTS = {
     "text": "model.safetensors",
@@ -56,10 +52,14 @@ class Folder:
     ) -> "Folder":
         """Fills in the usual places.
 
+        Args:
+          root: a folder, or a hub id.
+          text, tokenizer: see the class.
+
         Raises:
-          UserError: one of the sub-folders is missing.
+          UserError: there is no such model, or one of the sub-folders is missing.
         """
-        root = pathlib.Path(root)
+        root = hub.find(root)
         folder = cls(
             root,
             root / "text_encoder" if text is None else pathlib.Path(text),
@@ -88,7 +88,7 @@ def read_config(folder: Folder) -> TextToImageConfig:
     try:
         return TextToImageConfig(
             name=folder.root.name,
-            text=stable_diffusion_text.config_from(_json(folder.text / "config.json")),
+            text=clip.text_config_from(_json(folder.text / "config.json")),
             unet=stable_diffusion_unet.config_from(_json(folder.root / "unet" / "config.json")),
             vae=stable_diffusion_vae.config_from(_json(folder.root / "vae" / "config.json")),
             schedule=schedule_from(_scheduler(folder)),
@@ -140,7 +140,7 @@ def _rows(
     part: str, config: TextToImageConfig, place: pathlib.Path | None = None
 ) -> tuple[tuple[Row, ...], convert.Rename]:
     if part == "text":
-        return stable_diffusion_text.table(config.text), stable_diffusion_text.RENAME
+        return clip.text_table(config.text), clip.RENAME_TOWER
     if part == "unet":
         return stable_diffusion_unet.table(config.unet), ()
     pointwise = place is not None and _stores_convolutions(place)
@@ -170,7 +170,7 @@ def load(
     """A folder, ready to make images.
 
     Args:
-      path: the folder, in the layout of diffusers.
+      path: the folder, in the layout of diffusers, or a hub id.
       method: the sampler.
       text, tokenizer: other places of the text tower and its tokenizer.
       mesh: this process's devices by default, all of them splitting the batch.
@@ -235,7 +235,7 @@ def save(
     """
     folder = pathlib.Path(path)
     configs = {
-        "text": stable_diffusion_text.config_to(config.text),
+        "text": clip.text_config_to(config.text),
         "unet": stable_diffusion_unet.config_to(config.unet),
         "vae": stable_diffusion_vae.config_to(config.vae),
     }
