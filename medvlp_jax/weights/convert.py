@@ -51,7 +51,8 @@ class Row:
     Attributes:
       source: name of the tensor in the checkpoint; a tuple where several make one array.
       target: path of our parameter or buffer, ``a/b/c``; a tuple where one tensor makes several
-        arrays; None: the tensor is known and not needed (it may be absent, and is not exported).
+        arrays; None: the tensor is known and not needed (it may be absent, and is not exported);
+        ``*`` in its name then stands for anything.
       transform: from the origin's layout to ours and back.
     """
 
@@ -142,13 +143,13 @@ def plan(rows: Sequence[Row], wanted: Mapping[str, Any]) -> list[Step]:
 
 
 def _pattern(name: str, digits: str = r"\d+") -> re.Pattern[str]:
-    """A regular expression for a name with ``{i}`` and ``{j}``."""
+    """A regular expression for a name with ``{i}``, ``{j}`` and ``*``."""
     parts = re.split(r"\{(\w+)\}", name)
     seen: set[str] = set()
     text = ""
     for n, part in enumerate(parts):
         if n % 2 == 0:
-            text += re.escape(part)
+            text += ".*".join(re.escape(piece) for piece in part.split("*"))
         else:
             text += f"(?P={part})" if part in seen else f"(?P<{part}>{digits})"
             seen.add(part)
@@ -215,14 +216,15 @@ def load(
 def _renamed(tensors: Mapping[str, Tensor], rename: Rename, faults: Faults) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
-        ours = _new_name(name, rename)
+        ours = new_name(name, rename)
         if ours in found:
             faults.add("tensors stored twice", f"{name} is the same as {ours}")
         found[ours] = tensor
     return found
 
 
-def _new_name(name: str, rename: Rename) -> str:
+def new_name(name: str, rename: Rename) -> str:
+    """The name of a tensor as a table spells it."""
     for pattern, replacement in rename:
         name = re.sub(pattern, replacement, name)
     return name
@@ -231,7 +233,7 @@ def _new_name(name: str, rename: Rename) -> str:
 def _unknown(checkpoint: Checkpoint, rename: Rename) -> set[str] | None:
     if checkpoint.unknown is None:
         return None
-    return {_new_name(name, rename) for name in checkpoint.unknown}
+    return {new_name(name, rename) for name in checkpoint.unknown}
 
 
 def _compare(
@@ -338,9 +340,7 @@ def _one_layer(place: Sharding) -> Sharding:
 def _put(piece: np.ndarray, dtype: jnp.dtype, place: Sharding) -> jax.Array:
     # Each device's part is cut out, cast and made contiguous by itself.
     return jax.make_array_from_callback(
-        piece.shape,
-        place,
-        lambda index: np.ascontiguousarray(piece[index]).astype(dtype, copy=False),
+        piece.shape, place, lambda index: np.asarray(piece[index], dtype, order="C")
     )
 
 
@@ -400,6 +400,7 @@ def save(
         if main:
             _write_index(folder, name, names, files, announced)
             for file, content in (configs or {}).items():
+                (folder / file).parent.mkdir(exist_ok=True)
                 (folder / file).write_text(json.dumps(content, indent=2) + "\n")
     except (FileNotFoundError, NotADirectoryError, PermissionError, FileExistsError) as error:
         raise WeightsError(f"{folder} cannot be written: {error}") from error

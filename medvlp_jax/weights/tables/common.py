@@ -1,6 +1,6 @@
 """Rows that many architectures share."""
 
-from medvlp_jax.weights.convert import Row
+from medvlp_jax.weights.convert import Row, under
 from medvlp_jax.weights.transforms import conv, identity, linear, split
 
 
@@ -43,3 +43,21 @@ def fused_attention(source: str, target: str) -> list[Row]:
         Row(f"{source}.in_proj_bias", tuple(f"{p}/bias" for p in parts), split(3, identity)),
         *dense(f"{source}.out_proj", f"{target}/out"),
     ]
+
+
+def encoder_layer(source: str, target: str) -> tuple[Row, ...]:
+    """One block of CLIP's and SigLIP's encoders in transformers."""
+    return under(
+        [
+            *dense("self_attn.q_proj", "attn/q"),
+            *dense("self_attn.k_proj", "attn/k"),
+            *dense("self_attn.v_proj", "attn/v"),
+            *dense("self_attn.out_proj", "attn/out"),
+            *norm("layer_norm1", "norm1"),
+            *norm("layer_norm2", "norm2"),
+            *dense("mlp.fc1", "mlp/up"),
+            *dense("mlp.fc2", "mlp/down"),
+        ],
+        source,
+        target,
+    )
