@@ -6,13 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
-pytest.importorskip("torch")
-for library in ("open_clip", "timm"):  # importing them needs a stand-in for torchvision
-    if importlib.util.find_spec(library) is None:
-        pytest.skip(f"{library} is not installed", allow_module_level=True)
-
-import torch_models
 from safetensors.numpy import load_file
 
 from medvlp_jax.core.state import ModelDef
@@ -21,6 +14,10 @@ from medvlp_jax.models.text_encoder import TextEncoder
 from medvlp_jax.weights.families import build
 from medvlp_jax.weights.source import export, open_source
 
+for library in ("open_clip", "timm"):  # importing them needs a stand-in for torchvision
+    if importlib.util.find_spec(library) is None:
+        pytest.skip(f"{library} is not installed", allow_module_level=True)
+torch_models = pytest.importorskip("torch_models", reason="needs the torch extra")
 pytestmark = pytest.mark.torch
 
 TOLERANCE = 2e-5

@@ -10,8 +10,9 @@ import numpy as np
 import safetensors.torch
 import torch
 import transformers
-from benchmarks.torchvision_stand_in import ensure_torchvision
 from make_fixtures import IMAGES, LAYERS, TEXTS, grid, image_batch, randomise, text_batch
+
+from benchmarks.torchvision_stand_in import ensure_torchvision
 
 Inputs = dict[str, torch.Tensor]
 Outputs = dict[str, np.ndarray]
