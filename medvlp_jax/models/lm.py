@@ -10,8 +10,8 @@ Sources: Touvron et al. 2023 (arXiv 2302.13971), Grattafiori et al. 2024 (2407.2
 """
 
 import dataclasses
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,7 @@ from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Int
 
 from medvlp_jax.core.sharding import constrain
+from medvlp_jax.core.state import flatten, unflatten
 from medvlp_jax.models.attention import Implementation, Segments, attention
 from medvlp_jax.models.blocks import REMAT, Remat
 from medvlp_jax.models.layers import Embedding, param
@@ -43,6 +44,9 @@ class LMConfig:
       storage: ``int8`` for kernels that :func:`medvlp_jax.models.lm_linear.quantize` made.
       lora: low-rank updates, None without.
       dtype: compute dtype. Parameters are float32 unless loaded in another dtype.
+      stacked: whether the layers' parameters are stacked and scanned over, which compiles fast and
+        is what trains; ``False`` keeps each layer's own, which XLA for CPUs decodes with faster: it
+        copies what is sliced out of a stack.
       remat, unroll, attention: see :class:`medvlp_jax.models.blocks.BlockConfig`.
     """
 
@@ -66,6 +70,7 @@ class LMConfig:
     storage: Storage = "float"
     lora: LoraConfig | None = None
     dtype: str = "float32"
+    stacked: bool = True
     remat: Remat = "none"
     unroll: int = 1
     attention: Implementation = "auto"
@@ -139,11 +144,15 @@ PRESETS: dict[str, LMConfig] = {
 }  # fmt: skip
 
 
-class KeyValues(NamedTuple):
-    """Rotated keys and values of every layer, for the cache."""
+#: One array with a leading layer axis, or one array per layer (``LMConfig.stacked``).
+Layers = Array | tuple[Array, ...]
 
-    k: Float[Array, "layers b t kv d"]
-    v: Float[Array, "layers b t kv d"]
+
+class KeyValues(NamedTuple):
+    """Rotated keys, and values, [b, t, kv, d] of every layer, for the cache."""
+
+    k: Layers
+    v: Layers
 
 
 class RMSNorm(nnx.Module):
@@ -281,7 +290,11 @@ class LanguageModel(nnx.Module):
         init = initializers.normal(c.init_std)
         self.embed = Embedding(c.vocab, c.width, init=init, dtype=c.dtype, rngs=rngs)
         keys = jax.random.split(rngs.params(), c.depth)
-        self.blocks = jax.vmap(lambda key: DecoderBlock(c, rngs=nnx.Rngs(params=key)))(keys)
+        self.blocks: Any = (
+            jax.vmap(lambda key: DecoderBlock(c, rngs=nnx.Rngs(params=key)))(keys)
+            if c.stacked
+            else nnx.List([DecoderBlock(c, rngs=nnx.Rngs(params=key)) for key in keys])
+        )
         self.norm_final = RMSNorm(c.width, eps=c.eps, dtype=c.dtype, rngs=rngs)
         self.head = (
             None
@@ -347,8 +360,14 @@ class LanguageModel(nnx.Module):
             # As in blocks.apply_blocks: unrolled, merging equal expressions would undo the saving.
             body = jax.checkpoint(body, policy=REMAT[c.remat], prevent_cse=c.unroll >= c.depth)
         x = constrain(x.astype(c.dtype), "batch", None, None)
-        x, kv = jax.lax.scan(body, x, self.blocks, unroll=min(c.unroll, c.depth))
-        return self.norm_final(x), None if kv is None else KeyValues(*kv)
+        if c.stacked:
+            x, kv = jax.lax.scan(body, x, self.blocks, unroll=min(c.unroll, c.depth))
+            return self.norm_final(x), None if kv is None else KeyValues(*kv)
+        collected = []
+        for block in self.blocks:
+            x, kv = body(x, block)
+            collected.append(kv)
+        return self.norm_final(x), KeyValues(*zip(*collected, strict=True)) if collect else None
 
     def logits(self, x: Float[Array, "... d"]) -> Float[Array, "... vocab"]:
         """The head on normalised states, in float32."""
@@ -356,6 +375,17 @@ class LanguageModel(nnx.Module):
             return self.head(x, out_dtype=jnp.dtype("float32"))
         table = self.embed.table[...].astype(self.config.dtype)
         return jnp.einsum("...d,vd->...v", x, table, preferred_element_type=jnp.float32)
+
+
+def unstack(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters of a model with ``stacked=False`` from those of the same model with True."""
+    flat: dict[tuple[str, ...], Any] = {}
+    for path, leaf in flatten(params).items():
+        if path[0] == "blocks":
+            flat |= {("blocks", str(i), *path[1:]): leaf[i] for i in range(leaf.shape[0])}
+        else:
+            flat[path] = leaf
+    return unflatten(flat)
 
 
 def build_lm(config: LMConfig) -> Callable[[nnx.Rngs], LanguageModel]:

@@ -4,7 +4,7 @@ Both have static shapes. The cache has a fixed number of rows and of places; eac
 places, so that texts of any length share it, and one that is finished can be replaced by another.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,28 +12,35 @@ from jaxtyping import Array, Bool, Float, Int
 
 from medvlp_jax.core.sharding import constrain
 from medvlp_jax.models.attention import MASKED
-from medvlp_jax.models.lm import DecoderBlock, KeyValues, LanguageModel, LMConfig
+from medvlp_jax.models.lm import DecoderBlock, KeyValues, LanguageModel, Layers, LMConfig
 from medvlp_jax.models.lm_rope import angles, frequencies
 
-#: Logical axes of the two arrays of a cache.
-CACHE_AXES = (None, "batch", "heads", None, None)
+#: Logical axes of the arrays of a cache; a leading layer axis has no name.
+CACHE_AXES = ("batch", "heads", None, None)
 
 
 class Cache(NamedTuple):
-    """Rotated keys, and values, of all layers; place ``s`` holds the token at position ``s``."""
+    """Rotated keys, and values, [b, kv, s, d] of every layer.
 
-    k: Float[Array, "layers b kv s d"]
-    v: Float[Array, "layers b kv s d"]
+    Place ``s`` holds the token at position ``s``.
+    """
+
+    k: Layers
+    v: Layers
 
     @property
     def places(self) -> int:
-        return self.k.shape[3]
+        return jax.tree.leaves(self.k)[0].shape[-2]
 
 
 def abstract_cache(config: LMConfig, rows: int, places: int) -> Cache:
     """Shapes of a cache in the compute dtype."""
-    shape = (config.depth, rows, config.kv_heads, places, config.head_dim)
-    leaf = jax.ShapeDtypeStruct(shape, jnp.dtype(config.dtype))
+    one = (rows, config.kv_heads, places, config.head_dim)
+    dtype = jnp.dtype(config.dtype)
+    if config.stacked:
+        leaf: Any = jax.ShapeDtypeStruct((config.depth, *one), dtype)
+    else:
+        leaf = (jax.ShapeDtypeStruct(one, dtype),) * config.depth
     return Cache(leaf, leaf)
 
 
@@ -68,11 +75,13 @@ def insert(cache: Cache, kv: KeyValues, rows: Int[Array, " p"]) -> Cache:
     """
 
     def write(old: Array, new: Array) -> Array:
-        new = new.transpose(0, 1, 3, 2, 4).astype(old.dtype)  # [layers, p, kv, t, d]
-        new = old.at[:, rows, :, : new.shape[3]].set(new, mode="drop")
-        return constrain(new, *CACHE_AXES)
+        new = new.swapaxes(-3, -2).astype(old.dtype)  # [..., p, kv, t, d]
+        where = (rows, slice(None), slice(new.shape[-2]))
+        if old.ndim == 5:
+            return old.at[:, *where].set(new, mode="drop")
+        return old.at[where].set(new, mode="drop")
 
-    return Cache(write(cache.k, kv.k), write(cache.v, kv.v))
+    return jax.tree.map(write, cache, Cache(*kv))
 
 
 def decode_step(
@@ -95,34 +104,47 @@ def decode_step(
     cos, sin = angles(frequencies(c.rope, c.head_dim, cache.places), positions[:, None])
     seen = jnp.arange(cache.places) <= positions[:, None]
 
-    # The cache is carried, not scanned over: a carry is updated in place, where the outputs of a
-    # scan are a second cache.
-    def body(
-        carry: tuple[Array, Cache], layer: tuple[DecoderBlock, Array]
-    ) -> tuple[tuple[Array, Cache], None]:
-        x, cache = carry
-        block, index = layer
-        q, k, v = block.attn.qkv(block.norm1(x), cos, sin)
-        cache = Cache(_append(cache.k, k, index, positions), _append(cache.v, v, index, positions))
-        mixed = _attend(q[:, 0], cache.k[index], cache.v[index], seen)
-        x = x + block.attn.finish(mixed[:, None])
+    def layer(
+        x: Array, block: DecoderBlock, cache: Cache, index: Array | None
+    ) -> tuple[Array, Cache]:
+        q, *new = block.attn.qkv(block.norm1(x), cos, sin)
+        cache = Cache(
+            *(_append(old, x, index, positions) for old, x in zip(cache, new, strict=True))
+        )
+        k, v = cache if index is None else (cache.k[index], cache.v[index])
+        x = x + block.attn.finish(_attend(q[:, 0], k, v, seen)[:, None])
         x = x + block.mlp(block.norm2(x))
-        return (constrain(x, "batch", None, None), cache), None
+        return constrain(x, "batch", None, None), cache
 
     x = constrain(model.embed(tokens)[:, None].astype(c.dtype), "batch", None, None)
-    layers = (model.blocks, jnp.arange(c.depth))
-    (x, cache), _ = jax.lax.scan(body, (x, cache), layers, unroll=min(c.unroll, c.depth))
+    if c.stacked:
+        # The cache is carried, not scanned over: a carry is updated in place, where the outputs
+        # of a scan are a second cache.
+        (x, cache), _ = jax.lax.scan(
+            lambda carry, xs: (layer(carry[0], xs[0], carry[1], xs[1]), None),
+            (x, cache),
+            (model.blocks, jnp.arange(c.depth)),
+            unroll=min(c.unroll, c.depth),
+        )
+    else:
+        pieces = []
+        for block, k, v in zip(model.blocks, cache.k, cache.v, strict=True):
+            x, piece = layer(x, block, Cache(k, v), None)
+            pieces.append(piece)
+        cache = Cache(*zip(*pieces, strict=True))
     return model.logits(model.norm_final(x[:, 0])), cache
 
 
 def _append(
-    cache: Float[Array, "layers b kv s d"],
+    cache: Float[Array, "*layers b kv s d"],
     new: Float[Array, "b 1 kv d"],
-    layer: Int[Array, ""],
+    layer: Int[Array, ""] | None,
     positions: Int[Array, " b"],
 ) -> Array:
     rows = jnp.arange(positions.shape[0])
-    return cache.at[layer, rows, :, positions].set(new[:, 0].astype(cache.dtype))
+    where = (rows, slice(None), positions)
+    value = new[:, 0].astype(cache.dtype)
+    return cache.at[where if layer is None else (layer, *where)].set(value)
 
 
 def _attend(

@@ -29,19 +29,20 @@ def table(config: LMConfig) -> tuple[Row, ...]:
 
     A model with tied embeddings may store its head a second time; that copy is not read.
     """
+    block = "blocks" if config.stacked else "blocks/{i}"
     rows = [
         Row("model.embed_tokens.weight", "embed/table"),
         Row("model.norm.weight", "norm_final/scale"),
-        Row(_BLOCK + "input_layernorm.weight", "blocks/norm1/scale"),
-        Row(_BLOCK + "post_attention_layernorm.weight", "blocks/norm2/scale"),
-        Row(_BLOCK + "self_attn.q_norm.weight", "blocks/attn/q_norm/scale"),
-        Row(_BLOCK + "self_attn.k_norm.weight", "blocks/attn/k_norm/scale"),
+        Row(_BLOCK + "input_layernorm.weight", f"{block}/norm1/scale"),
+        Row(_BLOCK + "post_attention_layernorm.weight", f"{block}/norm2/scale"),
+        Row(_BLOCK + "self_attn.q_norm.weight", f"{block}/attn/q_norm/scale"),
+        Row(_BLOCK + "self_attn.k_norm.weight", f"{block}/attn/k_norm/scale"),
         Row(_BLOCK + "self_attn.rotary_emb.inv_freq", None),  # early exports of Llama 2
         Row("lm_head.weight", None if config.tie_embeddings else "head/kernel", linear),
     ]
     for ours, theirs in _LINEARS.items():
-        rows.append(Row(f"{_BLOCK}{theirs}.weight", f"blocks/{ours}/kernel", linear))
-        rows.append(Row(f"{_BLOCK}{theirs}.bias", f"blocks/{ours}/bias"))
+        rows.append(Row(f"{_BLOCK}{theirs}.weight", f"{block}/{ours}/kernel", linear))
+        rows.append(Row(f"{_BLOCK}{theirs}.bias", f"{block}/{ours}/bias"))
     return tuple(rows)
 
 
