@@ -3,14 +3,17 @@
 import dataclasses
 import json
 import pathlib
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
+import drawn
 import numpy as np
+import safetensors.numpy
 import safetensors.torch
 import torch
 import transformers
-from make_fixtures import IMAGES, LAYERS, TEXTS, grid, image_batch, randomise, text_batch
+from make_fixtures import IMAGES, LAYERS, TEXTS
 
 from benchmarks.torchvision_stand_in import ensure_torchvision
 
@@ -23,10 +26,10 @@ class Case:
     """A model of an origin library.
 
     Attributes:
-      make: builds it, with random weights.
+      make: builds it, with weights that :mod:`drawn` gives its names.
       save: writes it to a folder.
       reload: builds it from a folder, strictly.
-      run: its outputs on :func:`inputs`, channels last; those of padding are 0.
+      run: its outputs on :func:`drawn.inputs`, channels last; those of padding are 0.
       sides: of the images to run it on.
     """
 
@@ -37,12 +40,25 @@ class Case:
     sides: tuple[int, ...] = (32,)
 
 
-def inputs(side: int = 32, vocab: int = 60) -> Inputs:
-    """Images, ids that end in the largest one of the vocabulary (CLIP's end of text), and masks."""
-    ids, mask = text_batch(5)
-    ids[ids == vocab - 1] = vocab - 2
-    ids[torch.arange(3), mask.sum(1) - 1] = vocab - 1
-    return {"image": image_batch(5, side, batch=3), "ids": ids, "mask": mask}
+def inputs(side: int) -> Inputs:
+    """:func:`drawn.inputs` as torch takes them."""
+    x = {name: torch.tensor(value) for name, value in drawn.inputs(side).items()}
+    return x | {"image": x["image"].permute(0, 3, 1, 2)}
+
+
+def fill(model: torch.nn.Module) -> torch.nn.Module:
+    """Weights by their names; what is no weight (masks, counters) stays."""
+    with torch.no_grad():
+        for name, x in model.state_dict().items():
+            if x.is_floating_point() and not name.endswith("attn_mask"):
+                x.copy_(torch.tensor(drawn.tensor(name, tuple(x.shape))))
+    return model.eval()
+
+
+def grid(tokens: torch.Tensor) -> torch.Tensor:
+    """Patch tokens [b, n, d] as a map."""
+    side = round(tokens.shape[1] ** 0.5)
+    return tokens.reshape(tokens.shape[0], side, side, -1)
 
 
 def numpy(**outputs: torch.Tensor) -> Outputs:
@@ -73,12 +89,21 @@ def _hf(
     cls: Any,
     config: Any,
     run: Callable[..., Outputs],
-    seed: int,
     sides: tuple[int, ...] = (32,),
     **options: Any,
 ) -> Case:
     def make() -> torch.nn.Module:
-        return randomise(cls(config(), **options), seed)
+        # The names in a file are not always those in memory, and the file's count.
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = pathlib.Path(temporary)
+            cls(config(), **options).save_pretrained(folder)
+            file = folder / "model.safetensors"
+            tensors = safetensors.numpy.load_file(file)
+            for name, x in tensors.items():
+                if x.dtype == np.float32:
+                    tensors[name] = drawn.tensor(name, x.shape)
+            safetensors.numpy.save_file(tensors, file, {"format": "pt"})
+            return _load_hf(cls, **options)(folder)
 
     return Case(make, _save_hf, _load_hf(cls, **options), run, sides)
 
@@ -92,7 +117,7 @@ def _run_bert(model: Any, x: Inputs) -> Outputs:
 
 def _run_vit(model: Any, x: Inputs) -> Outputs:
     tokens = model(x["image"]).last_hidden_state
-    return numpy(pooled=tokens[:, 0], patches=torch.tensor(grid(tokens[:, 1:])))
+    return numpy(pooled=tokens[:, 0], patches=grid(tokens[:, 1:]))
 
 
 def _run_resnet(model: Any, x: Inputs) -> Outputs:
@@ -114,19 +139,19 @@ def _run_siglip(model: Any, x: Inputs) -> Outputs:
         image_embed=out.image_embeds,
         text_embed=out.text_embeds,
         logits=out.logits_per_image,
-        patches=torch.tensor(grid(out.vision_model_output.last_hidden_state)),
+        patches=grid(out.vision_model_output.last_hidden_state),
     )
 
 
 def _run_clip_vision(model: Any, x: Inputs) -> Outputs:
     out = model(x["image"])
     tokens = model.post_layernorm(out.last_hidden_state)
-    return numpy(pooled=out.pooler_output, patches=torch.tensor(grid(tokens[:, 1:])))
+    return numpy(pooled=out.pooler_output, patches=grid(tokens[:, 1:]))
 
 
 def _run_siglip_vision(model: Any, x: Inputs) -> Outputs:
     out = model(x["image"])
-    return numpy(pooled=out.pooler_output, patches=torch.tensor(grid(out.last_hidden_state)))
+    return numpy(pooled=out.pooler_output, patches=grid(out.last_hidden_state))
 
 
 def _run_clip_text(model: Any, x: Inputs) -> Outputs:
@@ -155,7 +180,7 @@ def _torchvision_resnet() -> torch.nn.Module:
     timm = _timm()
     # timm's ResNet has torchvision's names and, without a head, gives the pooled vector.
     model = timm.create_model("resnet50", num_classes=0, layers=(1, 2, 1, 1))
-    return randomise(model, 21, gain=0.5)
+    return fill(model)
 
 
 def _timm() -> Any:
@@ -198,12 +223,12 @@ TIMM_VIT = {
 
 def _timm_vit() -> torch.nn.Module:
     model = _timm().create_model("vit_base_patch16_224", num_classes=0, **TIMM_VIT)
-    return randomise(model, 22)
+    return fill(model)
 
 
 def _run_timm_vit(model: Any, x: Inputs) -> Outputs:
     tokens = model.forward_features(x["image"])
-    return numpy(pooled=tokens[:, 0], patches=torch.tensor(grid(tokens[:, 1:])))
+    return numpy(pooled=tokens[:, 0], patches=grid(tokens[:, 1:]))
 
 
 # open_clip
@@ -276,7 +301,7 @@ def _open_clip_model(config: dict[str, Any]) -> torch.nn.Module:
     return cls(**config).eval()
 
 
-def _open_clip(kind: str, folder: pathlib.Path, seed: int) -> Case:
+def _open_clip(kind: str, folder: pathlib.Path) -> Case:
     """``folder`` keeps the settings of the BERT, which open_clip reads by their path."""
 
     def config() -> dict[str, Any]:
@@ -302,7 +327,7 @@ def _open_clip(kind: str, folder: pathlib.Path, seed: int) -> Case:
         return numpy(image_embed=image, text_embed=text, logits=logits)
 
     sides = (224,) if kind == "timm_bert" else (32,)
-    return Case(lambda: randomise(_open_clip_model(config()), seed), save, reload, run, sides)
+    return Case(lambda: fill(_open_clip_model(config())), save, reload, run, sides)
 
 
 def cases(folder: pathlib.Path) -> dict[str, Case]:
@@ -316,35 +341,29 @@ def cases(folder: pathlib.Path) -> dict[str, Case]:
         "depths": [1, 2, 1, 1],
     }
     return {
-        "bert": _hf(
-            t.BertModel, lambda: t.BertConfig(**TEXTS), _run_bert, 11, add_pooling_layer=False
-        ),
-        "clip_quick_gelu": _hf(t.CLIPModel, quick, _run_clip, 12),
-        "clip_gelu": _hf(t.CLIPModel, gelu, _run_clip, 13),
+        "bert": _hf(t.BertModel, lambda: t.BertConfig(**TEXTS), _run_bert, add_pooling_layer=False),
+        "clip_quick_gelu": _hf(t.CLIPModel, quick, _run_clip),
+        "clip_gelu": _hf(t.CLIPModel, gelu, _run_clip),
         "clip_vision": _hf(
-            t.CLIPVisionModel, lambda: t.CLIPVisionConfig(**IMAGES), _run_clip_vision, 14
+            t.CLIPVisionModel, lambda: t.CLIPVisionConfig(**IMAGES), _run_clip_vision
         ),
         "clip_text": _hf(
             t.CLIPTextModel,
             lambda: t.CLIPTextConfig(**TEXTS, bos_token_id=58, eos_token_id=59, pad_token_id=0),
             _run_clip_text,
-            15,
         ),
-        "siglip": _hf(t.SiglipModel, _siglip_config, _run_siglip, 16),
+        "siglip": _hf(t.SiglipModel, _siglip_config, _run_siglip),
         "siglip_vision": _hf(
-            t.SiglipVisionModel, lambda: t.SiglipVisionConfig(**IMAGES), _run_siglip_vision, 17
+            t.SiglipVisionModel, lambda: t.SiglipVisionConfig(**IMAGES), _run_siglip_vision
         ),
         "dinov2": _hf(
             t.Dinov2Model,
             lambda: t.Dinov2Config(**dinov2, use_mask_token=False),
             _run_vit,
-            18,
             sides=(32, 48),  # the larger image makes the model stretch its position table
         ),
-        "vit": _hf(
-            t.ViTModel, lambda: t.ViTConfig(**IMAGES), _run_vit, 19, add_pooling_layer=False
-        ),
-        "resnet": _hf(t.ResNetModel, lambda: t.ResNetConfig(**resnet), _run_resnet, 20),
+        "vit": _hf(t.ViTModel, lambda: t.ViTConfig(**IMAGES), _run_vit, add_pooling_layer=False),
+        "resnet": _hf(t.ResNetModel, lambda: t.ResNetConfig(**resnet), _run_resnet),
         "torchvision_resnet": Case(
             _torchvision_resnet,
             _save_tensors("model.safetensors"),
@@ -361,7 +380,7 @@ def cases(folder: pathlib.Path) -> dict[str, Case]:
             _reload_timm,
             _run_timm_vit,
         ),
-        "open_clip": _open_clip("plain", folder, 23),
-        "open_clip_bert": _open_clip("bert", folder, 24),
-        "open_clip_biomedclip": _open_clip("timm_bert", folder, 25),
+        "open_clip": _open_clip("plain", folder),
+        "open_clip_bert": _open_clip("bert", folder),
+        "open_clip_biomedclip": _open_clip("timm_bert", folder),
     }
