@@ -94,7 +94,7 @@ class OpenAIChat:
                         break
                     body = self._body(prompt)
                     task = _Task(prompt.id, body, _key(body))
-                    known = self._cache.get(task.key) if self._cache else None
+                    known = None if self._cache is None else self._cache.get(task.key)
                     if known is not None:
                         yield Reply(prompt.id, known["text"], cut=known["cut"])
                     else:
@@ -108,7 +108,7 @@ class OpenAIChat:
                     raise answer
                 reply, usage = answer
                 failed = failed + 1 if reply.error else 0
-                if not reply.error and self._cache:
+                if not reply.error and self._cache is not None:
                     entry = {"text": reply.text, "cut": reply.cut, "usage": usage}
                     self._cache.put(task.key, entry)
                 yield reply
