@@ -192,10 +192,10 @@ class TestFolder:
 
 
 def test_config_file_fits_the_schema():
-    from configs.data_gen.sample_images import get_config
+    from configs.data_gen.images import get_config
 
     config = get_config()
     config.prompts = "x.txt"
-    del config["sample"]
+    del config["sampler"]
     assert parse(SampleImagesConfig, config).maker == ImageMakerConfig()
     assert images.make_maker(ImageMakerConfig()).name == "phantom"
