@@ -7,7 +7,7 @@ other, and which table names the tensors.
 import dataclasses
 import pathlib
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from flax import nnx
 
@@ -24,6 +24,18 @@ Shapes = Mapping[str, tuple[int, ...]]
 Side = Literal["vision", "text"]
 
 
+class Pixels(NamedTuple):
+    """Mean and standard deviation per channel that images are normalised by, on the scale 0..1."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+IMAGENET = Pixels((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+OPENAI = Pixels((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+HALF = Pixels((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
 @dataclasses.dataclass(frozen=True)
 class Family:
     """One layout of one architecture.
@@ -37,6 +49,7 @@ class Family:
       rename: other names of the same tensors.
       settings: name of the settings file; absent where there is none.
       weights: name of the weights file that is written.
+      pixels: how images are normalised where the folder does not say; meaningless for texts.
     """
 
     name: str
@@ -47,6 +60,7 @@ class Family:
     rename: Rename = ()
     settings: str = "config.json"
     weights: str = "model.safetensors"
+    pixels: Pixels = IMAGENET
 
 
 def _family(
@@ -56,6 +70,7 @@ def _family(
     config_to: Callable[[Any], dict[str, Any]],
     table: Callable[[Any], tuple[Row, ...]],
     rename: Rename = (),
+    pixels: Pixels = IMAGENET,
 ) -> Family:
     """A family whose ``config.json`` says everything."""
     return Family(
@@ -65,6 +80,7 @@ def _family(
         lambda config, _folder: {"config.json": config_to(config)},
         table,
         rename,
+        pixels=pixels,
     )
 
 
@@ -94,7 +110,7 @@ FAMILIES: dict[str, Family] = {
     f.name: f
     for f in (
         _family("bert", "text", bert.config_from, bert.config_to, bert.table, bert.RENAME),
-        _family("clip", "clip", clip.config_from, clip.config_to, clip.table),
+        _family("clip", "clip", clip.config_from, clip.config_to, clip.table, pixels=OPENAI),
         _family(
             "clip_vision_model",
             "vision",
@@ -102,6 +118,7 @@ FAMILIES: dict[str, Family] = {
             clip.vision_config_to,
             clip.vision_table,
             clip.RENAME_TOWER,
+            OPENAI,
         ),
         _family(
             "clip_text_model",
@@ -111,7 +128,7 @@ FAMILIES: dict[str, Family] = {
             clip.text_table,
             clip.RENAME_TOWER,
         ),
-        _family("siglip", "clip", siglip.config_from, siglip.config_to, siglip.table),
+        _family("siglip", "clip", siglip.config_from, siglip.config_to, siglip.table, pixels=HALF),
         _family(
             "siglip_vision_model",
             "vision",
@@ -119,6 +136,7 @@ FAMILIES: dict[str, Family] = {
             siglip.vision_config_to,
             siglip.vision_table,
             siglip.RENAME_TOWER,
+            HALF,
         ),
         _family(
             "dinov2",
@@ -128,7 +146,15 @@ FAMILIES: dict[str, Family] = {
             vit.dinov2_table,
             vit.RENAME,
         ),
-        _family("vit", "vision", vit.vit_config_from, vit.vit_config_to, vit.vit_table, vit.RENAME),
+        _family(
+            "vit",
+            "vision",
+            vit.vit_config_from,
+            vit.vit_config_to,
+            vit.vit_table,
+            vit.RENAME,
+            HALF,
+        ),
         _family(
             "resnet",
             "vision",
@@ -150,6 +176,7 @@ FAMILIES: dict[str, Family] = {
             lambda given, shapes, _: timm_vit.config_from(given, shapes),
             lambda config, _: {"config.json": timm_vit.config_to(config)},
             timm_vit.table,
+            pixels=HALF,
         ),
         Family(
             "open_clip",
@@ -160,6 +187,7 @@ FAMILIES: dict[str, Family] = {
             open_clip.RENAME,
             settings="open_clip_config.json",
             weights="open_clip_model.safetensors",
+            pixels=OPENAI,
         ),
     )
 }

@@ -12,10 +12,24 @@ from collections.abc import Mapping
 from typing import Any
 
 from medvlp_jax.weights import convert, hub
-from medvlp_jax.weights.families import FAMILIES, MODEL_TYPES, Family, Side, tower_rows
+from medvlp_jax.weights.families import (
+    FAMILIES,
+    MODEL_TYPES,
+    Family,
+    Pixels,
+    Side,
+    tower_rows,
+)
 from medvlp_jax.weights.faults import Faults, WeightsError
 from medvlp_jax.weights.files import Checkpoint, open_checkpoint
 from medvlp_jax.weights.settings import read_json
+
+#: Where folders say how images are normalised: file, group in it, names of the two values.
+_PIXELS = (
+    ("open_clip_config.json", "preprocess_cfg", "mean", "std"),
+    ("preprocessor_config.json", "", "image_mean", "image_std"),
+    ("config.json", "pretrained_cfg", "mean", "std"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +45,17 @@ class Source:
     weights: pathlib.Path
     family: Family
     config: Any
+
+    @property
+    def pixels(self) -> Pixels:
+        """How images are normalised for these weights: by the folder's files, else the family's."""
+        for name, group, mean, std in _PIXELS:
+            file = self.folder / name
+            found = read_json(file) if file.is_file() else {}
+            found = found.get(group, {}) if group else found
+            if found.get(mean) and found.get(std):
+                return Pixels(tuple(found[mean]), tuple(found[std]))
+        return self.family.pixels
 
     def load(
         self,
