@@ -107,10 +107,10 @@ def expect_same(ours: Any, expressible: Any, layout: str) -> None:
 
 
 def _differences(a: Any, b: Any, where: str = "") -> list[str]:
-    if type(a) is not type(b):
-        return [f"{where or 'model'} a {type(a).__name__}, not a {type(b).__name__}"]
-    if not dataclasses.is_dataclass(a):
+    if not dataclasses.is_dataclass(a) or not dataclasses.is_dataclass(b):
         return [] if a == b else [f"{where}={a!r}, not {b!r}"]
+    if type(a) is not type(b):
+        return [f"{where or 'model'} of kind {type(a).__name__}, not {type(b).__name__}"]
     found: list[str] = []
     for field in dataclasses.fields(a):
         if field.name not in _FREE:

@@ -226,6 +226,11 @@ def _bert_sizes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
     inner = {n.removeprefix(prefix): s for n, s in shapes.items() if n.startswith(prefix)}
     try:
         vocab, width = inner["embeddings.word_embeddings.weight"]
+        if width % HEAD_WIDTH:
+            raise WeightsError(
+                f"the BERT is {width} wide and its settings are not here, so the number of its "
+                "heads is unknown; put its config.json into text_config/ of this folder"
+            )
         layers = {n.split(".")[2] for n in inner if n.startswith("encoder.layer.")}
         return {
             "vocab_size": vocab,

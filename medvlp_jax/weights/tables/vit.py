@@ -6,6 +6,7 @@ from typing import Any
 from medvlp_jax.models.vit import ViTConfig
 from medvlp_jax.weights import settings
 from medvlp_jax.weights.convert import Row, under
+from medvlp_jax.weights.faults import WeightsError
 from medvlp_jax.weights.tables.common import convolution, dense, norm
 from medvlp_jax.weights.transforms import leading
 
@@ -114,8 +115,10 @@ def dinov2_config_to(config: ViTConfig) -> dict[str, Any]:
       WeightsError: the tower is no DINOv2.
     """
     if config.mlp_width % config.width:
-        ratio = config.mlp_width / config.width
-        settings.expect_same(ratio, round(ratio), "DINOv2")
+        raise WeightsError(
+            f"the DINOv2 layout cannot hold this model: its mlp_width={config.mlp_width} is no "
+            f"multiple of its width={config.width}"
+        )
     found = {
         "architectures": ["Dinov2Model"],
         "model_type": "dinov2",
