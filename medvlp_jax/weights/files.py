@@ -1,4 +1,6 @@
-"""Safetensors files: headers are read at once, tensors one at a time.
+"""Files of weights: headers are read at once, tensors one at a time.
+
+Safetensors are written and read; PyTorch's own files are read where there is nothing else.
 
 Tensors are read into memory of their own instead of being mapped: pages of a mapped file count as
 the process's memory as long as they are around, and loading would appear to need twice the size.
@@ -17,6 +19,7 @@ from typing import Any, BinaryIO, Protocol
 import ml_dtypes
 import numpy as np
 
+from medvlp_jax.weights import pickled
 from medvlp_jax.weights.faults import Faults, WeightsError
 
 #: The format's words for number types.
@@ -47,6 +50,8 @@ NAMES = (
     "diffusion_pytorch_model.fp16.safetensors",
 )
 INDEX = ".safetensors.index.json"
+#: The same for files of PyTorch.
+PICKLED = ("pytorch_model.bin", "open_clip_pytorch_model.bin")
 #: A header above this is no header (the format's own limit).
 MAX_HEADER = 100_000_000
 
@@ -105,7 +110,9 @@ class Checkpoint:
 
 
 def open_checkpoint(path: str | os.PathLike[str], faults: Faults) -> Checkpoint:
-    """Reads the headers of a safetensors file, or of a folder's file or sharded files.
+    """Reads the headers of a file, or of a folder's file or sharded files.
+
+    Files of PyTorch are read where a folder has no safetensors.
 
     Damaged files are noted in ``faults``, and what can be known of the rest is returned.
 
@@ -114,6 +121,8 @@ def open_checkpoint(path: str | os.PathLike[str], faults: Faults) -> Checkpoint:
     """
     path = pathlib.Path(path)
     if path.is_file():
+        if path.suffix in pickled.SUFFIXES:
+            return Checkpoint(path, pickled.read_tensors(path))
         return _from_files(path, [path], faults)
     if not path.is_dir():
         raise WeightsError(f"{path} does not exist: give a folder with safetensors files")
@@ -129,7 +138,36 @@ def open_checkpoint(path: str | os.PathLike[str], faults: Faults) -> Checkpoint:
     if present or indexes:
         names = ", ".join(p.name for p in [*indexes, *present])
         raise WeightsError(f"{path} holds {names}: give the path of the one to read")
-    raise WeightsError(f"{path} holds no safetensors file")
+    return _from_pickles(path)
+
+
+def _from_pickles(folder: pathlib.Path) -> Checkpoint:
+    index = folder / "pytorch_model.bin.index.json"
+    if index.is_file():
+        files = sorted(set(_places(index).values()))
+    else:
+        present = [p.name for p in sorted(folder.iterdir()) if p.suffix in pickled.SUFFIXES]
+        best = [name for name in PICKLED if name in present]
+        files = best[:1] or present
+        if len(files) > 1:
+            raise WeightsError(
+                f"{folder} holds {', '.join(files)}: give the path of the one to read"
+            )
+    if not files:
+        raise WeightsError(f"{folder} holds no safetensors file and none of PyTorch")
+    tensors: dict[str, Tensor] = {}
+    for file in files:
+        if not (folder / file).is_file():
+            raise WeightsError(f"{folder / file} is missing, which {index.name} lists")
+        tensors.update(pickled.read_tensors(folder / file))
+    return Checkpoint(folder, tensors)
+
+
+def _places(index: pathlib.Path) -> dict[str, str]:
+    try:
+        return dict(json.loads(index.read_text())["weight_map"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"{index} is no index of weights files: {error!r}") from error
 
 
 def _from_files(where: pathlib.Path, files: Iterable[pathlib.Path], faults: Faults) -> Checkpoint:
@@ -143,13 +181,9 @@ def _from_files(where: pathlib.Path, files: Iterable[pathlib.Path], faults: Faul
 
 
 def _from_index(folder: pathlib.Path, index: pathlib.Path, faults: Faults) -> Checkpoint:
-    try:
-        places = json.loads(index.read_text())["weight_map"]
-        by_file: dict[str, set[str]] = {}
-        for name, file in places.items():
-            by_file.setdefault(file, set()).add(name)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise WeightsError(f"{index} is no index of safetensors files: {error!r}") from error
+    by_file: dict[str, set[str]] = {}
+    for name, file in _places(index).items():
+        by_file.setdefault(file, set()).add(name)
     tensors: dict[str, Tensor] = {}
     unknown: set[str] = set()
     for file, names in sorted(by_file.items()):

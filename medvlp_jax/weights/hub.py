@@ -3,12 +3,16 @@
 import os
 import pathlib
 import re
+from collections.abc import Sequence
+from typing import Any
 
 from medvlp_jax.weights.faults import WeightsError
 
 _ID = re.compile(r"[\w.-]+/[\w.-]+")
 #: What is fetched: weights in a safe format, settings and tokenizers.
 PATTERNS = ("*.safetensors", "*.json", "*.txt", "*.model")
+#: What is fetched as well where there are no weights in a safe format.
+PICKLED = ("*.bin", "*.pt", "*.pth")
 
 
 def find(name: str | os.PathLike[str], revision: str | None = None) -> pathlib.Path:
@@ -30,9 +34,9 @@ def find(name: str | os.PathLike[str], revision: str | None = None) -> pathlib.P
     import huggingface_hub
 
     try:
-        folder = huggingface_hub.snapshot_download(
-            name, revision=revision, allow_patterns=list(PATTERNS)
-        )
+        folder = _fetch(huggingface_hub, name, revision, PATTERNS)
+        if not any(folder.rglob("*.safetensors")):
+            folder = _fetch(huggingface_hub, name, revision, (*PATTERNS, *PICKLED))
     except Exception as error:  # of many kinds, from network to access rights
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = lines[0] if lines else type(error).__name__
@@ -41,4 +45,9 @@ def find(name: str | os.PathLike[str], revision: str | None = None) -> pathlib.P
             f"the hub can be reached, run `hf download {name} --local-dir FOLDER`, copy FOLDER "
             "here and give its path"
         ) from error
+    return folder
+
+
+def _fetch(library: Any, name: str, revision: str | None, patterns: Sequence[str]) -> pathlib.Path:
+    folder = library.snapshot_download(name, revision=revision, allow_patterns=list(patterns))
     return pathlib.Path(folder)

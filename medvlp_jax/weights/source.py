@@ -24,6 +24,8 @@ from medvlp_jax.weights.faults import Faults, WeightsError
 from medvlp_jax.weights.files import Checkpoint, open_checkpoint
 from medvlp_jax.weights.settings import read_json
 
+#: Weights files of open_clip.
+_OPEN_CLIP = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 #: Where folders say how images are normalised: file, group in it, names of the two values.
 _PIXELS = (
     ("open_clip_config.json", "preprocess_cfg", "mean", "std"),
@@ -142,14 +144,14 @@ def _is_open_clip(folder: pathlib.Path, path: pathlib.Path) -> bool:
     # Repositories may hold the same model in both layouts, each with its own weights file.
     if path.is_file():
         return path.name.startswith("open_clip")
-    return (folder / FAMILIES["open_clip"].weights).is_file() or not (
-        folder / "model.safetensors"
-    ).is_file()
+    own = any((folder / name).is_file() for name in _OPEN_CLIP)
+    others = any((folder / name).is_file() for name in ("model.safetensors", "pytorch_model.bin"))
+    return own or not others
 
 
 def _weights(path: pathlib.Path, family: Family) -> pathlib.Path:
-    own = path / family.weights
-    return own if path.is_dir() and own.is_file() else path
+    names = _OPEN_CLIP if family.name == "open_clip" else (family.weights,)
+    return next((path / name for name in names if (path / name).is_file()), path)
 
 
 def _open(path: pathlib.Path) -> Checkpoint:

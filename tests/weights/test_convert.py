@@ -1,6 +1,7 @@
 """The engine: tables both ways, faults, shardings, types, files."""
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -313,7 +314,8 @@ def test_memory(tmp_path):
     """The host needs little more than the arrays themselves: tensors come one at a time."""
     script = pathlib.Path(__file__).parent / "load_memory.py"
     command = [sys.executable, str(script), str(tmp_path), "200"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    env = os.environ | {"PYTHONPATH": str(script.parents[2]), "XLA_FLAGS": ""}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["bytes"] > 190e6
     compiled = 25e6  # whatever the size; a folder of 1 GB stays below 1.15 with it
