@@ -73,6 +73,14 @@ def side(value: Any) -> int:
     raise WeightsError(f"only square images and patches are supported, not {value}")
 
 
+def whole_patches(image: Any, patch: Any) -> int:
+    """The side of an image without the pixels at its end that fill no patch (384 / 14: 378).
+
+    The convolution of the origin passes them over too.
+    """
+    return side(image) // side(patch) * side(patch)
+
+
 def expect(settings: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Refuses variants that our models do not have; a setting that is absent is fine.
 

@@ -1,5 +1,6 @@
 """Folders of published models: what they are, and what they say when something is amiss."""
 
+import dataclasses
 import json
 
 import drawn
@@ -8,6 +9,7 @@ import huggingface_hub.constants
 import jax
 import numpy as np
 import pytest
+import transformers
 from folders import change, write
 from safetensors.numpy import load_file, save_file
 
@@ -237,6 +239,33 @@ def test_every_published_size_has_rows():
         steps = plan(resnet.table(PRESETS[name]), wanted)
         assert len(steps) == len(wanted)
     assert "layer4.2.conv3.weight" in {n for s in steps for n in s.sources}
+
+
+@pytest.mark.parametrize(
+    ("name", "cls"),
+    [
+        ("bert", "BertConfig"),
+        ("clip", "CLIPConfig"),
+        ("siglip", "SiglipConfig"),
+        ("dinov2", "Dinov2Config"),
+        ("vit", "ViTConfig"),
+        ("resnet", "ResNetConfig"),
+    ],
+)
+def test_what_settings_leave_out(name, cls, tmp_path):
+    """Our defaults are those of transformers: published files name only what differs."""
+    full = getattr(transformers, cls)().to_dict()
+    config_from = FAMILIES[name].config_from
+    assert config_from({}, {}, tmp_path) == dataclasses.replace(
+        config_from(full, {}, tmp_path), **({"name": "bert"} if name == "bert" else {})
+    )
+
+
+def test_pixels_that_fill_no_patch_are_left_out(tmp_path):
+    """SigLIP-so400m: 384 pixels in patches of 14 make a grid of 27."""
+    given = {"vision_config": {"image_size": 384, "patch_size": 14}}
+    vision = FAMILIES["siglip"].config_from(given, {}, tmp_path).vision
+    assert (vision.image_size, vision.grid) == (378, (27, 27))
 
 
 def test_towers_are_built_from_their_own_configs():

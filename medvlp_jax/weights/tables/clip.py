@@ -60,7 +60,9 @@ def vision_config_from(given: Mapping[str, Any]) -> ViTConfig:
     """Our config from ``config.json`` (or its ``vision_config``)."""
     return ViTConfig(
         name="clip_vision",
-        image_size=settings.side(given.get("image_size", 224)),
+        image_size=settings.whole_patches(
+            given.get("image_size", 224), given.get("patch_size", 32)
+        ),
         patch=settings.side(given.get("patch_size", 32)),
         channels=given.get("num_channels", 3),
         width=given.get("hidden_size", 768),

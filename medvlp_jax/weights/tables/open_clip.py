@@ -145,7 +145,9 @@ def _vit(given: Mapping[str, Any], activation: Any) -> ViTConfig:
     width = given.get("width", 768)
     return ViTConfig(
         name="open_clip_vision",
-        image_size=settings.side(given.get("image_size", 224)),
+        image_size=settings.whole_patches(
+            given.get("image_size", 224), given.get("patch_size", 16)
+        ),
         patch=settings.side(given.get("patch_size", 16)),
         width=width,
         depth=given.get("layers", 12),

@@ -67,7 +67,9 @@ def vision_config_from(given: Mapping[str, Any]) -> ViTConfig:
     settings.expect(given, {"vision_use_head": True})
     return ViTConfig(
         name="siglip_vision",
-        image_size=settings.side(given.get("image_size", 224)),
+        image_size=settings.whole_patches(
+            given.get("image_size", 224), given.get("patch_size", 16)
+        ),
         patch=settings.side(given.get("patch_size", 16)),
         channels=given.get("num_channels", 3),
         width=given.get("hidden_size", 768),

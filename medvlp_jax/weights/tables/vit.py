@@ -74,7 +74,9 @@ def dinov2_config_from(given: Mapping[str, Any]) -> ViTConfig:
     width = given.get("hidden_size", 768)
     return ViTConfig(
         name="dinov2",
-        image_size=settings.side(given.get("image_size", 224)),
+        image_size=settings.whole_patches(
+            given.get("image_size", 224), given.get("patch_size", 14)
+        ),
         patch=settings.side(given.get("patch_size", 14)),
         channels=given.get("num_channels", 3),
         width=width,
@@ -96,7 +98,9 @@ def vit_config_from(given: Mapping[str, Any]) -> ViTConfig:
     settings.expect(given, {"qkv_bias": True})
     return ViTConfig(
         name="vit",
-        image_size=settings.side(given.get("image_size", 224)),
+        image_size=settings.whole_patches(
+            given.get("image_size", 224), given.get("patch_size", 16)
+        ),
         patch=settings.side(given.get("patch_size", 16)),
         channels=given.get("num_channels", 3),
         width=given.get("hidden_size", 768),
