@@ -51,9 +51,12 @@ class JaxChat:
                 seed=c.seed,
             ),
         )
-        self.generator = Generator(
-            self.model.config, self.model.params, generation, mesh, decode=self._decode
-        )
+        try:
+            self.generator = Generator(
+                self.model.config, self.model.params, generation, mesh, decode=self._decode
+            )
+        except ValueError as error:
+            raise UserError(f"writer.chat: {error}") from error
 
     @property
     def name(self) -> str:
