@@ -4,6 +4,8 @@ python launch/compile.py --config=configs/cxr/clip_b16.py --topology=v5e:4x4
     [--config.data.batch_size=4096 --config.mesh.fsdp=16 ...]        a training step
 python launch/compile.py --config=configs/lm/decode.py:llama3.1_70b --topology=v6e:2x4
     [--config.storage=int8 --config.generation.rows=64 ...]          text generation
+python launch/compile.py --config=configs/diffusion/sample.py:sd2.1 --topology=v5e:4x4
+    [--config.batch_size=64 --config.size=512 ...]                   image sampling
 
 Several topologies may be given, separated by commas. Each text bucket is a program of its own;
 the longest is compiled. Exit status 3 if one of them does not fit.
@@ -41,8 +43,20 @@ def decoding(name: str) -> Any:
     return compile_config(config, name, hlo_path=HLO.value)
 
 
+def image_sampling(name: str) -> Any:
+    from medvlp_jax.compilation_images import compile_config
+
+    config = to_plain(CONFIG.value)
+    del config["program"]
+    return compile_config(config, name, hlo_path=HLO.value)
+
+
 #: ``config.program`` -> what compiles it for a topology; a config without one is an experiment.
-PROGRAMS: dict[str, Callable[[str], Any]] = {"train": training_step, "decode": decoding}
+PROGRAMS: dict[str, Callable[[str], Any]] = {
+    "train": training_step,
+    "decode": decoding,
+    "images": image_sampling,
+}
 
 
 def main(_: list[str]) -> None:

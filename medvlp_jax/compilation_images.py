@@ -1,7 +1,9 @@
 """Ahead-of-time compilation of image sampling for hardware that is not here."""
 
 import dataclasses
+import pathlib
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -9,11 +11,13 @@ import jax.numpy as jnp
 
 from medvlp_jax.compilation import shortfall
 from medvlp_jax.core import hlo, sharding, topology
+from medvlp_jax.core.config import parse
+from medvlp_jax.core.errors import UserError
 from medvlp_jax.core.profiling import peak_flops
 from medvlp_jax.core.sharding import MeshConfig
 from medvlp_jax.core.state import param_count
 from medvlp_jax.diffusion.sampler import SamplerConfig
-from medvlp_jax.text_to_image import TextToImage, TextToImageConfig
+from medvlp_jax.text_to_image import PRESETS, TextToImage, TextToImageConfig
 
 _GIB = 2**30
 
@@ -82,6 +86,53 @@ class SamplingReport:
         return "\n".join(rows)
 
 
+@dataclasses.dataclass(frozen=True)
+class SamplingProgram:
+    """What ``configs/diffusion/sample.py`` says.
+
+    Attributes:
+      preset: of ``medvlp_jax.text_to_image.PRESETS``.
+      batch_size: images at a time, on all devices together.
+      size: side in pixels.
+      dtype: of parameters and arithmetic.
+    """
+
+    preset: str = "sd2.1"
+    batch_size: int = 64
+    size: int = 512
+    dtype: str = "bfloat16"
+    mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
+    sampler: SamplerConfig = dataclasses.field(default_factory=SamplerConfig)
+
+    def __post_init__(self) -> None:
+        if self.preset not in PRESETS:
+            raise ValueError(f"preset={self.preset!r} must be one of {', '.join(PRESETS)}")
+
+
+def compile_config(
+    config: Mapping[str, Any], name: str, hlo_path: str | None = None
+) -> SamplingReport:
+    """:func:`compile_images` for the values of a config file.
+
+    Raises:
+      UserError: as there, or a config that does not fit.
+    """
+    c = parse(SamplingProgram, config)
+    try:
+        return compile_images(
+            PRESETS[c.preset],
+            name,
+            batch_size=c.batch_size,
+            size=(c.size, c.size),
+            sampler=c.sampler,
+            mesh=c.mesh,
+            dtype=c.dtype,
+            hlo_path=hlo_path,
+        )
+    except ValueError as error:
+        raise UserError(f"config: {error}") from error
+
+
 def compile_images(
     config: TextToImageConfig,
     name: str,
@@ -91,6 +142,7 @@ def compile_images(
     sampler: SamplerConfig | None = None,
     mesh: MeshConfig | None = None,
     dtype: str = "bfloat16",
+    hlo_path: str | None = None,
 ) -> SamplingReport:
     """Compiles text tower, sampler and decoder as one program for the topology ``name``.
 
@@ -104,6 +156,7 @@ def compile_images(
       sampler: 20 steps of DPM-Solver++ by default.
       mesh: all devices share the batch by default.
       dtype: of parameters and arithmetic.
+      hlo_path: where to write the optimised program.
 
     Raises:
       UserError: no libtpu, or an unknown topology.
@@ -153,11 +206,14 @@ def compile_images(
         return dataclasses.replace(
             report, seconds=time.perf_counter() - began, refusal=shortfall(str(e))
         )
+    text = compiled.as_text()
+    if hlo_path:
+        pathlib.Path(hlo_path).write_text(text)
     return dataclasses.replace(
         report,
         seconds=time.perf_counter() - began,
         memory=hlo.memory(compiled),
-        collectives=hlo.collective_bytes(compiled.as_text()),
+        collectives=hlo.collective_bytes(text),
     )
 
 

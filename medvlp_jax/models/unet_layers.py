@@ -11,6 +11,9 @@ from jaxtyping import Array, Float
 from medvlp_jax.core.sharding import constrain
 from medvlp_jax.models.layers import Conv, Linear, param
 
+#: For the layers that carry the time step: a smaller start would hide it from the blocks.
+_TIME_INIT = initializers.lecun_normal()
+
 
 class GroupNorm(nnx.Module):
     """Normalises groups of neighbouring channels over the whole map (Wu & He 2018), in float32."""
@@ -68,7 +71,9 @@ class ResnetBlock(nnx.Module):
         self.norm1 = GroupNorm(i, groups, eps=eps, dtype=dtype, rngs=rngs)
         self.conv1 = Conv(i, o, 3, bias=True, dtype=dtype, rngs=rngs)
         self.time_proj = (
-            Linear(time_width, o, axes=("embed", "conv_out"), dtype=dtype, rngs=rngs)
+            Linear(
+                time_width, o, axes=("embed", "conv_out"), init=_TIME_INIT, dtype=dtype, rngs=rngs
+            )
             if time_width
             else None
         )
@@ -136,8 +141,13 @@ class TimeEmbedding(nnx.Module):
 
     def __init__(self, features: int, width: int, *, dtype: str = "float32", rngs: nnx.Rngs):
         self.features = features
-        self.linear1 = Linear(features, width, axes=(None, "embed"), dtype=dtype, rngs=rngs)
-        self.linear2 = Linear(width, width, axes=(None, "embed"), dtype=dtype, rngs=rngs)
+
+        def linear(i: int) -> Linear:
+            axes = (None, "embed")
+            return Linear(i, width, axes=axes, init=_TIME_INIT, dtype=dtype, rngs=rngs)
+
+        self.linear1 = linear(features)
+        self.linear2 = linear(width)
 
     def __call__(self, t: Float[Array, " b"]) -> Float[Array, "b e"]:
         """``t`` counts training steps, 0 the least noisy; fractions are allowed."""
