@@ -4,6 +4,7 @@
 import itertools
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from benchmarks.lm_work import VOCAB, Task, equal_tasks, ragged_tasks
 
@@ -32,7 +33,7 @@ class TransformersDecoder:
             pad_token_id=0,
         )
         self._torch = torch
-        self._model = transformers.LlamaForCausalLM(config).float().eval()
+        self._model: Any = transformers.LlamaForCausalLM(config).float().eval()
         self._model.save_pretrained(folder)
         self._rows = rows
         self._equal, self._ragged = equal_tasks(rows, tokens), ragged_tasks(queue, tokens)

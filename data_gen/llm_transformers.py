@@ -32,7 +32,7 @@ class TransformersChat:
         self._device = "cuda" if self._torch.cuda.is_available() else "cpu"
         dtype = config.dtype or ("bfloat16" if self._device == "cuda" else "float32")
         try:
-            model = transformers.AutoModelForCausalLM.from_pretrained(
+            model: Any = transformers.AutoModelForCausalLM.from_pretrained(
                 config.model, dtype=getattr(self._torch, dtype), local_files_only=True
             )
         except (OSError, ValueError, KeyError) as error:

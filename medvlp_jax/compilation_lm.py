@@ -157,7 +157,7 @@ def compile_decode(
     params = _abstract_params(lm, grid)
     whole = sharding.replicated(grid)
 
-    def leaf(shape: tuple[int, ...], kind: Any) -> jax.ShapeDtypeStruct:
+    def leaf(shape: tuple[int, ...], kind: Any) -> Any:
         return jax.ShapeDtypeStruct(shape, jnp.dtype(kind), sharding=whole)
 
     prompts = Prompts(

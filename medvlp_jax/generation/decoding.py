@@ -109,7 +109,7 @@ def abstract_state(lm: LMConfig, config: GenerationConfig, mesh: Mesh) -> State:
     if b % shards:
         raise ValueError(f"rows={b} must be a multiple of the mesh's {shards} batch shards")
 
-    def leaf(shape: tuple[int, ...], dtype: Any, *axes: str | None) -> jax.ShapeDtypeStruct:
+    def leaf(shape: tuple[int, ...], dtype: Any, *axes: str | None) -> Any:
         place = NamedSharding(mesh, sharding.spec(axes, shape, mesh) if axes else PartitionSpec())
         return jax.ShapeDtypeStruct(shape, jnp.dtype(dtype), sharding=place)
 

@@ -162,21 +162,19 @@ class Generator:
     def _prompts(self, group: Sequence[Request], rows: Sequence[int], bucket: int) -> Prompts:
         # A power of two keeps the number of programs small; the surplus goes nowhere.
         size = 1 << (len(group) - 1).bit_length()
-        prompts = Prompts(
-            ids=np.zeros((size, bucket), np.int32),
-            lengths=np.ones(size, np.int32),
-            rows=np.full(size, self.config.rows, np.int32),
-            limits=np.ones(size, np.int32),
-            keys=np.zeros((size, 2), np.uint32),
-        )
+        ids = np.zeros((size, bucket), np.int32)
+        lengths, limits = np.ones(size, np.int32), np.ones(size, np.int32)
+        into = np.full(size, self.config.rows, np.int32)
+        keys = np.zeros((size, 2), np.uint32)
         for i, (request, row) in enumerate(zip(group, rows, strict=True)):
-            length = len(request.prompt)
-            prompts.ids[i, :length] = request.prompt
-            prompts.lengths[i] = length
-            prompts.rows[i] = row
-            prompts.limits[i] = request.max_new_tokens
-            prompts.keys[i] = row_key(self.config.sampling.seed, request.id)
-        return prompts
+            lengths[i] = len(request.prompt)
+            ids[i, : lengths[i]] = request.prompt
+            into[i] = row
+            limits[i] = request.max_new_tokens
+            keys[i] = row_key(self.config.sampling.seed, request.id)
+        # numpy arrays, which jit takes where it takes others
+        parts: Any = (ids, lengths, into, limits, keys)
+        return Prompts(*parts)
 
     def _finished(
         self, state: State, running: Mapping[int, Request]

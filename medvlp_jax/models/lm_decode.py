@@ -104,9 +104,7 @@ def decode_step(
     cos, sin = angles(frequencies(c.rope, c.head_dim, cache.places), positions[:, None])
     seen = jnp.arange(cache.places) <= positions[:, None]
 
-    def layer(
-        x: Array, block: DecoderBlock, cache: Cache, index: Array | None
-    ) -> tuple[Array, Cache]:
+    def layer(x: Array, block: DecoderBlock, cache: Any, index: Array | None) -> tuple[Array, Any]:
         q, *new = block.attn.qkv(block.norm1(x), cos, sin)
         cache = Cache(
             *(_append(old, x, index, positions) for old, x in zip(cache, new, strict=True))
