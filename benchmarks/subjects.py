@@ -5,7 +5,15 @@ import functools
 import importlib.util
 from collections.abc import Callable, Sequence
 
-from benchmarks import cpu_preset, loss_memory, phantom, pipeline, text_buckets, train_step
+from benchmarks import (
+    cpu_preset,
+    diffusion_step,
+    loss_memory,
+    phantom,
+    pipeline,
+    text_buckets,
+    train_step,
+)
 from benchmarks.harness import Tell
 from benchmarks.report import Row
 from benchmarks.settings import Settings
@@ -31,6 +39,7 @@ SUBJECTS: dict[str, Subject] = {
     "phantom": Subject(phantom.run),
     "cpu_preset": Subject(cpu_preset.run),
     "loss_memory": Subject(loss_memory.run),
+    "diffusion_step": Subject(diffusion_step.run, ("torch", "diffusers")),
 }
 
 

@@ -29,8 +29,8 @@ def base() -> ml_collections.ConfigDict:
             "micro_batches": 1,
             "init_from": "",
             "model": {
-                "vision": {"name": "vit_b16"},
-                "text": {"name": "bert"},
+                "vision": {"name": "vit_b16", "init": ""},
+                "text": {"name": "bert", "init": ""},
                 "embed_dim": 512,
                 "dtype": "bfloat16",
                 "remat": "full",

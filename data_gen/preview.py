@@ -3,6 +3,7 @@
 import colorsys
 import os
 import textwrap
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -25,11 +26,13 @@ _BACKGROUND = (18, 18, 20)
 _TEXT = (225, 225, 225)
 
 
-def write_preview(source: RecordSource, path: str | os.PathLike[str], count: int = 24) -> None:
+def write_preview(
+    source: RecordSource | Sequence[Record], path: str | os.PathLike[str], count: int = 24
+) -> None:
     """Writes a PNG with the first ``count`` records of ``source`` that have an image.
 
     Args:
-        source: an opened split.
+        source: an opened split, or records.
         path: of the PNG; any extension.
         count: at most so many pictures, six a row.
     """

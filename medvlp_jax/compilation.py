@@ -123,7 +123,7 @@ def compile_step(
         if "RESOURCE_EXHAUSTED" not in str(e) and "hbm" not in str(e).lower():
             raise
         return dataclasses.replace(
-            report, seconds=time.perf_counter() - began, refusal=_shortfall(str(e))
+            report, seconds=time.perf_counter() - began, refusal=shortfall(str(e))
         )
     text = compiled.as_text()
     if hlo_path:
@@ -136,7 +136,7 @@ def compile_step(
     )
 
 
-def _shortfall(message: str) -> str:
+def shortfall(message: str) -> str:
     """The sentence of the compiler that says what is needed and what there is."""
     found = re.search(r"[^.\n]*Used [\d.]+\w? of [\d.]+\w? hbm[^\n]*", message)
     return " ".join((found.group(0) if found else message.strip().splitlines()[0]).split())

@@ -43,6 +43,7 @@ from medvlp_jax.eval.protocol import Evaluator
 from medvlp_jax.models.clip import CLIPConfig, build_clip, clip_config
 from medvlp_jax.models.flops import flops
 from medvlp_jax.tasks.base import make_task
+from medvlp_jax.weights import towers
 
 _log = logging.getLogger(__name__)
 #: Folder of a workdir that holds the tokenizer the run was trained with.
@@ -115,6 +116,8 @@ class ExperimentConfig:
       micro_batches: pieces of a batch, to save memory; see ``core.step``.
       init_from: workdir or checkpoint of another run whose parameters this one starts from.
       init_only: patterns of the parameters that ``init_from`` gives.
+      init_towers: ``vision``, ``text`` or ``model`` -> published weights that it starts from;
+        filled from ``config.model.vision.init`` and its like (``weights.towers``).
     """
 
     name: str
@@ -126,6 +129,7 @@ class ExperimentConfig:
     micro_batches: int = 1
     init_from: str = ""
     init_only: tuple[str, ...] = (".*",)
+    init_towers: dict[str, str] = dataclasses.field(default_factory=dict)
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
     optim: OptimConfig = dataclasses.field(default_factory=OptimConfig)
     checkpoint: CheckpointConfig = dataclasses.field(default_factory=CheckpointConfig)
@@ -137,6 +141,7 @@ class ExperimentConfig:
 #: the learning rate follows it.
 MAY_DIFFER = (
     "name", "mesh", "log", "checkpoint", "eval", "init_from", "init_only",
+    "init_towers",
     "loop.log_every", "loop.eval_every", "loop.save_every", "loop.max_skips", "loop.profile",
     "data.workers", "data.threads", "data.prefetch", "data.cache_dir", "data.max_bad_fraction",
     "data.sources", "model.remat", "model.vision.remat", "model.text.remat", "task.impl",
@@ -149,13 +154,15 @@ def parse_config(config: Mapping[str, Any]) -> ExperimentConfig:
 
     Raises:
       ConfigError: names the key, and the nearest valid one.
+      WeightsError: published weights that a tower shall start from cannot be found or understood.
     """
     tree = to_plain(config)
     data = tree.setdefault("data", {})
     image = data.get("image", {})
     size, channels = image.get("size", 224), image.get("channels", 1)
     seed = tree.get("seed", 0)
-    model, task, optim = (tree.setdefault(k, {}) for k in ("model", "task", "optim"))
+    task, optim = (tree.setdefault(k, {}) for k in ("task", "optim"))
+    model = tree["model"] = _published(tree, channels)
     _agree(data, "seed", seed, "config.data")
     for group, where in (
         (model.setdefault("vision", {}), "config.model.vision"),
@@ -171,6 +178,21 @@ def parse_config(config: Mapping[str, Any]) -> ExperimentConfig:
     frozen = [f"{tower}/" for tower in task.get("frozen_towers", ())]
     optim["freeze"] = list(dict.fromkeys([*optim.get("freeze", ()), *frozen]))
     return parse(ExperimentConfig, tree)
+
+
+def _published(tree: dict[str, Any], channels: int) -> dict[str, Any]:
+    """``config.model`` with the sizes of the weights it shall start from; these also decide about
+    tokenizer and normalisation, unless the config does."""
+    found = towers.expand(tree.get("model", {}), channels)
+    if found.inits:
+        tree["init_towers"] = found.inits
+    if found.tokenizer:
+        text = tree["data"].setdefault("text", {})
+        text["tokenizer"] = text.get("tokenizer") or found.tokenizer
+    if found.pixels is not None and tree["task"].get("pixels", "fixed") == "fixed":
+        tree["task"].setdefault("mean", list(found.pixels.mean))
+        tree["task"].setdefault("std", list(found.pixels.std))
+    return found.model
 
 
 def _agree(group: dict[str, Any], key: str, value: Any, where: str) -> None:
@@ -351,6 +373,8 @@ class Experiment:
                 _log.info("going on from step %d of %s", restored.step, workdir)
             else:
                 state = init_state(self.model_def, self.optimizer, key, self.mesh)
+                if c.init_towers:
+                    state = towers.start(state, self.optimizer, self.model_config, c.init_towers)
                 if c.init_from:
                     state = pretrained.init_from(
                         state, self.optimizer, c.init_from, only=c.init_only

@@ -30,6 +30,8 @@ class TextConfig:
       causal: tokens see only earlier ones (CLIP).
       pool: ``class`` is the first token, ``last`` the last real one, ``mean`` and ``max`` run over
         the real tokens.
+      see_padding: padded places count as real tokens (SigLIP, which is trained with all texts
+        padded to ``max_length`` and without a mask).
       Others: see :class:`medvlp_jax.models.blocks.BlockConfig`.
     """
 
@@ -46,6 +48,7 @@ class TextConfig:
     norm_final: bool = False
     causal: bool = False
     pool: Literal["class", "mean", "last", "max"] = "class"
+    see_padding: bool = False
     activation: Activation = "gelu"
     eps: float = 1e-12
     bias: bool = True
@@ -176,7 +179,7 @@ class TextEncoder(nnx.Module):
             )
         if not 0 <= hidden <= c.depth:
             raise ValueError(f"hidden={hidden} states of {c.depth} blocks")
-        mask = mask | (jnp.arange(ids.shape[1]) == 0)
+        mask = jnp.ones_like(mask) if c.see_padding else mask | (jnp.arange(ids.shape[1]) == 0)
         x = dropout(self.embed(ids), c.dropout, subkey(rng, 0))
         x, states = apply_blocks(self.blocks, x, mask=mask, rng=subkey(rng, 1), collect=hidden > 0)
         if self.norm_final is not None:

@@ -1,4 +1,4 @@
-"""Makes ``weight_names`` importable by the tests here."""
+"""Makes the helpers here importable by the tests."""
 
 import pathlib
 import sys

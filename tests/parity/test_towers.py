@@ -2,12 +2,13 @@
 
 import dataclasses
 import pathlib
+import tempfile
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import weight_names as names
+from safetensors.numpy import save_file
 
 from medvlp_jax.core.state import ModelDef, flatten, path_str
 from medvlp_jax.models.clip import CLIPConfig, ProjectionConfig, build_clip
@@ -16,6 +17,9 @@ from medvlp_jax.models.positions import resize_positions
 from medvlp_jax.models.resnet import ResNet, ResNetConfig
 from medvlp_jax.models.text_encoder import TextConfig, TextEncoder
 from medvlp_jax.models.vit import ViT, ViTConfig
+from medvlp_jax.weights import convert
+from medvlp_jax.weights.faults import WeightsError
+from medvlp_jax.weights.tables import bert, clip, open_clip, resnet, siglip, vit
 
 TOLERANCE = 1e-5
 
@@ -48,10 +52,19 @@ def fixture(name):
     return groups
 
 
+def read(rows, weights, model):
+    """``(params, buffers)`` from tensors under the origin's names, by way of a file."""
+    with tempfile.TemporaryDirectory() as folder:
+        save_file(weights, pathlib.Path(folder) / "model.safetensors")
+        return convert.load(
+            folder, rows, model.abstract_params, model.abstract_buffers, rename=open_clip.RENAME
+        )
+
+
 def load(build, rows, weights):
     """The module with the fixture's weights."""
     model = ModelDef.of(build)
-    return model, *names.load(rows, weights, model)
+    return model, *read(rows, weights, model)
 
 
 def check(ours, theirs):
@@ -63,13 +76,13 @@ def check(ours, theirs):
 
 
 VITS = {
-    "clip_vision": (CLIP_VIT, names.HF_CLIP_VISION),
-    "vit": (dataclasses.replace(VIT, eps=1e-12), names.HF_VIT),
+    "clip_vision": (CLIP_VIT, clip.vision_table(CLIP_VIT)),
+    "vit": (dataclasses.replace(VIT, eps=1e-12), vit.vit_table(VIT)),
     "siglip_vision": (
         dataclasses.replace(VIT, pool="map", class_token=False, activation="gelu_tanh"),
-        names.HF_SIGLIP_VISION,
+        siglip.vision_table(VIT),
     ),
-    "dinov2": (dataclasses.replace(VIT, mlp_width=64, layer_scale=1.0), names.HF_DINOV2),
+    "dinov2": (dataclasses.replace(VIT, mlp_width=64, layer_scale=1.0), vit.dinov2_table(VIT)),
 }
 
 
@@ -95,7 +108,7 @@ RESNETS = {
 def test_resnet(name):
     case = fixture(name)
     model, params, buffers = load(
-        lambda rngs: ResNet(RESNETS[name], rngs=rngs), names.HF_RESNET, case["w"]
+        lambda rngs: ResNet(RESNETS[name], rngs=rngs), resnet.hf_table(RESNET), case["w"]
     )
     out = jax.jit(lambda p, b, image: model.merge(p, b)(image))(
         params, buffers, case["in"]["image"]
@@ -109,7 +122,7 @@ def test_resnet(name):
 def test_resnet_batch_statistics(name):
     case = fixture(name)
     model, params, buffers = load(
-        lambda rngs: ResNet(RESNETS[name], rngs=rngs), names.HF_RESNET, case["w"]
+        lambda rngs: ResNet(RESNETS[name], rngs=rngs), resnet.hf_table(RESNET), case["w"]
     )
 
     @jax.jit
@@ -119,7 +132,7 @@ def test_resnet_batch_statistics(name):
 
     pooled, after = step(params, buffers, case["in"]["image"])
     check(pooled, case["out"]["train_pooled"])
-    _, expected = names.load(names.HF_RESNET, {**case["w"], **case["after"]}, model)
+    _, expected = read(resnet.hf_table(RESNET), {**case["w"], **case["after"]}, model)
     before = flatten(buffers)
     for path, value in flatten(expected).items():
         np.testing.assert_allclose(
@@ -132,7 +145,7 @@ def test_bert():
     case = fixture("bert")
     config = dataclasses.replace(BERT, pool="class")
     model, params, buffers = load(
-        lambda rngs: TextEncoder(config, rngs=rngs), names.HF_BERT, case["w"]
+        lambda rngs: TextEncoder(config, rngs=rngs), bert.table(BERT), case["w"]
     )
     run = jax.jit(lambda p, ids, mask: model.merge(p, buffers)(ids, mask, hidden=2))
     out = run(params, case["in"]["ids"], case["in"]["mask"])
@@ -144,35 +157,27 @@ def test_bert():
 def test_clip_text():
     case = fixture("clip_text")
     model, params, buffers = load(
-        lambda rngs: TextEncoder(CLIP_TEXT, rngs=rngs), names.HF_CLIP_TEXT, case["w"]
+        lambda rngs: TextEncoder(CLIP_TEXT, rngs=rngs), clip.text_table(CLIP_TEXT), case["w"]
     )
     run = jax.jit(lambda p, ids, mask: model.merge(p, buffers)(ids, mask))
     check(run(params, case["in"]["ids"], case["in"]["mask"]).pooled, case["out"]["pooled"])
 
 
 CLIPS = {
-    "open_clip_vit": (
-        CLIPConfig(
-            vision=CLIP_VIT,
-            text=dataclasses.replace(CLIP_TEXT, max_length=12),
-            embed_dim=16,
-        ),
-        names.OPEN_CLIP,
+    "open_clip_vit": CLIPConfig(
+        vision=CLIP_VIT, text=dataclasses.replace(CLIP_TEXT, max_length=12), embed_dim=16
     ),
-    "open_clip_bert": (
-        CLIPConfig(
-            vision=CLIP_VIT, text=BERT, embed_dim=16, text_proj=ProjectionConfig(kind="mlp")
-        ),
-        names.OPEN_CLIP_BERT,
+    "open_clip_bert": CLIPConfig(
+        vision=CLIP_VIT, text=BERT, embed_dim=16, text_proj=ProjectionConfig(kind="mlp")
     ),
 }
 
 
 @pytest.mark.parametrize("name", CLIPS)
 def test_whole_clip(name):
-    config, rows = CLIPS[name]
+    config = CLIPS[name]
     case = fixture(name)
-    model, params, buffers = load(build_clip(config), rows, case["w"])
+    model, params, buffers = load(build_clip(config), open_clip.table(config), case["w"])
 
     @jax.jit
     def run(p, image, ids, mask):
@@ -204,14 +209,14 @@ def test_position_resize(target, antialias):
 def test_a_wrong_checkpoint_is_refused_with_all_its_faults():
     case = fixture("vit")
     weights = dict(case["w"])
-    weights["head.weight"] = np.zeros((2, 32))
+    weights["stranger"] = np.zeros((2, 32))
     del weights["layernorm.bias"]
     del weights["encoder.layer.1.output.dense.bias"]
     weights["embeddings.position_embeddings"] = np.zeros((1, 9, 32))
     model = ModelDef.of(lambda rngs: ViT(VITS["vit"][0], rngs=rngs))
-    with pytest.raises(ValueError, match="does not fit") as error:
-        names.load(names.HF_VIT, weights, model)
-    for fault in ("head.weight", "norm_post/bias", "blocks/mlp/down/bias", "(9, 32)"):
+    with pytest.raises(WeightsError) as error:
+        read(vit.vit_table(VIT), weights, model)
+    for fault in ("stranger", "layernorm.bias", "layer.1.output.dense.bias", "(1, 9, 32)"):
         assert fault in str(error.value)
 
 

@@ -1,0 +1,160 @@
+"""Prompts to replies: one protocol, three back ends that run or reach a language model.
+
+- ``jax``: a Llama or Qwen in JAX on all devices of this process, from a folder of safetensors or a
+  GGUF file; no PyTorch.
+- ``openai``: any server with OpenAI's chat interface (vLLM, SGLang, llama.cpp, a company's).
+- ``transformers``: the same folder with PyTorch, which the extra ``torch`` installs.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal, Protocol
+
+import medvlp_jax
+from medvlp_jax.core.sharding import MeshConfig
+from medvlp_jax.data.manifest import fingerprint
+
+#: ``{"role": "system" | "user" | "assistant", "content": text}``; a server with eyes also takes
+#: OpenAI's list of parts as the content.
+Message = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Prompt:
+    """A conversation that wants an answer; its id decides about the random numbers."""
+
+    id: str
+    messages: tuple[Message, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Reply:
+    """An answer.
+
+    Attributes:
+      text: what the model said; empty after an error.
+      error: why there is none; one line.
+      cut: the longest length ended the text, not the model.
+    """
+
+    id: str
+    text: str
+    error: str = ""
+    cut: bool = False
+
+
+class Chat(Protocol):
+    """What answers prompts.
+
+    Attributes:
+      name: back end and model, for the record's provenance.
+      fingerprint: equal for equal settings of what decides about the texts.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
+
+    def answer(self, prompts: Iterable[Prompt]) -> Iterator[Reply]:
+        """One reply per prompt, in the order in which they are finished.
+
+        Prompts are taken from the iterator as there is room for them. What goes wrong with one
+        prompt is its reply's ``error``.
+
+        Raises:
+          UserError: nothing can be answered at all (a dead server, a prompt without room).
+        """
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class ChatConfig:
+    """Which back end, and its settings.
+
+    Attributes:
+      backend: see the module.
+      model: folder (or, for ``jax``, GGUF file) of the model; for ``openai`` its name there.
+      temperature, top_p, top_k, repetition_penalty: see
+        :class:`medvlp_jax.generation.sampling.Sampling`; a server is told the first two and, where
+        they are not neutral, the others, which are extensions that vLLM and SGLang know.
+      max_new_tokens: longest reply in tokens.
+      stop: strings that end a reply.
+      seed: another seed gives other replies.
+      rows, capacity: replies at a time, and tokens of prompt and reply together (``jax``,
+        ``transformers``).
+      dtype: empty is bfloat16 on TPU and GPU, float32 elsewhere.
+      storage: ``int8`` keeps the weights as int8 (``jax``).
+      mesh: devices (``jax``).
+      url: of the server, up to and including ``/v1``.
+      key_variable: environment variable that holds the server's key, if it wants one.
+      concurrency: requests to the server at a time.
+      timeout: seconds for one of them.
+      attempts: how often one is tried, with pauses that double from ``backoff`` seconds.
+      cache: folder that keeps the server's answers, empty for none: nothing is asked twice.
+    """
+
+    backend: Literal["jax", "openai", "transformers"] = "jax"
+    model: str = ""
+    temperature: float = 0.7
+    top_p: float = 0.95
+    top_k: int = 0
+    repetition_penalty: float = 1.0
+    max_new_tokens: int = 256
+    stop: tuple[str, ...] = ()
+    seed: int = 0
+    rows: int = 8
+    capacity: int = 1024
+    dtype: Literal["", "float32", "bfloat16", "float16"] = ""
+    storage: Literal["float", "int8"] = "float"
+    mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
+    url: str = ""
+    key_variable: str = "OPENAI_API_KEY"
+    concurrency: int = 16
+    timeout: float = 120.0
+    attempts: int = 6
+    backoff: float = 1.0
+    cache: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.model:
+            raise ValueError(f"backend={self.backend!r} needs model")
+        if (self.backend == "openai") != bool(self.url):
+            raise ValueError("url belongs to backend='openai': give both or neither")
+        if self.url and not self.url.startswith(("http://", "https://")):
+            raise ValueError(f"url={self.url!r} must begin with http:// or https://")
+        if min(self.concurrency, self.attempts, self.rows, self.max_new_tokens) < 1:
+            raise ValueError("concurrency, attempts, rows and max_new_tokens must be positive")
+        if self.timeout <= 0 or self.backoff < 0:
+            raise ValueError("timeout must be positive and backoff not negative")
+
+    @property
+    def fingerprint(self) -> str:
+        """Of what decides about the texts: not of the machine, the server's address or its pace."""
+        settings = json.loads(json.dumps(dataclasses.asdict(self)))
+        for key in ("rows", "capacity", "mesh", "url", "key_variable", "concurrency", "timeout"):
+            del settings[key]
+        for key in ("attempts", "backoff", "cache"):
+            del settings[key]
+        return fingerprint(medvlp_jax.__version__, settings)
+
+
+def make_chat(config: ChatConfig) -> Chat:
+    """The back end of a config, loaded.
+
+    Raises:
+      UserError: the model cannot be loaded, or PyTorch is not installed.
+    """
+    # Only here: each brings libraries along that the others do not need.
+    if config.backend == "openai":
+        from data_gen.llm_openai import OpenAIChat
+
+        return OpenAIChat(config)
+    if config.backend == "transformers":
+        from data_gen.llm_transformers import TransformersChat
+
+        return TransformersChat(config)
+    from data_gen.llm_jax import JaxChat
+
+    return JaxChat(config)

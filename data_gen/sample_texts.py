@@ -1,0 +1,255 @@
+"""Samples a folder of texts from prompts, lists of findings or records: resumable, with progress.
+
+The folder holds ``texts.jsonl`` (a line per finished text), ``failed.jsonl`` (what got none in the
+last run, with the reason; the next run tries it again), ``settings.json`` and ``summary.json``.
+"""
+
+import collections
+import dataclasses
+import itertools
+import json
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import tqdm
+
+from data_gen.llm import ChatWriter, ReportRequest, ReportWriter, ReportWriterConfig, request_of
+from data_gen.llm_chat import Prompt
+from medvlp_jax.core.errors import UserError
+from medvlp_jax.core.lock import workdir_lock
+from medvlp_jax.data.dataset import open_dataset
+
+LINES, FAILED, SETTINGS, SUMMARY = "texts.jsonl", "failed.jsonl", "settings.json", "summary.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class SampleTextsConfig:
+    """What to sample.
+
+    Attributes:
+      prompts: a text file with one prompt a line, or a JSONL file with ``prompt`` and, if wanted,
+        ``id``; the language model's answers are kept as they are.
+      entities: a JSONL file instead with ``entities`` (a list of phrases) and, if wanted, ``id``
+        and ``view``; a report is written of each.
+      records: a data folder instead; a report is written of each record's findings.
+      split: of the records.
+      limit: at most so many; 0 takes all.
+      writer: the back end.
+    """
+
+    prompts: str = ""
+    entities: str = ""
+    records: str = ""
+    split: str = "train"
+    limit: int = 0
+    writer: ReportWriterConfig = dataclasses.field(default_factory=ReportWriterConfig)
+
+    def __post_init__(self) -> None:
+        if [bool(self.prompts), bool(self.entities), bool(self.records)].count(True) != 1:
+            raise ValueError("give prompts, entities or records, one of the three")
+        if self.limit < 0:
+            raise ValueError("limit must be at least 0")
+        if self.prompts and self.writer.chat is None:
+            raise ValueError("prompts need a language model: writer.backend='chat'")
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampled:
+    """What :func:`sample_texts` did: texts made now, found from an earlier run, failed."""
+
+    made: int
+    found: int
+    failed: int
+    warnings: dict[str, int]
+
+    def __str__(self) -> str:
+        doubts = "".join(f"\n  {n} with {what}" for what, n in sorted(self.warnings.items()))
+        return f"{self.made} texts made, {self.found} found, {self.failed} failed{doubts}"
+
+
+def sample_texts(
+    config: SampleTextsConfig,
+    writer: ReportWriter,
+    out: str | os.PathLike[str],
+    progress: bool = True,
+) -> Sampled:
+    """Makes the texts that ``out`` lacks.
+
+    Args:
+      config: what to sample.
+      writer: the back end of ``config.writer``, loaded.
+      out: empty, or where the same command was interrupted.
+      progress: a line on stderr, if that is a terminal.
+
+    Raises:
+      UserError: the input cannot be read, ``out`` holds texts of other settings, or the back end
+        cannot answer at all.
+      KeyboardInterrupt: Ctrl-C; its message says how many texts are finished.
+    """
+    total, source = _source(config)
+    with workdir_lock(out, "sampling texts") as folder:
+        _check_settings(folder, config, writer)
+        lines = _read_lines(folder / LINES)
+        warnings = collections.Counter(_kinds(lines.values()))
+        done = set(lines)
+        found = failed = made = 0
+        skipped: list[int] = [0]
+
+        def missing() -> Iterator[Any]:
+            for item in source():
+                if item.id in done:
+                    skipped[0] += 1
+                    bar.update()
+                else:
+                    done.add(item.id)
+                    yield item
+
+        bar = tqdm.tqdm(
+            total=total,
+            unit=" texts",
+            desc=writer.name,
+            disable=None if progress else True,
+            dynamic_ncols=True,
+        )
+        with bar, (folder / LINES).open("a") as stream, (folder / FAILED).open("w") as failures:
+            try:
+                for line in _write(config, writer, missing()):
+                    bar.update()
+                    if line.get("error"):
+                        failed += 1
+                        _append(failures, line)
+                        continue
+                    made += 1
+                    warnings.update(_kinds([line]))
+                    _append(stream, line)
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(
+                    f"stopped: {len(lines) + made} of {total} texts are finished in {folder}; the "
+                    "same command makes the others"
+                ) from None
+        found = skipped[0]
+        result = Sampled(made, found, failed, dict(warnings))
+        _replace(folder / SUMMARY, json.dumps(dataclasses.asdict(result), indent=1))
+    return result
+
+
+def _write(
+    config: SampleTextsConfig, writer: ReportWriter, items: Iterator[Any]
+) -> Iterator[dict[str, Any]]:
+    if not config.prompts:
+        for report in writer.write(items):
+            line = dataclasses.asdict(report)
+            yield {k: v for k, v in line.items() if v or k in ("id", "findings", "impression")}
+        return
+    assert isinstance(writer, ChatWriter)
+    for reply in writer.chat.answer(items):
+        line = {"id": reply.id, "text": reply.text, "source": writer.name}
+        yield (
+            line
+            | ({"error": reply.error} if reply.error else {})
+            | ({"warnings": ["cut short"]} if reply.cut else {})
+        )
+
+
+def _source(config: SampleTextsConfig) -> tuple[int, Callable[[], Iterator[Any]]]:
+    """How many there are, and an iterator over prompts or requests that is made anew each time."""
+    if config.records:
+        records = open_dataset(config.records, config.split)
+        count = min(len(records), config.limit or len(records))
+        return count, lambda: (request_of(records[i]) for i in range(count))
+    path = pathlib.Path(config.prompts or config.entities)
+    read = _read_prompts if config.prompts else _read_entities
+    items = list(itertools.islice(read(path), config.limit or None))
+    if not items:
+        raise UserError(f"{path} holds nothing to write about")
+    twice = [name for name, n in collections.Counter(i.id for i in items).items() if n > 1]
+    if twice:
+        raise UserError(f"{path}: the id {twice[0]!r} occurs twice; make ids unique")
+    return len(items), lambda: iter(items)
+
+
+def _read_prompts(path: pathlib.Path) -> Iterator[Prompt]:
+    for number, line in _lines_of(path):
+        if path.suffix == ".jsonl":
+            given = _object(path, number, line, "prompt")
+            text, name = str(given["prompt"]), str(given.get("id", f"{number:06d}"))
+        else:
+            text, name = line.strip(), f"{number:06d}"
+        yield Prompt(name, ({"role": "user", "content": text},))
+
+
+def _read_entities(path: pathlib.Path) -> Iterator[ReportRequest]:
+    for number, line in _lines_of(path):
+        given = _object(path, number, line, "entities")
+        if not isinstance(given["entities"], list):
+            raise UserError(f"{path}, line {number}: entities must be a list of phrases")
+        yield ReportRequest(
+            str(given.get("id", f"{number:06d}")),
+            tuple(str(e) for e in given["entities"]),
+            str(given.get("view", "")),
+        )
+
+
+def _lines_of(path: pathlib.Path) -> Iterator[tuple[int, str]]:
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+    return ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+
+
+def _object(path: pathlib.Path, number: int, line: str, key: str) -> dict[str, Any]:
+    try:
+        given = json.loads(line)
+    except ValueError as error:
+        raise UserError(f"{path}, line {number} is no JSON: {error}") from error
+    if not isinstance(given, dict) or key not in given:
+        raise UserError(f"{path}, line {number}: a JSON object with {key!r} is needed")
+    return given
+
+
+def _check_settings(folder: pathlib.Path, config: SampleTextsConfig, writer: ReportWriter) -> None:
+    """A folder is of one back end with one set of settings; more inputs may be added to it."""
+    settings = {
+        "writer": writer.name,
+        "kind": "prompts" if config.prompts else "reports",
+        "fingerprint": writer.fingerprint,
+    }
+    path = folder / SETTINGS
+    if not path.exists():
+        _replace(path, json.dumps(settings, indent=1))
+        return
+    before = json.loads(path.read_text())
+    if before != settings:
+        raise UserError(
+            f"{folder} holds texts of {before['writer']} with other settings than these of "
+            f"{writer.name}: choose another folder, or delete it"
+        )
+
+
+def _read_lines(path: pathlib.Path) -> dict[str, dict[str, Any]]:
+    """The finished texts by id; a last line that a kill cut short is taken out of the file."""
+    data = path.read_bytes() if path.exists() else b""
+    whole = data[: data.rfind(b"\n") + 1]
+    if len(whole) < len(data):
+        os.truncate(path, len(whole))
+    return {line["id"]: line for line in map(json.loads, whole.splitlines())}
+
+
+def _kinds(lines: Iterable[dict[str, Any]]) -> Iterator[str]:
+    for line in lines:
+        for warning in line.get("warnings", ()):
+            yield warning.partition(":")[0]
+
+
+def _append(stream: Any, line: dict[str, Any]) -> None:
+    stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+    stream.flush()
+
+
+def _replace(path: pathlib.Path, text: str) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_text(text)
+    part.replace(path)

@@ -1,0 +1,44 @@
+"""Converts published weights between folders and layouts, and our runs to published layouts.
+
+python launch/convert.py --from=FOLDER_OR_HUB_ID --to=FOLDER --check
+python launch/convert.py --from=runs/clip --to=FOLDER --layout=open_clip --check
+
+With --check the library that the layout belongs to loads what was written, and the largest
+difference between its outputs and ours on random input is printed; that needs the extra torch.
+"""
+
+from absl import flags
+
+from medvlp_jax.core.errors import run
+from medvlp_jax.core.lock import workdir_lock
+
+_FROM = flags.DEFINE_string("from", None, "folder, hub id, GGUF file or run", required=True)
+_TO = flags.DEFINE_string("to", None, "the folder to write", required=True)
+_LAYOUT = flags.DEFINE_string("layout", "", "names of the tensors; default: those of --from")
+_TOWER = flags.DEFINE_enum("tower", "", ["", "vision", "text"], "this tower of a CLIP alone")
+_DTYPE = flags.DEFINE_enum(
+    "dtype", "float32", ["float32", "bfloat16", "float16"], "of the tensors that are written"
+)
+_CHECK = flags.DEFINE_bool("check", False, "compare with the origin library")
+
+
+def main(_: list[str]) -> None:
+    from medvlp_jax import conversion
+
+    with workdir_lock(_TO.value, "conversion"):
+        converted = conversion.convert(
+            _FROM.value,
+            _TO.value,
+            layout=_LAYOUT.value,
+            tower=_TOWER.value,
+            dtype=_DTYPE.value,
+        )
+        print(
+            f"{converted.kind}, {converted.parameters / 1e6:.1f} M parameters -> {converted.folder}"
+        )
+        if _CHECK.value:
+            print(conversion.check(converted))
+
+
+if __name__ == "__main__":
+    run(main)

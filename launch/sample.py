@@ -1,0 +1,66 @@
+"""Samples texts or images from a model: prompts or a records folder in, a folder of results out.
+
+python launch/sample.py --config=configs/data_gen/texts.py --out=samples/reports
+    --config.records=data/phantom --config.writer.chat.model=path/to/model [--config.limit=10 ...]
+
+The same command goes on where it was stopped. Exit status: 0 when done, 3 if some inputs got no
+result (the folder says which and why; the same command tries them again), 130 after Ctrl-C, 2 after
+an error that the message says how to mend.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from absl import flags
+from ml_collections import config_flags
+
+from medvlp_jax.core.config import ConfigError, parse, to_plain
+from medvlp_jax.core.errors import run
+
+CONFIG = config_flags.DEFINE_config_file(
+    "config", help_string="what to sample", lock_config=False, accept_new_attributes=True
+)
+OUT = flags.DEFINE_string("out", None, "the folder to make", required=True)
+flags.mark_flag_as_required("config")
+
+
+def sample_texts(config: dict[str, Any]) -> int:
+    """Reports or other texts; see ``data_gen/sample_texts.py``."""
+    from data_gen import sample_texts as texts
+    from data_gen.llm import make_writer
+
+    parsed = parse(texts.SampleTextsConfig, config)
+    result = texts.sample_texts(parsed, make_writer(parsed.writer), OUT.value)
+    print(f"{OUT.value}: {result}")
+    return 3 if result.failed else 0
+
+
+def sample_images(config: dict[str, Any]) -> int:
+    """Pictures; see ``data_gen/sample_images.py``."""
+    from data_gen import sample_images as images
+    from data_gen.images import make_maker
+
+    parsed = parse(images.SampleImagesConfig, config)
+    result = images.sample_images(parsed, make_maker(parsed.maker), OUT.value)
+    print(f"{OUT.value}: {result.made} images made, {result.found} found; see {images.GRID}")
+    return 0
+
+
+#: ``config.sampler`` -> what it makes; the value is the exit status.
+SAMPLERS: dict[str, Callable[[dict[str, Any]], int]] = {
+    "texts": sample_texts,
+    "images": sample_images,
+}
+
+
+def main(_: list[str]) -> None:
+    config = to_plain(CONFIG.value)
+    sampler = config.pop("sampler", None)
+    if sampler not in SAMPLERS:
+        raise ConfigError(f"config.sampler={sampler!r} must be one of {sorted(SAMPLERS)}")
+    sys.exit(SAMPLERS[sampler](config))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,312 @@
+"""Published weights from one folder to another, our runs to published layouts, and the proof.
+
+``launch/convert.py`` is flags and a call into this file.
+"""
+
+import dataclasses
+import pathlib
+import shutil
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from medvlp_jax import stable_diffusion
+from medvlp_jax.core import pretrained
+from medvlp_jax.core.errors import UserError
+from medvlp_jax.core.sharding import MeshConfig, make_mesh
+from medvlp_jax.core.state import ModelDef, param_count
+from medvlp_jax.core.step import abstract_model
+from medvlp_jax.experiment import Experiment
+from medvlp_jax.models.clip import CLIP
+from medvlp_jax.models.lm import build_lm
+from medvlp_jax.models.text_encoder import TextEncoder
+from medvlp_jax.text_to_image import TextToImage
+from medvlp_jax.weights import gguf, hub, lm, origin
+from medvlp_jax.weights.families import FAMILIES, build
+from medvlp_jax.weights.faults import WeightsError
+from medvlp_jax.weights.settings import read_json
+from medvlp_jax.weights.source import export, open_source
+
+#: What a folder holds beside weights and settings that those who load it look for.
+COMPANIONS = (
+    "tokenizer*",
+    "vocab.*",
+    "merges.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "*.model",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "generation_config.json",
+    "chat_template*",
+)
+#: Largest difference that ``--check`` accepts, as a share of the largest output.
+TOLERANCE = 1e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A model that was written, and what it takes to compare it.
+
+    Attributes:
+      family: a key of ``weights.origin``.
+      folder: where it was written.
+      inputs: random, by the names of ``weights.origin``.
+      run: our outputs on them.
+    """
+
+    family: str
+    folder: pathlib.Path
+    inputs: dict[str, np.ndarray]
+    run: Callable[[Mapping[str, np.ndarray]], dict[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Converted:
+    """What :func:`convert` wrote.
+
+    Attributes:
+      kind: in words, for the line that is printed.
+      parameters: how many.
+    """
+
+    kind: str
+    folder: pathlib.Path
+    parameters: int
+    parts: tuple[Part, ...]
+
+
+def convert(
+    source: str, to: str, *, layout: str = "", tower: str = "", dtype: str = "float32"
+) -> Converted:
+    """Reads a model and writes it again.
+
+    Args:
+      source: a folder, a weights file or a hub id of published weights; a GGUF file; or the workdir
+        or a checkpoint of one of our runs.
+      to: the folder to write.
+      layout: a key of ``weights.families.FAMILIES``; by default the source's own, and for a run the
+        first of ``clip``, ``siglip`` and ``open_clip`` that can hold the model.
+      tower: ``vision`` or ``text``: this part alone of a CLIP; its layout must be given.
+      dtype: of the floating tensors that are written.
+
+    Raises:
+      UserError: the source cannot be read, the layout cannot hold it, or ``to`` cannot be written.
+    """
+    target = pathlib.Path(to)
+    if source.endswith(".gguf"):
+        folder = gguf.to_folder(source, target, dtype)
+        return _language_model(folder, None, dtype)
+    if _is_run(source):
+        return _run(source, target, layout, tower, dtype)
+    path = hub.find(source)
+    if (path / "model_index.json").is_file():
+        return _stable_diffusion(path, target, dtype)
+    settings = path / "config.json"
+    kind = read_json(settings).get("model_type") if settings.is_file() else None
+    if kind in lm.FAMILIES:
+        return _language_model(path, target, dtype)
+    return _encoder(source, target, layout, tower, dtype)
+
+
+def _is_run(source: str) -> bool:
+    path = pathlib.Path(source)
+    return (path / pretrained.FOLDER).is_dir() or (path / "state").is_dir()
+
+
+def _encoder(source: str, to: pathlib.Path, layout: str, tower: str, dtype: str) -> Converted:
+    found = open_source(source)
+    if tower in ("vision", "text"):
+        found = found.tower(tower)
+        layout = _needed(layout, tower)
+    model = ModelDef.of(build(found.config))
+    params, buffers = found.load(model.abstract_params, model.abstract_buffers, dtype=dtype)
+    layout = layout or found.family.name
+    export(to, layout, found.config, params, buffers)
+    _copy_companions(found.folder, to)
+    return _converted(layout, to, found.config, model, params, buffers)
+
+
+def _run(source: str, to: pathlib.Path, layout: str, tower: str, dtype: str) -> Converted:
+    stored = pretrained.load_config(source)
+    stored["mesh"] = {}  # this machine's devices, not those of the run
+    experiment = Experiment(stored)
+    config: Any = experiment.model_config
+    model = experiment.model_def
+    arrays = pretrained.load_model(source, *abstract_model(model, experiment.mesh))
+    if tower:
+        layout = _needed(layout, tower)
+        config = getattr(config, tower)
+        arrays = tuple(tree.get(tower, {}) for tree in arrays)
+        model = ModelDef.of(build(config))
+    params, buffers = (jax.tree.map(lambda x: x.astype(dtype), tree) for tree in arrays)
+    layout = layout or _fitting(config, to)
+    export(to, layout, config, params, buffers)
+    return _converted(layout, to, config, model, params, buffers)
+
+
+def _needed(layout: str, tower: str) -> str:
+    if not layout:
+        raise UserError(f"--tower={tower} needs --layout, one of {', '.join(FAMILIES)}")
+    return layout
+
+
+def _fitting(config: Any, to: pathlib.Path) -> str:
+    reasons = []
+    for name in ("clip", "siglip", "open_clip"):
+        try:
+            FAMILIES[name].config_to(config, to)
+        except WeightsError as error:
+            reasons.append(str(error))
+        else:
+            return name
+    raise WeightsError(
+        "no published layout can hold this model whole: " + "; ".join(reasons) + ". Its towers can "
+        "be written alone with --tower and --layout"
+    )
+
+
+def _converted(
+    layout: str, to: pathlib.Path, config: Any, model: ModelDef, params: Any, buffers: Any
+) -> Converted:
+    def run(inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        run = jax.jit(lambda p, b, x: _forward(model.merge(p, b), x))
+        return run(_single(params), _single(buffers), inputs)
+
+    rng = np.random.default_rng(0)
+    inputs = {}
+    vision, text = getattr(config, "vision", config), getattr(config, "text", config)
+    if hasattr(vision, "image_size"):
+        size, channels = vision.image_size, vision.channels
+        inputs["image"] = rng.normal(size=(2, size, size, channels)).astype(np.float32)
+    if hasattr(text, "vocab"):
+        ids = rng.integers(3, text.vocab - 2, (2, min(16, text.max_length)))
+        end = origin.end_of_text(to)
+        ids[:, -1] = text.vocab - 1 if end is None or end >= text.vocab else end
+        inputs["ids"] = ids
+    part = Part(layout, to, inputs, run)
+    return Converted(f"{layout} model", to, param_count(params), (part,))
+
+
+def _single(tree: Any) -> Any:
+    """What was written, as the origin library reads it for the comparison: in float32."""
+    return jax.tree.map(lambda x: x.astype("float32"), tree)
+
+
+def _forward(module: Any, x: Mapping[str, Any]) -> dict[str, Any]:
+    """Our outputs, under the names of ``weights.origin``."""
+    if isinstance(module, CLIP):
+        image = module.image_embed(x["image"])
+        text = module.text_embed(x["ids"], x["ids"] >= 0)
+        logits = jax.numpy.exp(module.logit_scale[...]) * image @ text.T
+        if module.logit_bias is not None:
+            logits = logits + module.logit_bias[...]
+        return {"image_embed": image, "text_embed": text, "logits": logits}
+    if isinstance(module, TextEncoder):
+        out = module(x["ids"], x["ids"] >= 0)
+        return {"pooled": out.pooled, "tokens": out.tokens}
+    out = module(x["image"])
+    return {"pooled": out.pooled, "patches": out.patches}
+
+
+def _language_model(path: pathlib.Path, to: pathlib.Path | None, dtype: str) -> Converted:
+    """Reads a language model and, if ``to`` is given, writes it."""
+    model = lm.load(path, dtype=dtype)
+    if to is not None:
+        kind = model.folder_config["model_type"]
+        keys = ("eos_token_id", "bos_token_id", "pad_token_id")
+        extra = {k: model.folder_config[k] for k in keys if k in model.folder_config}
+        lm.save(to, model.config, model.params, model_type=kind, extra=extra)
+        _copy_companions(path, to)
+
+    def run(inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        single = ModelDef.of(build_lm(dataclasses.replace(model.config, dtype="float32")))
+        logits = jax.jit(lambda p, ids: single.merge(p, {})(ids))
+        return {"logits": logits(_single(model.params), inputs["ids"])}
+
+    rng = np.random.default_rng(0)
+    ids = rng.integers(0, model.config.vocab, (2, min(16, model.config.max_length)))
+    part = Part("lm", to or path, {"ids": ids}, run)
+    name = model.folder_config["model_type"]
+    return Converted(f"{name} model", to or path, param_count(model.params), (part,))
+
+
+def _stable_diffusion(path: pathlib.Path, to: pathlib.Path, dtype: str) -> Converted:
+    folder = stable_diffusion.Folder.of(path)
+    model = TextToImage(stable_diffusion.read_config(folder))
+    mesh = make_mesh(MeshConfig(data=1), jax.devices()[:1])
+    params = stable_diffusion.load_params(folder, model, mesh, dtype)
+    tokenizer = stable_diffusion.load_tokenizer(folder.tokenizer)
+    stable_diffusion.save(to, model.config, params, tokenizer)
+    c, rng = model.config, np.random.default_rng(0)
+
+    def normal(*shape: int) -> np.ndarray:
+        return rng.normal(size=shape).astype(np.float32)
+
+    text = _converted(
+        "clip_text_model", to / "text_encoder", c.text, model.text, params["text"], {}
+    ).parts[0]
+    unet = Part(
+        "unet",
+        to / "unet",
+        {
+            "latents": normal(2, 16, 16, c.unet.channels),
+            "t": np.array([3, 700]),
+            "context": normal(2, 8, c.text.width),
+        },
+        lambda x: {
+            "noise": jax.jit(
+                lambda p, z, t, e: model.unet.merge(p, {})(z, t.astype(np.float32), e)
+            )(_single(params["unet"]), x["latents"], x["t"], x["context"])
+        },
+    )
+    vae = Part(
+        "vae",
+        to / "vae",
+        {"image": normal(1, 64, 64, 3), "latents": normal(1, 8, 8, c.vae.latent_channels)},
+        lambda x: {
+            # Ours scales latents for the UNet; diffusers leaves that to its pipeline.
+            "mean": jax.jit(lambda p, y: model.vae.merge(p, {}).encode(y).mean / c.vae.scaling)(
+                _single(params["vae"]), x["image"]
+            ),
+            "decoded": jax.jit(lambda p, z: model.vae.merge(p, {}).decode(z * c.vae.scaling))(
+                _single(params["vae"]), x["latents"]
+            ),
+        },
+    )
+    return Converted("Stable Diffusion", to, param_count(params), (text, unet, vae))
+
+
+def _copy_companions(source: pathlib.Path, to: pathlib.Path) -> None:
+    for pattern in COMPANIONS:
+        for file in source.glob(pattern):
+            if file.is_file() and not (to / file.name).exists():
+                shutil.copy(file, to / file.name)
+
+
+def check(converted: Converted) -> str:
+    """One line: the largest difference between us and the library that loads what was written.
+
+    Raises:
+      WeightsError: they differ by more than rounding.
+    """
+    worst, lines = 0.0, []
+    for part in converted.parts:
+        try:
+            theirs = origin.outputs(part.family, part.folder, part.inputs)
+        except origin.Absent as absent:
+            return f"parity: not checked, {absent}; EXTRAS=torch bash launch/setup.sh installs it"
+        ours = part.run(part.inputs)
+        for name, value in theirs.items():
+            difference = float(np.abs(np.asarray(ours[name], np.float32) - value).max())
+            size = float(np.abs(value).max())
+            worst = max(worst, difference)
+            lines.append(f"{part.family} {name} {difference:.1e} of {size:.1e}")
+            if not difference <= TOLERANCE * max(size, 1e-3):
+                raise WeightsError(
+                    f"{converted.folder}: {name} differs by {difference:.2e} from what the origin "
+                    f"library computes (largest value {size:.2e}); please report this"
+                )
+    return f"parity: max abs difference {worst:.1e} on random input ({', '.join(lines)})"

@@ -1,0 +1,222 @@
+"""The architectures of encoders whose weights can be read and written, by explicit name.
+
+A family knows how to recognise its folder, how settings there and a config of ours become each
+other, and which table names the tensors.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+from flax import nnx
+
+from medvlp_jax.models.clip import CLIPConfig, build_clip
+from medvlp_jax.models.resnet import ResNet, ResNetConfig
+from medvlp_jax.models.text_encoder import TextConfig, TextEncoder
+from medvlp_jax.models.vit import ViT, ViTConfig
+from medvlp_jax.weights.convert import Rename, Row
+from medvlp_jax.weights.settings import read_json
+from medvlp_jax.weights.tables import bert, clip, open_clip, resnet, siglip, timm_vit, vit
+
+Settings = Mapping[str, Any]
+Shapes = Mapping[str, tuple[int, ...]]
+Side = Literal["vision", "text"]
+
+
+class Pixels(NamedTuple):
+    """Mean and standard deviation per channel that images are normalised by, on the scale 0..1."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+IMAGENET = Pixels((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+OPENAI = Pixels((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+HALF = Pixels((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """One layout of one architecture.
+
+    Attributes:
+      part: what its weights are: a tower, or a whole CLIP.
+      config_from: our config from the settings file, the shapes of the tensors by (renamed) name,
+        and the folder.
+      config_to: files of settings (name -> contents) from our config and the folder to be written.
+      table: rows for a config.
+      rename: other names of the same tensors.
+      settings: name of the settings file; absent where there is none.
+      weights: name of the weights file that is written.
+      pixels: how images are normalised where the folder does not say; meaningless for texts.
+    """
+
+    name: str
+    part: Literal["vision", "text", "clip"]
+    config_from: Callable[[Settings, Shapes, pathlib.Path], Any]
+    config_to: Callable[[Any, pathlib.Path], dict[str, dict[str, Any]]]
+    table: Callable[[Any], tuple[Row, ...]]
+    rename: Rename = ()
+    settings: str = "config.json"
+    weights: str = "model.safetensors"
+    pixels: Pixels = IMAGENET
+
+
+def _family(
+    name: str,
+    part: Literal["vision", "text", "clip"],
+    config_from: Callable[[Settings], Any],
+    config_to: Callable[[Any], dict[str, Any]],
+    table: Callable[[Any], tuple[Row, ...]],
+    rename: Rename = (),
+    pixels: Pixels = IMAGENET,
+) -> Family:
+    """A family whose ``config.json`` says everything."""
+    return Family(
+        name,
+        part,
+        lambda given, _shapes, _folder: config_from(given),
+        lambda config, _folder: {"config.json": config_to(config)},
+        table,
+        rename,
+        pixels=pixels,
+    )
+
+
+def _open_clip_from(given: Settings, shapes: Shapes, folder: pathlib.Path) -> CLIPConfig:
+    # An export of ours keeps the BERT's settings beside the weights.
+    own = folder / TEXT_FOLDER / "config.json"
+    named = pathlib.Path(_text_cfg(given).get("hf_model_name") or "-") / "config.json"
+    found = next((read_json(p) for p in (own, named) if p.is_file()), None)
+    return open_clip.config_from(given, shapes, found)
+
+
+def _text_cfg(given: Settings) -> Settings:
+    return given.get("model_cfg", given).get("text_cfg", {})
+
+
+def _open_clip_to(config: CLIPConfig, folder: pathlib.Path) -> dict[str, dict[str, Any]]:
+    files = {"open_clip_config.json": open_clip.config_to(config, str(folder / TEXT_FOLDER))}
+    if open_clip.is_bert(config.text):
+        files[f"{TEXT_FOLDER}/config.json"] = bert.config_to(config.text)
+    return files
+
+
+#: Folder of an open_clip export with the settings of its BERT.
+TEXT_FOLDER = "text_config"
+
+FAMILIES: dict[str, Family] = {
+    f.name: f
+    for f in (
+        _family("bert", "text", bert.config_from, bert.config_to, bert.table, bert.RENAME),
+        _family("clip", "clip", clip.config_from, clip.config_to, clip.table, pixels=OPENAI),
+        _family(
+            "clip_vision_model",
+            "vision",
+            clip.vision_config_from,
+            clip.vision_config_to,
+            clip.vision_table,
+            clip.RENAME_TOWER,
+            OPENAI,
+        ),
+        _family(
+            "clip_text_model",
+            "text",
+            clip.text_config_from,
+            clip.text_config_to,
+            clip.text_table,
+            clip.RENAME_TOWER,
+        ),
+        _family("siglip", "clip", siglip.config_from, siglip.config_to, siglip.table, pixels=HALF),
+        _family(
+            "siglip_vision_model",
+            "vision",
+            siglip.vision_config_from,
+            siglip.vision_config_to,
+            siglip.vision_table,
+            siglip.RENAME_TOWER,
+            HALF,
+        ),
+        _family(
+            "dinov2",
+            "vision",
+            vit.dinov2_config_from,
+            vit.dinov2_config_to,
+            vit.dinov2_table,
+            vit.RENAME,
+        ),
+        _family(
+            "vit",
+            "vision",
+            vit.vit_config_from,
+            vit.vit_config_to,
+            vit.vit_table,
+            vit.RENAME,
+            HALF,
+        ),
+        _family(
+            "resnet",
+            "vision",
+            resnet.hf_config_from,
+            resnet.hf_config_to,
+            resnet.hf_table,
+            resnet.RENAME_HF,
+        ),
+        Family(
+            "torchvision_resnet",
+            "vision",
+            lambda given, shapes, _: resnet.config_from(given, shapes),
+            lambda config, _: {"config.json": resnet.config_to(config)},
+            resnet.table,
+        ),
+        Family(
+            "timm_vit",
+            "vision",
+            lambda given, shapes, _: timm_vit.config_from(given, shapes),
+            lambda config, _: {"config.json": timm_vit.config_to(config)},
+            timm_vit.table,
+            pixels=HALF,
+        ),
+        Family(
+            "open_clip",
+            "clip",
+            _open_clip_from,
+            _open_clip_to,
+            open_clip.table,
+            open_clip.RENAME,
+            settings="open_clip_config.json",
+            weights="open_clip_model.safetensors",
+            pixels=OPENAI,
+        ),
+    )
+}
+#: ``model_type`` of a ``config.json`` -> family, where the names differ.
+MODEL_TYPES = {"cxr-bert": "bert"}
+
+
+def build(config: Any) -> Callable[[nnx.Rngs], nnx.Module]:
+    """The factory of the model that a config of ours describes."""
+    if isinstance(config, CLIPConfig):
+        return build_clip(config)
+    if isinstance(config, ViTConfig):
+        return lambda rngs: ViT(config, rngs=rngs)
+    if isinstance(config, ResNetConfig):
+        return lambda rngs: ResNet(config, rngs=rngs)
+    if isinstance(config, TextConfig):
+        return lambda rngs: TextEncoder(config, rngs=rngs)
+    raise TypeError(f"no model for a {type(config).__name__}")
+
+
+def tower_rows(rows: tuple[Row, ...], side: Side) -> tuple[Row, ...]:
+    """The rows of one tower of a whole model; its other tensors are known and not needed."""
+    prefix = f"{side}/"
+    found = []
+    for row in rows:
+        if row.targets and all(t.startswith(prefix) for t in row.targets):
+            inner = tuple(t.removeprefix(prefix) for t in row.targets)
+            row = dataclasses.replace(row, target=inner)
+        else:
+            row = dataclasses.replace(row, target=None)
+        found.append(row)
+    return tuple(found)

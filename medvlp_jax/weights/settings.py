@@ -1,0 +1,127 @@
+"""Reading and writing the settings of published checkpoints (``config.json``)."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from medvlp_jax.models.layers import Activation
+from medvlp_jax.weights.faults import WeightsError
+
+#: The words of transformers for activations.
+_ACTIVATIONS: dict[str, Activation] = {
+    "gelu": "gelu",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_new": "gelu_tanh",
+    "quick_gelu": "quick_gelu",
+    "relu": "relu",
+}
+#: What of a config does not change the function that weights compute, or the weights' shapes.
+_FREE = {
+    "name",
+    "dropout",
+    "patch_dropout",
+    "init_std",
+    "dtype",
+    "remat",
+    "unroll",
+    "attention",
+    "momentum",
+    "zero_init",
+    "logit_scale",
+}
+
+
+def read_json(file: pathlib.Path) -> dict[str, Any]:
+    """Contents of a settings file.
+
+    Raises:
+      WeightsError: it is no JSON object.
+    """
+    try:
+        found = json.loads(file.read_text())
+    except (ValueError, OSError) as error:
+        raise WeightsError(f"{file} cannot be read: {error}") from error
+    if not isinstance(found, dict):
+        raise WeightsError(f"{file} is no JSON object")
+    return found
+
+
+def activation_from(word: str) -> Activation:
+    """Our name of an activation.
+
+    Raises:
+      WeightsError: there is none.
+    """
+    if word not in _ACTIVATIONS:
+        raise WeightsError(f"activation {word!r} is not one of {', '.join(_ACTIVATIONS)}")
+    return _ACTIVATIONS[word]
+
+
+def activation_to(name: Activation) -> str:
+    """The word of transformers for one of ours."""
+    return next(word for word, ours in _ACTIVATIONS.items() if ours == name)
+
+
+def side(value: Any) -> int:
+    """The side of a square that is given as a number or as two equal ones."""
+    if isinstance(value, int):
+        return value
+    if isinstance(value, list | tuple) and len(set(value)) == 1:
+        return int(value[0])
+    raise WeightsError(f"only square images and patches are supported, not {value}")
+
+
+def whole_patches(image: Any, patch: Any) -> int:
+    """The side of an image without the pixels at its end that fill no patch (384 / 14: 378).
+
+    The convolution of the origin passes them over too.
+    """
+    return side(image) // side(patch) * side(patch)
+
+
+def expect(settings: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Refuses variants that our models do not have; a setting that is absent is fine.
+
+    Raises:
+      WeightsError: naming every setting with another value.
+    """
+    wrong = [
+        f"{key}={settings[key]!r} (only {value!r} is supported)"
+        for key, value in wanted.items()
+        if settings.get(key) not in (None, value)
+    ]
+    if wrong:
+        raise WeightsError(f"a variant that is not supported: {'; '.join(wrong)}")
+
+
+def expect_same(ours: Any, expressible: Any, layout: str) -> None:
+    """Refuses to write a model that a layout cannot express.
+
+    Args:
+      ours: the model's config.
+      expressible: what would be read back from the settings in that layout.
+      layout: its name, for the message.
+
+    Raises:
+      WeightsError: naming every field that would come back changed.
+    """
+    changed = _differences(ours, expressible)
+    if changed:
+        raise WeightsError(
+            f"the {layout} layout cannot hold this model: it has {'; '.join(changed)}"
+        )
+
+
+def _differences(a: Any, b: Any, where: str = "") -> list[str]:
+    if not dataclasses.is_dataclass(a) or not dataclasses.is_dataclass(b):
+        return [] if a == b else [f"{where}={a!r}, not {b!r}"]
+    if type(a) is not type(b):
+        return [f"{where or 'model'} of kind {type(a).__name__}, not {type(b).__name__}"]
+    found: list[str] = []
+    for field in dataclasses.fields(a):
+        if field.name not in _FREE:
+            path = f"{where}.{field.name}" if where else field.name
+            found += _differences(getattr(a, field.name), getattr(b, field.name), path)
+    return found

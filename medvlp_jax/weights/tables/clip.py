@@ -1,0 +1,185 @@
+"""CLIP as transformers saves it: ``CLIPModel`` and its towers (OpenAI, MetaCLIP, PLIP ...)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from medvlp_jax.models.clip import CLIPConfig, ProjectionConfig
+from medvlp_jax.models.text_encoder import TextConfig
+from medvlp_jax.models.vit import ViTConfig
+from medvlp_jax.weights import settings
+from medvlp_jax.weights.convert import Row, under
+from medvlp_jax.weights.tables.common import encoder_layer, norm
+from medvlp_jax.weights.transforms import conv, linear
+
+#: Towers that are saved alone carry the whole model's prefix, or (transformers 5.6) none.
+RENAME_TOWER = ((r"^(vision_model|text_model)\.", ""),)
+
+_VISION = (
+    Row("embeddings.class_embedding", "class_token"),
+    Row("embeddings.patch_embedding.weight", "embed/kernel", conv),
+    Row("embeddings.position_embedding.weight", "positions"),
+    Row("embeddings.position_ids", None),
+    *norm("pre_layrnorm", "norm_pre"),  # the origin's spelling
+    *encoder_layer("encoder.layers.{i}.", "blocks/"),
+    *norm("post_layernorm", "norm_post"),
+)
+_TEXT = (
+    Row("embeddings.token_embedding.weight", "embed/words/table"),
+    Row("embeddings.position_embedding.weight", "embed/positions"),
+    Row("embeddings.position_ids", None),
+    *encoder_layer("encoder.layers.{i}.", "blocks/"),
+    *norm("final_layer_norm", "norm_final"),
+)
+
+
+def vision_table(config: ViTConfig) -> tuple[Row, ...]:
+    """Rows of a vision tower that is saved alone."""
+    del config
+    return (*_VISION, Row("visual_projection.weight", None))
+
+
+def text_table(config: TextConfig) -> tuple[Row, ...]:
+    """Rows of a text tower that is saved alone."""
+    del config
+    return (*_TEXT, Row("text_projection.weight", None))
+
+
+def table(config: CLIPConfig) -> tuple[Row, ...]:
+    """Rows of a whole ``CLIPModel``."""
+    del config
+    return (
+        *under(_VISION, "vision_model.", "vision/"),
+        *under(_TEXT, "text_model.", "text/"),
+        Row("visual_projection.weight", "vision_proj/out/kernel", linear),
+        Row("text_projection.weight", "text_proj/out/kernel", linear),
+        Row("logit_scale", "logit_scale"),
+    )
+
+
+def vision_config_from(given: Mapping[str, Any]) -> ViTConfig:
+    """Our config from ``config.json`` (or its ``vision_config``)."""
+    return ViTConfig(
+        name="clip_vision",
+        image_size=settings.whole_patches(
+            given.get("image_size", 224), given.get("patch_size", 32)
+        ),
+        patch=settings.side(given.get("patch_size", 32)),
+        channels=given.get("num_channels", 3),
+        width=given.get("hidden_size", 768),
+        depth=given.get("num_hidden_layers", 12),
+        heads=given.get("num_attention_heads", 12),
+        mlp_width=given.get("intermediate_size", 3072),
+        patch_bias=False,
+        norm_pre=True,
+        activation=settings.activation_from(given.get("hidden_act", "quick_gelu")),
+        eps=given.get("layer_norm_eps", 1e-5),
+    )
+
+
+def text_config_from(given: Mapping[str, Any]) -> TextConfig:
+    """Our config from ``config.json`` (or its ``text_config``)."""
+    return TextConfig(
+        name="clip_text",
+        vocab=given.get("vocab_size", 49408),
+        max_length=given.get("max_position_embeddings", 77),
+        types=0,
+        width=given.get("hidden_size", 512),
+        depth=given.get("num_hidden_layers", 12),
+        heads=given.get("num_attention_heads", 8),
+        mlp_width=given.get("intermediate_size", 2048),
+        norm="pre",
+        norm_embed=False,
+        norm_final=True,
+        causal=True,
+        pool="last",
+        activation=settings.activation_from(given.get("hidden_act", "quick_gelu")),
+        eps=given.get("layer_norm_eps", 1e-5),
+    )
+
+
+def config_from(given: Mapping[str, Any]) -> CLIPConfig:
+    """Our config from a ``CLIPModel``'s ``config.json``."""
+
+    def tower(name: str) -> dict[str, Any]:
+        # Old files hold the towers' settings twice; the second group wins, as in transformers.
+        return {**(given.get(name) or {}), **(given.get(f"{name}_dict") or {})}
+
+    projection = ProjectionConfig(kind="linear", bias=False)
+    return CLIPConfig(
+        vision=vision_config_from(tower("vision_config")),
+        text=text_config_from(tower("text_config")),
+        embed_dim=given.get("projection_dim", 512),
+        vision_proj=projection,
+        text_proj=projection,
+    )
+
+
+def vision_config_to(config: ViTConfig) -> dict[str, Any]:
+    """Settings with which transformers builds the same vision tower.
+
+    Raises:
+      WeightsError: the tower is none of CLIP's.
+    """
+    found = {
+        "architectures": ["CLIPVisionModel"],
+        "model_type": "clip_vision_model",
+        "image_size": config.image_size,
+        "patch_size": config.patch,
+        "num_channels": config.channels,
+        "hidden_size": config.width,
+        "num_hidden_layers": config.depth,
+        "num_attention_heads": config.heads,
+        "intermediate_size": config.mlp_width,
+        "hidden_act": settings.activation_to(config.activation),
+        "layer_norm_eps": config.eps,
+    }
+    settings.expect_same(config, vision_config_from(found), "CLIP")
+    return found
+
+
+def text_config_to(config: TextConfig) -> dict[str, Any]:
+    """Settings with which transformers builds the same text tower.
+
+    The last two ids of the vocabulary are those that start and end a text, as in CLIP's own.
+
+    Raises:
+      WeightsError: the tower is none of CLIP's.
+    """
+    found = {
+        "architectures": ["CLIPTextModel"],
+        "model_type": "clip_text_model",
+        "vocab_size": config.vocab,
+        "max_position_embeddings": config.max_length,
+        "hidden_size": config.width,
+        "num_hidden_layers": config.depth,
+        "num_attention_heads": config.heads,
+        "intermediate_size": config.mlp_width,
+        "hidden_act": settings.activation_to(config.activation),
+        "layer_norm_eps": config.eps,
+        "bos_token_id": config.vocab - 2,
+        "eos_token_id": config.vocab - 1,
+        "pad_token_id": 1,
+    }
+    settings.expect_same(config, text_config_from(found), "CLIP")
+    return found
+
+
+def config_to(config: CLIPConfig) -> dict[str, Any]:
+    """Settings with which transformers builds the same ``CLIPModel``.
+
+    Raises:
+      WeightsError: a tower or projection is none of CLIP's.
+    """
+    if not isinstance(config.vision, ViTConfig):
+        settings.expect_same(config.vision, ViTConfig(), "CLIP")
+    assert isinstance(config.vision, ViTConfig)
+    shared = {"projection_dim": config.embed_dim}
+    found = {
+        "architectures": ["CLIPModel"],
+        "model_type": "clip",
+        **shared,
+        "vision_config": vision_config_to(config.vision) | shared,
+        "text_config": text_config_to(config.text) | shared,
+    }
+    settings.expect_same(config, config_from(found), "CLIP")
+    return found
