@@ -150,7 +150,7 @@ def _add(
     return _Sets(lse, sets.positives and sets.positives.add(logits, positive, axis))
 
 
-def _forward(ring: Ring, unique: bool, *args: jax.Array) -> tuple[Any, Any]:
+def _forward(ring: Ring, unique: bool, *args: Any) -> tuple[Any, Any]:
     reduced = _value(ring, unique, *args)
     return reduced, (args, [sets.lse for sets, _ in reduced])
 

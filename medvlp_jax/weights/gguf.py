@@ -78,7 +78,7 @@ def to_folder(
     if not pathlib.Path(path).is_file():
         raise UserError(f"{path} does not exist: give a .gguf file")
     try:
-        reader = gguf.GGUFReader(path)
+        reader = gguf.GGUFReader(path)  # pyright: ignore[reportAttributeAccessIssue]
     except ValueError as error:
         raise UserError(f"{path} is no GGUF file: {error}") from error
     folder = pathlib.Path(folder)
