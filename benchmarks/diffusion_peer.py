@@ -2,7 +2,7 @@
 
 # pyright: reportMissingImports=false
 import time
-from typing import Literal
+from typing import Any, Literal
 
 from benchmarks.diffusion_ours import random_inputs
 from medvlp_jax.text_to_image import PRESETS
@@ -13,8 +13,9 @@ class DiffusersStep:
     """One call without gradients, attention by PyTorch's fused function, diffusers' default."""
 
     def __init__(self, part: Literal["unet", "decode"], side: int, threads: int):
-        import diffusers
         import torch
+        from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+        from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
         torch.set_num_threads(threads)
         torch.manual_seed(0)
@@ -22,10 +23,11 @@ class DiffusersStep:
         config = PRESETS["sd1.5"]
         if part == "unet":
             settings = stable_diffusion_unet.config_to(config.unet)
-            self._model = diffusers.UNet2DConditionModel.from_config(settings).eval()
+            self._model: Any = UNet2DConditionModel.from_config(settings)
         else:
             settings = stable_diffusion_vae.config_to(config.vae)
-            self._model = diffusers.AutoencoderKL.from_config(settings).eval()
+            self._model = AutoencoderKL.from_config(settings)
+        self._model.eval()
         inputs = {k: torch.from_numpy(x) for k, x in random_inputs(part, side).items()}
         latents = inputs["latents"].permute(0, 3, 1, 2).contiguous()
         if part == "unet":

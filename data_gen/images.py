@@ -245,8 +245,7 @@ class DiffusersMaker:
                 "backend='diffusers' needs PyTorch: EXTRAS=torch bash launch/setup.sh (or "
                 "backend='jax', which needs none)"
             ) from error
-        import diffusers
-
+        diffusers: Any = importlib.import_module("diffusers")
         torch = self._torch
         self.config = config
         self.batch_size = config.batch_size

@@ -11,7 +11,7 @@ visit are those of diffusers' schedulers, so that the same noise gives the same 
 
 import dataclasses
 from collections.abc import Callable
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -86,7 +86,7 @@ class SamplerConfig:
 
 
 class Plan(NamedTuple):
-    """The numbers of every step, float32 arrays of one length; see the module's formula.
+    """The numbers of every step, float32 [steps] (numpy, or JAX within the loop); see the module.
 
     Attributes:
       t: step of training that the network is told; a fraction is possible.
@@ -94,14 +94,14 @@ class Plan(NamedTuple):
       x, x0, epsilon, previous, noise: the factors ``a`` to ``e``.
     """
 
-    t: np.ndarray
-    alpha: np.ndarray
-    sigma: np.ndarray
-    x: np.ndarray
-    x0: np.ndarray
-    epsilon: np.ndarray
-    previous: np.ndarray
-    noise: np.ndarray
+    t: Any
+    alpha: Any
+    sigma: Any
+    x: Any
+    x0: Any
+    epsilon: Any
+    previous: Any
+    noise: Any
 
     @property
     def draws(self) -> bool:

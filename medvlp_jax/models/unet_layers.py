@@ -87,6 +87,8 @@ class ResnetBlock(nnx.Module):
         """``time`` has passed its activation already: all blocks share that one."""
         y = self.conv1(jax.nn.silu(self.norm1(x)))
         if self.time_proj is not None:
+            if time is None:
+                raise ValueError("this block adds a time vector and was given none")
             y = y + self.time_proj(time)[:, None, None]
         y = self.conv2(jax.nn.silu(self.norm2(y)))
         x = x if self.shortcut is None else self.shortcut(x)
