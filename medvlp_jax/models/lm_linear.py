@@ -1,4 +1,9 @@
-"""The decoder's linear layer: float or int8 weights, with or without a low-rank update."""
+"""The decoder's linear layer: float or int8 weights, with or without a low-rank update.
+
+The int8 weights are made and used here and not by ``qwix`` (0.1.8), which rewrites a module while
+it traces it and so cannot go through layers that are stacked, scanned or rematerialised by plain
+JAX: it stops with flax's TraceContextError.
+"""
 
 import dataclasses
 import re
