@@ -1,8 +1,7 @@
 """The decoder's linear layer: float or int8 weights, with or without a low-rank update.
 
-The int8 weights are made and used here and not by ``qwix`` (0.1.8), which rewrites a module while
-it traces it and so cannot go through layers that are stacked, scanned or rematerialised by plain
-JAX: it stops with flax's TraceContextError.
+The int8 weights are made and used here and not by ``qwix``: its ``quantize_model`` (0.1.8) stops on
+these modules, stacked or not, with flax's TraceContextError.
 """
 
 import dataclasses
