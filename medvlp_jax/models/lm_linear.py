@@ -1,4 +1,8 @@
-"""The decoder's linear layer: float or int8 weights, with or without a low-rank update."""
+"""The decoder's linear layer: float or int8 weights, with or without a low-rank update.
+
+The int8 weights are made and used here and not by ``qwix``: its ``quantize_model`` (0.1.8) stops on
+these modules, stacked or not, with flax's TraceContextError.
+"""
 
 import dataclasses
 import re
