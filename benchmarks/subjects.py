@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from benchmarks import (
     cpu_preset,
     diffusion_step,
+    lm_decode,
     loss_memory,
     phantom,
     pipeline,
@@ -39,6 +40,7 @@ SUBJECTS: dict[str, Subject] = {
     "phantom": Subject(phantom.run),
     "cpu_preset": Subject(cpu_preset.run),
     "loss_memory": Subject(loss_memory.run),
+    "lm_decode": Subject(lm_decode.run, ("torch",)),
     "diffusion_step": Subject(diffusion_step.run, ("torch", "diffusers")),
 }
 
