@@ -43,14 +43,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
             server.most_busy = max(server.most_busy, server.busy)
             todo = server.script.get(prompt, [])
             trouble = server.always or (todo.pop(0) if todo else "")
+        time.sleep(server.delay)
+        with server.lock:  # before the answer: once that is out the client may ask again
+            server.busy -= 1
         try:
-            time.sleep(server.delay)
             self.respond(trouble, prompt)
         except BrokenPipeError:  # the client had waited long enough
             return
-        finally:
-            with server.lock:
-                server.busy -= 1
 
     def respond(self, trouble, prompt):
         if isinstance(trouble, int):
