@@ -1,0 +1,113 @@
+"""The gate that every image passes, real or made: cheap checks first, models after."""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+
+import medvlp_jax
+from data_gen.curation import reasons as R
+from data_gen.curation.agreement import Agreement, AgreementConfig
+from data_gen.curation.candidate import Candidate, Verdict
+from data_gen.curation.encoders import Encoder, EncoderConfig, make_encoder
+from data_gen.curation.judge import ImageJudge, JudgeConfig, make_judge
+from data_gen.curation.similarity import BadSet, BadSetConfig
+from data_gen.curation.statistics import Limits, measure, objections
+from medvlp_jax.core.config import to_plain
+from medvlp_jax.data.manifest import fingerprint
+
+
+@dataclasses.dataclass(frozen=True)
+class GateConfig:
+    """Which checks there are, and how strict.
+
+    Attributes:
+      statistics: limits of what is measured on the pixels.
+      encoder: what embeds images, for the bad set and for near-duplicates.
+      judge: what answers the six questions.
+      bad: images that no accepted one may resemble.
+      agreement: of image and text.
+    """
+
+    statistics: Limits = dataclasses.field(default_factory=Limits)
+    encoder: EncoderConfig = dataclasses.field(default_factory=EncoderConfig)
+    judge: JudgeConfig = dataclasses.field(default_factory=JudgeConfig)
+    bad: BadSetConfig = dataclasses.field(default_factory=BadSetConfig)
+    agreement: AgreementConfig = dataclasses.field(default_factory=AgreementConfig)
+
+    def __post_init__(self) -> None:
+        if self.bad.folder and self.encoder.kind == "none":
+            raise ValueError("bad.folder needs an encoder: set encoder.kind")
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for equal verdicts: not of batch sizes, or of where and how fast a server is."""
+        settings = to_plain(self)
+        del settings["encoder"]["batch_size"], settings["agreement"]["batch_size"]
+        settings["judge"] = self.judge.identity
+        return fingerprint(medvlp_jax.__version__, settings)
+
+
+class Gate:
+    """Reviews candidates, each for itself: equal candidates get equal verdicts in any company.
+
+    What refuses an image on its pixels spares the models; those that pass are embedded, judged,
+    compared with the bad set and with their text, and get every reason that applies.
+    """
+
+    def __init__(self, config: GateConfig | None = None) -> None:
+        """Loads nothing: each part is made when the first candidate gets to it."""
+        self.config = config or GateConfig()
+
+    @functools.cached_property
+    def _encoder(self) -> Encoder | None:
+        return make_encoder(self.config.encoder)
+
+    @functools.cached_property
+    def _judge(self) -> ImageJudge | None:
+        return make_judge(self.config.judge)
+
+    @functools.cached_property
+    def _bad(self) -> BadSet | None:
+        if not self.config.bad.folder or self._encoder is None:
+            return None
+        return BadSet.load(self.config.bad, self._encoder)
+
+    @functools.cached_property
+    def _agreement(self) -> Agreement | None:
+        return Agreement(self.config.agreement) if self.config.agreement.checkpoint else None
+
+    def review(self, candidates: Sequence[Candidate]) -> list[Verdict]:
+        """One verdict per candidate, in order.
+
+        Raises:
+          UserError: a model, server or bad set that the config names cannot be used.
+        """
+        scores = [measure(c.image) for c in candidates]
+        limits = self.config.statistics
+        found = [
+            list(objections(s, limits, c.view)) for s, c in zip(scores, candidates, strict=True)
+        ]
+        good = [i for i, f in enumerate(found) if not f]
+        chosen = [candidates[i] for i in good]
+        rows = self._encoder.encode([c.image for c in chosen]) if self._encoder and good else None
+        embeddings = dict(zip(good, rows, strict=True)) if rows is not None else {}
+        if self._judge is not None and good:
+            for i, one in zip(good, self._judge.judge(chosen), strict=True):
+                found[i] += one.reasons
+                scores[i] |= one.scores
+        if self._bad is not None and rows is not None:
+            for i, likeness in zip(good, self._bad.likeness(rows), strict=True):
+                scores[i]["bad/cosine"] = likeness
+                if likeness > self._bad.threshold:
+                    found[i].append(R.LIKE_BAD)
+        if self._agreement is not None and good:
+            for i, share in zip(good, self._agreement.shares(chosen), strict=True):
+                if share is None:  # nothing is said
+                    continue
+                scores[i]["agreement/beaten"] = share
+                if share < self.config.agreement.minimum:
+                    found[i].append(R.DISAGREES)
+        return [
+            Verdict(not f, tuple(f), s, embeddings.get(i))
+            for i, (f, s) in enumerate(zip(found, scores, strict=True))
+        ]

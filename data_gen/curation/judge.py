@@ -1,0 +1,134 @@
+"""Six yes/no questions about an image, and who answers them."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+from data_gen.curation.candidate import Candidate
+from data_gen.llm_chat import ChatConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """What is asked; yes is good. ``reason`` is that of a no."""
+
+    key: str
+    text: str
+    reason: str
+
+
+QUESTIONS = (
+    Question("xray", "Is this picture a chest radiograph (an X-ray of the chest)?", "not an x-ray"),
+    Question("human", "Does it show the chest of a human being, not of an animal?", "not human"),
+    Question(
+        "frontal", "Was it taken from the front or the back (PA or AP), not the side?",
+        "not frontal",
+    ),
+    Question(
+        "quality", "Are focus, contrast and exposure good enough to judge lungs and heart?",
+        "poor quality",
+    ),
+    Question(
+        "clean",
+        "Is it upright, with its grey values the right way round, and free of anything that was "
+        "drawn, printed or pasted over the anatomy or came from image processing?",
+        "artefacts",
+    ),
+    Question(
+        "faithful", "Taken as a whole, would a radiologist believe it to be a real film of a human "
+        "chest, with anatomy that is complete and possible?",
+        "not faithful",
+    ),
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class JudgeConfig:
+    """Who judges.
+
+    Attributes:
+      kind: ``none``; ``clip``, a checkpoint of ours with a pair of sentences per question;
+        ``server``, a vision language model behind OpenAI's chat interface.
+      questions: keys of :data:`QUESTIONS`.
+      most_no: so many questions may be answered with no.
+      checkpoint: of ``clip``: a workdir or a checkpoint.
+      minimum: of ``clip``: the share of the softmax that yes must get.
+      temperature: of that softmax.
+      size: of ``server``: longer side, in pixels, of the picture that is sent.
+      attempts: of ``server``: how often a picture is asked about until the answer can be read.
+      on_failure: of ``server``: what becomes of a picture without a usable answer.
+      chat: of ``server``: url, model, pace and cache.
+    """
+
+    kind: Literal["none", "clip", "server"] = "none"
+    questions: tuple[str, ...] = tuple(q.key for q in QUESTIONS)
+    most_no: int = 0
+    checkpoint: str = ""
+    minimum: float = 0.5
+    temperature: float = 0.1
+    size: int = 512
+    attempts: int = 2
+    on_failure: Literal["reject", "accept"] = "reject"
+    chat: ChatConfig | None = None
+
+    def __post_init__(self) -> None:
+        known = [q.key for q in QUESTIONS]
+        unknown = sorted(set(self.questions) - set(known))
+        if unknown:
+            raise ValueError(f"judge.questions: {', '.join(unknown)} is none of {', '.join(known)}")
+        if (self.kind == "clip") != bool(self.checkpoint):
+            raise ValueError("judge.checkpoint belongs to judge.kind='clip': give both or neither")
+        if (self.kind == "server") != (self.chat is not None):
+            raise ValueError("judge.chat belongs to judge.kind='server': give both or neither")
+        if self.chat is not None and self.chat.backend != "openai":
+            raise ValueError("judge.chat.backend must be 'openai'; judges with eyes are servers")
+        if self.most_no < 0 or self.attempts < 1 or self.size < 1 or self.temperature <= 0:
+            raise ValueError("judge: attempts, size, temperature positive, most_no not negative")
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides about the answers, for a fingerprint."""
+        settings = json.loads(json.dumps(dataclasses.asdict(self)))
+        settings["chat"] = self.chat.fingerprint if self.chat else ""
+        settings["asked"] = [dataclasses.astuple(q) for q in QUESTIONS]
+        return settings
+
+
+@dataclasses.dataclass(frozen=True)
+class Judgement:
+    """Reasons to refuse an image (none: it passed), and scores by ``judge/question``."""
+
+    reasons: tuple[str, ...]
+    scores: Mapping[str, float]
+
+
+class ImageJudge(Protocol):
+    """Answers the questions about images."""
+
+    def judge(self, candidates: Sequence[Candidate]) -> list[Judgement]:
+        """One judgement per candidate, in order.
+
+        Raises:
+          UserError: nothing can be judged at all (a dead server).
+        """
+        ...
+
+
+def make_judge(config: JudgeConfig) -> ImageJudge | None:
+    """The judge of a config, loaded; None for ``none``."""
+    if config.kind == "none":
+        return None
+    if config.kind == "server":
+        from data_gen.curation.judge_server import ServerJudge
+
+        return ServerJudge(config)
+    from data_gen.curation.judge_clip import ClipJudge
+
+    return ClipJudge(config)
+
+
+def decide(answers: Mapping[str, bool], most_no: int) -> tuple[str, ...]:
+    """The reasons of the questions answered with no, if these are more than may be."""
+    refused = tuple(q.reason for q in QUESTIONS if answers.get(q.key) is False)
+    return refused if len(refused) > most_no else ()
