@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Literal, Protocol
 
 import medvlp_jax
+from data_gen.entities.entity import Entity
 from data_gen.llm_chat import Chat, ChatConfig, Message, Prompt, make_chat
 from data_gen.phantom.findings import Finding, Study
 from medvlp_jax.core.errors import UserError
@@ -28,13 +29,23 @@ class ReportRequest:
       id: of the record; it decides about the random numbers.
       entities: what is there, in words ("moderate left pleural effusion"); none is a normal study.
       view: "PA", "AP", ... where it is known.
-      study: the structured truth, which the grammar needs.
+      study: the structured truth of a phantom, from which the grammar writes in detail.
+      absent: what the report has to deny, in words without the negation.
+      anatomy: places that the report has to name.
+      items: all of these as entities, where the request was drawn from a bank.
+      feedback: what was wrong with the reports written so far; empty for the first.
+      attempt: 0 for the first; another attempt has other random numbers.
     """
 
     id: str
     entities: tuple[str, ...] = ()
     view: str = ""
     study: Study | None = None
+    absent: tuple[str, ...] = ()
+    anatomy: tuple[str, ...] = ()
+    items: tuple[Entity, ...] = ()
+    feedback: tuple[str, ...] = ()
+    attempt: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
