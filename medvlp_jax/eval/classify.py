@@ -18,21 +18,33 @@ from medvlp_jax.eval.bootstrap import (
     RocCounts,
     finite,
     interval,
+    weighted_mean,
+)
+from medvlp_jax.eval.calibration import (
+    expected_calibration_error,
+    fit_calibration,
+    prior_brier,
+    reliability,
+    squared_errors,
 )
 from medvlp_jax.eval.scores import (
+    THRESHOLDED,
     ThresholdRule,
     at_threshold,
     average_precision,
     choose_threshold,
-    f1_oracle,
     is_defined,
     mean_defined,
+    of_counts,
+    oracles,
     require_finite,
     roc_auc,
 )
 
-#: Metrics of a class that need a threshold; reported for the threshold chosen on validation data.
-THRESHOLDED = ("f1", "accuracy", "sensitivity", "specificity", "precision")
+#: Without a threshold, or with one that was chosen on the reported records themselves.
+_ORACLES = ("f1_oracle", "accuracy_oracle", "mcc_oracle")
+#: Of the probabilities that validation data turn the scores into; see ``eval.calibration``.
+CALIBRATED = ("brier", "brier_prior", "ece")
 #: False-positive rates at which ROC bands are given.
 ROC_GRID = np.linspace(0.0, 1.0, 101)
 #: A band needs fewer resamples than the ends of an interval do.
@@ -67,6 +79,10 @@ def score_classes(
 ) -> Table:
     """Scores every class and the macro means.
 
+    ``brier`` and ``ece`` judge the probabilities that a Platt calibration on the validation
+    records makes of the scores, beside ``brier_prior``: always saying how frequent the class is
+    there. The fit is in ``details["calibration"]``.
+
     A class without a positive or without a negative is undefined: its values are NaN, it is left
     out of the macro means, and it is named in ``details["macro"]["undefined"]``. Uncertain and
     absent labels are left out of their class only.
@@ -77,8 +93,9 @@ def score_classes(
       ids: names of the records, for errors.
       bootstrap: of the intervals.
       validation: (labels, scores) of other records, from which the threshold of every class is
-        taken; without it, all that needs a threshold is undefined, apart from ``f1_oracle``.
-      threshold_rule: ``youden`` or ``max_f1``.
+        taken; without it, all that needs a threshold or a probability is undefined, apart from
+        the oracles.
+      threshold_rule: ``youden``, ``max_f1`` or ``max_mcc``.
       clusters: patient of each record, drawn together by the bootstrap.
       bands: whether to compute ROC bands.
 
@@ -95,6 +112,9 @@ def score_classes(
     scores = np.asarray(scores, np.float64)
     require_finite(scores, ids, classes)
     thresholds = np.full(len(classes), np.nan)
+    probabilities = np.full(scores.shape, np.nan)
+    prior = thresholds
+    calibration = None
     if validation is not None:
         require_finite(validation[1], ["(validation)"] * len(validation[1]), classes)
         thresholds = np.array(
@@ -105,13 +125,21 @@ def score_classes(
                 for k in range(len(classes))
             ]
         )
+        calibration = fit_calibration(classes, *validation)
+        probabilities = calibration.probabilities(scores)
+        prior = np.array(calibration.prior)
+    errors = np.stack(
+        [squared_errors(labels[:, k], probabilities[:, k]) for k in range(len(classes))], 1
+    )
     rows = [
-        _point(name, labels[:, k], scores[:, k], thresholds[k]) for k, name in enumerate(classes)
+        _point(name, labels[:, k], scores[:, k], thresholds[k])
+        | _calibrated(labels[:, k], probabilities[:, k], errors[:, k], prior[k])
+        for k, name in enumerate(classes)
     ]
-    samples = _resample(labels, scores, thresholds, bootstrap, clusters)
+    samples = _resample(labels, scores, thresholds, errors, bootstrap, clusters)
     macro: dict[str, Any] = {}
     metrics: dict[str, float] = {}
-    for metric in ("auc", "ap", *THRESHOLDED, "f1_oracle"):
+    for metric in ("auc", "ap", *THRESHOLDED, *_ORACLES, *CALIBRATED):
         values = np.array([row[metric] for row in rows])
         drawn = samples.get(metric, np.full((len(classes), 0), np.nan))
         # A class undefined on the whole set must not enter the mean of a lucky resample.
@@ -137,6 +165,7 @@ def score_classes(
         "classes": rows,
         "macro": macro,
         "threshold_rule": threshold_rule if validation is not None else None,
+        "calibration": None if calibration is None else calibration.to_json(),
         "bootstrap": dataclasses.asdict(bootstrap)
         | {"patients": None if clusters is None else len(np.unique(clusters))},
     }
@@ -145,7 +174,7 @@ def score_classes(
 
 
 def _point(name: str, y: np.ndarray, s: np.ndarray, threshold: float) -> dict[str, Any]:
-    oracle, at = f1_oracle(y, s)
+    oracle = oracles(y, s)
     return {
         "name": name,
         "positives": int((y == 1).sum()),
@@ -156,8 +185,20 @@ def _point(name: str, y: np.ndarray, s: np.ndarray, threshold: float) -> dict[st
         "ap": average_precision(y, s),
         **at_threshold(y, s, threshold),
         "threshold": finite(threshold),
-        "f1_oracle": oracle,
-        "threshold_oracle": finite(at),
+        **oracle,
+        "threshold_oracle": finite(oracle["threshold_oracle"]),
+    }
+
+
+def _calibrated(y: np.ndarray, p: np.ndarray, errors: np.ndarray, prior: float) -> dict[str, Any]:
+    """Quality of probabilities; undefined, as everything is, without both classes."""
+    if not is_defined(y) or np.isnan(p).any():
+        return dict.fromkeys(CALIBRATED, float("nan")) | {"reliability": None}
+    return {
+        "brier": float(np.nanmean(errors)),
+        "brier_prior": prior_brier(y, prior),
+        "ece": expected_calibration_error(y, p),
+        "reliability": {k: v.tolist() for k, v in reliability(y, p)._asdict().items()},
     }
 
 
@@ -165,6 +206,7 @@ def _resample(
     labels: np.ndarray,
     scores: np.ndarray,
     thresholds: np.ndarray,
+    errors: np.ndarray,
     bootstrap: Bootstrap,
     clusters: np.ndarray | None,
 ) -> dict[str, np.ndarray]:
@@ -176,12 +218,13 @@ def _resample(
         "auc": [AucCounts(labels[:, c], scores[:, c]) for c in range(k)],
         "ap": [ApCounts(labels[:, c], scores[:, c]) for c in range(k)],
     }
-    plain: dict[str, list[np.ndarray]] = {m: [] for m in (*statistics, *THRESHOLDED)}
+    plain: dict[str, list[np.ndarray]] = {m: [] for m in (*statistics, *THRESHOLDED, "brier")}
     for counts in bootstrap.counts(len(labels), clusters=clusters):
         for metric, of_class in statistics.items():
             plain[metric].append(np.stack([f(counts) for f in of_class]))
         for metric, values in _thresholded(labels, scores, thresholds, counts).items():
             plain[metric].append(values)
+        plain["brier"].append(weighted_mean(errors, counts))
     out = {m: np.concatenate(v, axis=1) for m, v in plain.items()}
     if bootstrap.scheme == "stratified":
         for metric, of_class in statistics.items():
@@ -212,16 +255,8 @@ def _thresholded(
 
     tp, fp = total(called & (labels == 1)), total(called & (labels == 0))
     fn, tn = total(~called & (labels == 1)), total(~called & (labels == 0))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        values = {
-            "f1": 2 * tp / (2 * tp + fp + fn),
-            "accuracy": (tp + tn) / (tp + tn + fp + fn),
-            "sensitivity": tp / (tp + fn),
-            "specificity": tn / (tn + fp),
-            "precision": np.where(tp + fp > 0, tp / (tp + fp), 0.0),
-        }
-    undefined = np.isnan(thresholds)[:, None] | (tp + fn == 0) | (tn + fp == 0)
-    return {name: np.where(undefined, np.nan, v) for name, v in values.items()}
+    values = of_counts(tp, fp, fn, tn)
+    return {name: np.where(np.isnan(thresholds)[:, None], np.nan, v) for name, v in values.items()}
 
 
 def _roc(

@@ -5,7 +5,7 @@ record out. A record is called positive where its score is >= the threshold.
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -13,7 +13,11 @@ from jaxtyping import Float, Int
 from medvlp_jax.eval.bootstrap import ApCounts, AucCounts
 from medvlp_jax.eval.protocol import EvalError
 
-ThresholdRule = Literal["youden", "max_f1"]
+ThresholdRule = Literal["youden", "max_f1", "max_mcc"]
+#: What :func:`at_threshold` gives.
+THRESHOLDED = (
+    "f1", "accuracy", "balanced_accuracy", "mcc", "sensitivity", "specificity", "precision",
+)  # fmt: skip
 
 
 def require_finite(
@@ -73,10 +77,11 @@ def choose_threshold(
 ) -> float:
     """The score that maximises the rule, to be used on OTHER records; NaN for one class.
 
-    ``youden`` is sensitivity + specificity - 1; of equally good thresholds the highest is taken.
+    ``youden`` is sensitivity + specificity - 1; ``max_mcc`` maximises the Matthews correlation
+    (KAD's rule, there on the test set). Of equally good thresholds the highest is taken.
     """
-    if rule not in ("youden", "max_f1"):
-        raise ValueError(f"threshold rule {rule!r} must be 'youden' or 'max_f1'")
+    if rule not in ("youden", "max_f1", "max_mcc"):
+        raise ValueError(f"threshold rule {rule!r} must be 'youden', 'max_f1' or 'max_mcc'")
     if not is_defined(y):
         return float("nan")
     c = curve(y, scores)
@@ -84,9 +89,18 @@ def choose_threshold(
     if rule == "youden":
         # Integers compare exactly where rates would differ in the last bit.
         merit = c.true * negatives - c.false * positives
-    else:
+    elif rule == "max_f1":
         merit = 2 * c.true / (c.true + c.false + positives)
+    else:
+        merit = matthews(c.true, c.false, positives - c.true, negatives - c.false)
     return float(c.threshold[int(np.argmax(merit))])
+
+
+def matthews(tp: Any, fp: Any, fn: Any, tn: Any) -> Any:
+    """Matthews correlation of counts, element by element; 0 where a row or column is empty."""
+    tp, fp, fn, tn = (np.asarray(x, np.float64) for x in (tp, fp, fn, tn))
+    size = np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
+    return np.divide(tp * tn - fp * fn, size, out=np.zeros(size.shape), where=size > 0)
 
 
 def f1_oracle(y: Int[np.ndarray, "n"], scores: Float[np.ndarray, "n"]) -> tuple[float, float]:
@@ -98,29 +112,60 @@ def f1_oracle(y: Int[np.ndarray, "n"], scores: Float[np.ndarray, "n"]) -> tuple[
     return at_threshold(y, scores, threshold)["f1"], threshold
 
 
+def oracles(y: Int[np.ndarray, "n"], scores: Float[np.ndarray, "n"]) -> dict[str, float]:
+    """The best that a threshold chosen on these very records reaches, as many papers report it.
+
+    ``f1_oracle`` and ``accuracy_oracle`` are taken at the threshold of the largest F1
+    (``threshold_oracle``), as the code of MedKLIP and MAVL does, which calls a record at the
+    threshold itself negative in the accuracy, here it is positive in both; ``mcc_oracle`` is the
+    largest Matthews correlation (KAD). All NaN for one class.
+    """
+    f1, threshold = f1_oracle(y, scores)
+    best = choose_threshold(y, scores, "max_mcc")
+    return {
+        "f1_oracle": f1,
+        "accuracy_oracle": at_threshold(y, scores, threshold)["accuracy"],
+        "mcc_oracle": at_threshold(y, scores, best)["mcc"],
+        "threshold_oracle": threshold,
+    }
+
+
 def at_threshold(
     y: Int[np.ndarray, "n"], scores: Float[np.ndarray, "n"], threshold: float
 ) -> dict[str, float]:
-    """F1, accuracy, sensitivity, specificity and precision of ``scores >= threshold``.
+    """:data:`THRESHOLDED` of ``scores >= threshold``.
 
-    All are NaN for one class or a NaN threshold; F1 and precision are 0 where nothing is called.
+    All are NaN for one class or a NaN threshold; F1, precision and the Matthews correlation
+    (``mcc``) are 0 where nothing is called.
     """
-    names = ("f1", "accuracy", "sensitivity", "specificity", "precision")
     if not is_defined(y) or np.isnan(threshold):
-        return dict.fromkeys(names, float("nan"))
+        return dict.fromkeys(THRESHOLDED, float("nan"))
     called, truth = scores >= threshold, y == 1
-    tp = int((called & truth).sum())
-    fp = int((called & (y == 0)).sum())
-    fn = int((~called & truth).sum())
-    tn = int((~called & (y == 0)).sum())
-    values = (
-        2 * tp / (2 * tp + fp + fn),
-        (tp + tn) / (tp + tn + fp + fn),
-        tp / (tp + fn),
-        tn / (tn + fp),
-        tp / (tp + fp) if tp + fp else 0.0,
-    )
-    return dict(zip(names, values, strict=True))
+    cells = (called & truth, called & (y == 0), ~called & truth, ~called & (y == 0))
+    values = of_counts(*(np.array(float(c.sum())) for c in cells))
+    return {name: float(v) for name, v in values.items()}
+
+
+def of_counts(
+    tp: Float[np.ndarray, "*s"],
+    fp: Float[np.ndarray, "*s"],
+    fn: Float[np.ndarray, "*s"],
+    tn: Float[np.ndarray, "*s"],
+) -> dict[str, Float[np.ndarray, "*s"]]:
+    """:data:`THRESHOLDED` from counts, element by element; NaN where one class is missing."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        sensitivity, specificity = tp / (tp + fn), tn / (tn + fp)
+        values = {
+            "f1": 2 * tp / (2 * tp + fp + fn),
+            "accuracy": (tp + tn) / (tp + tn + fp + fn),
+            "balanced_accuracy": (sensitivity + specificity) / 2,
+            "mcc": matthews(tp, fp, fn, tn),
+            "sensitivity": sensitivity,
+            "specificity": specificity,
+            "precision": np.where(tp + fp > 0, tp / (tp + fp), 0.0),
+        }
+    one_class = (tp + fn == 0) | (tn + fp == 0)
+    return {name: np.where(one_class, np.nan, values[name]) for name in THRESHOLDED}
 
 
 def mean_defined(values: Float[np.ndarray, "k *r"]) -> Float[np.ndarray, "*r"]:

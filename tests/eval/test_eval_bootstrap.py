@@ -55,7 +55,12 @@ def test_thresholded_scores_equal_a_loop(case):
         validation=(y[:, None], s[:, None]),
     ).details["classes"][0]  # fmt: skip
     resamples = [_drawn(c) for c in _all(b, len(y)).T]
-    for name, f in (("f1", sk.f1_score), ("sensitivity", sk.recall_score)):
+    for name, f in (
+        ("f1", sk.f1_score),
+        ("sensitivity", sk.recall_score),
+        ("mcc", sk.matthews_corrcoef),
+        ("balanced_accuracy", sk.balanced_accuracy_score),
+    ):
         loop = [f(y[r], s[r] >= row["threshold"]) for r in resamples]
         assert [row[name]["low"], row[name]["high"]] == pytest.approx(
             list(np.quantile(loop, [0.025, 0.975]))

@@ -38,6 +38,8 @@ def test_equal_scikit_learn(seed, ties):
         assert got["sensitivity"] == pytest.approx(sk.recall_score(y, called))
         assert got["specificity"] == pytest.approx(sk.recall_score(1 - y, ~called))
         assert got["precision"] == pytest.approx(sk.precision_score(y, called, zero_division=0))
+        assert got["mcc"] == pytest.approx(sk.matthews_corrcoef(y, called), abs=1e-12)
+        assert got["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(y, called))
 
 
 @pytest.mark.parametrize(("seed", "ties"), CASES)
@@ -53,6 +55,12 @@ def test_thresholds_are_the_best_of_all(seed, ties):
     with np.errstate(invalid="ignore"):
         assert best == pytest.approx(np.nanmax(2 * precision * recall / (precision + recall)))
     assert best == scores.at_threshold(y, s, threshold)["f1"]
+    oracles = scores.oracles(y, s)
+    assert oracles["accuracy_oracle"] == pytest.approx(sk.accuracy_score(y, s >= threshold))
+    matthews = [sk.matthews_corrcoef(y, s >= t) for t in np.unique(s)]
+    assert oracles["mcc_oracle"] == pytest.approx(max(matthews), abs=1e-12)
+    chosen = scores.choose_threshold(y, s, "max_mcc")
+    assert sk.matthews_corrcoef(y, s >= chosen) == pytest.approx(max(matthews), abs=1e-12)
 
 
 def test_of_equally_good_thresholds_the_highest():
@@ -74,7 +82,7 @@ def test_one_class_is_undefined(y):
     assert np.isnan(scores.average_precision(y, s))
     assert np.isnan(scores.choose_threshold(y, s, "youden"))
     assert all(np.isnan(v) for v in scores.at_threshold(y, s, 0.0).values())
-    assert np.isnan(scores.f1_oracle(y, s)[0])
+    assert all(np.isnan(v) for v in scores.oracles(y, s).values())
 
 
 def test_uncertain_and_absent_labels_leave_their_class_only():
@@ -88,6 +96,15 @@ def test_uncertain_and_absent_labels_leave_their_class_only():
         assert row["auc"]["value"] == pytest.approx(expected, abs=1e-12)
         counts = [row[w] for w in ("positives", "negatives", "uncertain", "absent")]
         assert counts == [int((labels[:, k] == v).sum()) for v in (1, 0, -1, -2)]
+
+
+def test_scores_that_are_not_finite_never_rank():
+    # The table refuses them by name; the bare functions are for finite scores and say so here.
+    y = np.array([[0], [1], [1]])
+    with pytest.raises(ValueError, match="1 scores of 3 are not finite"):
+        score_classes(["a"], y, np.array([[0.0], [np.nan], [1.0]]), ids="xyz", bootstrap=OFF)
+    with pytest.raises(ValueError, match="not finite"):
+        score_classes(["a"], y, y * 1.0, ids="xyz", bootstrap=OFF, validation=(y, y * np.nan))
 
 
 def test_undefined_classes_are_named_and_not_in_the_macro():
