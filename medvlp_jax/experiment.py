@@ -170,11 +170,18 @@ def parse_config(config: Mapping[str, Any]) -> ExperimentConfig:
     ):
         _agree(group, "image_size", size, where)
         _agree(group, "channels", channels, where)
-    if task.get("name") == "contrastive":
+    name = task.get("name")
+    if name in ("contrastive", "gloria", "mgca", "medclip"):
         _agree(task, "num_labels", len(data.get("labels", ())), "config.task")
-        if task.get("region_weight"):
-            _agree(data, "with_boxes", True, "config.data")
-            task.setdefault("max_boxes", data.setdefault("max_boxes", DataConfig.max_boxes))
+    if name in ("gloria", "mgca"):
+        _agree(data.setdefault("text", {}), "with_words", True, "config.data.text")
+    if name == "mgca" and model.get("prototypes"):
+        optim["unit_norm"] = list(dict.fromkeys([*optim.get("unit_norm", ()), "prototypes"]))
+    if name == "medclip":
+        _agree(task, "variant", data.get("text", {}).get("variant", 0.0) > 0, "config.task")
+    if name == "contrastive" and task.get("region_weight"):
+        _agree(data, "with_boxes", True, "config.data")
+        task.setdefault("max_boxes", data.setdefault("max_boxes", DataConfig.max_boxes))
     frozen = [f"{tower}/" for tower in task.get("frozen_towers", ())]
     optim["freeze"] = list(dict.fromkeys([*optim.get("freeze", ()), *frozen]))
     return parse(ExperimentConfig, tree)

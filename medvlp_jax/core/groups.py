@@ -57,6 +57,16 @@ class Groups:
 
         return unflatten({path: decays(path) for path in self._flat})
 
+    def values(self, by_pattern: Mapping[str, Any], default: Any, where: str) -> Tree:
+        """Per parameter the value of the first pattern that matches it, or ``default``.
+
+        Raises:
+          ValueError: a pattern matches no parameter of the model; ``where`` names the key.
+        """
+        match = self._matcher(by_pattern, where)
+        found = {path: match(path) for path in self._flat}
+        return unflatten({p: default if k is None else by_pattern[k] for p, k in found.items()})
+
     def lr_factors(
         self, multipliers: Mapping[str, float], layer_decay: float, stem: Iterable[str]
     ) -> Tree:

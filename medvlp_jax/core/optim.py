@@ -40,6 +40,9 @@ class OptimConfig:
         arXiv:2003.10555, as in BEiT); needs stacked blocks. 1 turns it off.
       layer_decay_stem: patterns of what lies in front of the blocks, decayed once more.
       freeze: patterns of parameters that are not trained and have no moments.
+      hold: pattern -> steps from the start during which what it matches does not move; its moments
+        run on, so that it starts smoothly.
+      unit_norm: patterns of tables whose rows are scaled back to length one after every update.
       skip_factor: an update is skipped (and counted) if the gradient norm is not finite or is
         above this many times the median of the last ``skip_window`` norms; ``None`` never skips.
       ema_decay: decay of the exponential moving average of the parameters; 0 keeps none.
@@ -64,6 +67,8 @@ class OptimConfig:
     layer_decay: float = 1.0
     layer_decay_stem: tuple[str, ...] = (r".*(embed|position|class_token|patch|token)",)
     freeze: tuple[str, ...] = ()
+    hold: dict[str, int] = dataclasses.field(default_factory=dict)
+    unit_norm: tuple[str, ...] = ()
     skip_factor: float | None = None
     skip_window: int = 64
     ema_decay: float = 0.0
@@ -146,12 +151,16 @@ class Optimizer:
     Attributes:
       multipliers: per parameter a scalar, or a vector along the stacked layer axis that broadcasts
         against the parameter.
+      held: per parameter the steps during which it does not move.
+      unit: per parameter whether its rows have length one.
     """
 
     config: OptimConfig
     chain: optax.GradientTransformation
     schedule: Schedule
     multipliers: Tree
+    held: Tree
+    unit: Tree
 
     def split(self, params: Tree) -> tuple[dict[str, Any], dict[str, Any]]:
         """Parts a model's parameters into (trained, frozen)."""
@@ -180,10 +189,17 @@ class Optimizer:
         lr = self.schedule(step)
         grad_norm = optax.tree.norm(grads)
         directions, chain = self.chain.update(grads, state.chain, params)
-        updates = jax.tree.map(
-            lambda d, m: -lr * jnp.asarray(m, jnp.float32) * d, directions, self.multipliers
-        )
-        new_params = jax.tree.map(lambda p, u: (p + u).astype(p.dtype), params, updates)
+
+        def scaled(direction: jax.Array, multiplier: Any, held: int) -> jax.Array:
+            update = -lr * jnp.asarray(multiplier, jnp.float32) * direction
+            return jnp.where(step >= held, update, 0.0) if held else update
+
+        def moved(param: jax.Array, update: jax.Array, unit: bool) -> jax.Array:
+            new = (param + update).astype(param.dtype)
+            return new / jnp.linalg.norm(new, axis=-1, keepdims=True) if unit else new
+
+        updates = jax.tree.map(scaled, directions, self.multipliers, self.held)
+        new_params = jax.tree.map(moved, params, updates, self.unit)
         info = UpdateInfo(lr, grad_norm, optax.tree.norm(updates), jnp.zeros((), bool))
         if state.skip is None:
             return new_params, OptState(chain, None), info
@@ -261,6 +277,8 @@ def make_optimizer(
         multipliers=groups.lr_factors(
             config.lr_multipliers, config.layer_decay, config.layer_decay_stem
         ),
+        held=groups.values(config.hold, 0, "optim.hold"),
+        unit=groups.values(dict.fromkeys(config.unit_norm, True), False, "optim.unit_norm"),
     )
 
 

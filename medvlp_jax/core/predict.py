@@ -46,33 +46,53 @@ class Predictor:
         return bound
 
     @property
+    def arrays(self) -> tuple[Tree, Tree]:
+        """The parameters and buffers that it reads.
+
+        Raises:
+          ValueError: it is not bound to any.
+        """
+        if self._arrays is None:
+            raise ValueError("this predictor has no state yet: use with_state(state)")
+        return self._arrays
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The functions that can be called."""
         return tuple(self._predict)
 
-    def __call__(self, name: str, batch: Mapping[str, np.ndarray]) -> np.ndarray:
+    def __call__(
+        self,
+        name: str,
+        batch: Mapping[str, np.ndarray],
+        shared: Mapping[str, np.ndarray] | None = None,
+    ) -> np.ndarray:
         """Applies one predict function.
 
         Args:
           batch: this process's rows, as numpy arrays; those of text are ignored.
+          shared: arrays that all rows are held against, whole and alike on every process; the
+            function finds them in its batch.
 
         Returns:
           The rows of all processes, in the order of the global batch.
         """
         if name not in self._predict:
             raise KeyError(f"no predict function {name!r}; this task has: {', '.join(self.names)}")
-        if self._arrays is None:
-            raise ValueError("this predictor has no state yet: use with_state(state)")
+        held = self.arrays
         many = jax.process_count() > 1
         rows = len(next(iter(batch.values())))
         split = many or rows % sharding.batch_shards(self.mesh) == 0
         place = sharding.batch_sharding(self.mesh) if split else sharding.replicated(self.mesh)
         arrays = distributed.make_global_batch(batch, place)
+        if shared:
+            whole = sharding.replicated(self.mesh)
+            arrays |= {key: jax.device_put(value, whole) for key, value in shared.items()}
         if name not in self._compiled:
             # One process reads every shard itself; several need a copy of all rows each.
             out = sharding.replicated(self.mesh) if many else None
             self._compiled[name] = jax.jit(self._function(name), out_shardings=out)
-        return jax.device_get(self._compiled[name](*self._arrays, arrays))
+        return jax.device_get(self._compiled[name](*held, arrays))
 
     def _function(self, name: str) -> Callable[[Tree, Tree, Batch], Any]:
         def function(params: Tree, buffers: Tree, batch: Batch) -> Any:

@@ -7,7 +7,7 @@ from medvlp_jax.data.augment import load_image
 from medvlp_jax.data.config import DataConfig
 from medvlp_jax.data.image import ImageError, decode
 from medvlp_jax.data.records import Image, Record
-from medvlp_jax.data.text import stated_labels, text_key
+from medvlp_jax.data.text import stated_labels, text_key, vary
 from medvlp_jax.data.text_index import eligible_images
 from medvlp_jax.data.tokenizer import Tokenizer
 
@@ -35,6 +35,11 @@ class BatchBuilder:
             "text_labels": np.zeros((rows, len(c.labels)), np.uint8),
             "valid": np.zeros(rows, bool),
         }
+        if c.text.with_words:
+            batch["word_ids"] = np.full((rows, length), -1, np.int32)
+        if c.text.variant:
+            batch["text_variant"] = batch["text"].copy()
+            batch["text_variant_mask"] = batch["text_mask"].copy()
         if c.with_boxes:
             batch["boxes"] = np.zeros((rows, c.max_boxes, 4), np.float32)
             batch["box_label"] = np.full((rows, c.max_boxes), -1, np.int32)
@@ -67,6 +72,13 @@ class BatchBuilder:
             length = batch["text"].shape[1]
             batch["text"][row], batch["text_mask"][row] = self.tokenizer.pad(text, length)
             batch["text_key"][row] = text_key(text)
+            if self.config.text.with_words:
+                batch["word_ids"][row] = self.tokenizer.word_ids([text], length)[0]
+            if self.config.text.variant:
+                share = self.config.text.variant
+                varied = text if rng is None else vary(text, share, rng)
+                ids, mask = self.tokenizer.pad(varied, length)
+                batch["text_variant"][row], batch["text_variant_mask"][row] = ids, mask
             for name in stated_labels(record, text):
                 if name in self._label:
                     batch["text_labels"][row, self._label[name]] = 1

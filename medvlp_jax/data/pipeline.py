@@ -5,6 +5,9 @@ A batch is a dict of numpy arrays, this process's contiguous share of the global
   * ``image`` uint8 [b, S, S, C];
   * ``text`` int32 [b, T], ``text_mask`` bool [b, T] (True = real token), T one of
     ``text.buckets``, the same in all processes;
+  * ``word_ids`` int32 [b, T], with ``text.with_words``: see ``Tokenizer.word_ids``;
+  * ``text_variant``, ``text_variant_mask`` as ``text``, with ``text.variant``: the same text with a
+    few words gone or exchanged;
   * ``text_key`` uint32 [b]: equal texts have equal keys; 0 = no text;
   * ``labels`` int8 [b, K]: 1 positive, 0 negative, -1 uncertain, -2 absent; ``text_labels`` uint8
     [b, K]: 1 where the text affirms the label, as far as known, else for every positive label;
@@ -117,7 +120,7 @@ def train_iterator(
     weights = [s.weight for s in config.sources]
     plan = Plan(indices, weights, config.text, config.batch_size, config.seed)
     builder = BatchBuilder(config, tokenizer)
-    loader = TrainLoader(builder, plan, sources, rows, RowThreads(_threads(config)))
+    loader = TrainLoader(builder, plan, sources, rows, RowThreads(threads_of(config)))
     return TrainIterator(loader, plan.describe(), config, steps)
 
 
@@ -134,7 +137,8 @@ def process_rows(batch_size: int, process_index: int, process_count: int) -> sli
     return slice(process_index * share, (process_index + 1) * share)
 
 
-def _threads(config: DataConfig) -> int:
+def threads_of(config: DataConfig) -> int:
+    """Decoding threads of a process: as configured, or its share of the cores."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return config.threads or max((cores or 1) // max(config.workers, 1), 1)
 
@@ -275,7 +279,7 @@ def eval_batches(
         source = open_dataset(source.path, source.split)
     config = dataclasses.replace(config, with_boxes=with_boxes, with_masks=with_masks)
     tokenizer = find_tokenizer(config) if tokenizer is None else tokenizer
-    threads = RowThreads(_threads(config))
+    threads = RowThreads(threads_of(config))
     loader = EvalLoader(BatchBuilder(config, tokenizer), source, batch_size, rows, threads)
     return _run_eval(loader, -(-len(source) // batch_size), config)
 

@@ -146,6 +146,36 @@ class Tokenizer:
         mask = np.stack([r[1] for r in rows]) if rows else np.zeros((0, length), bool)
         return ids, mask
 
+    def word_ids(self, texts: Sequence[str], length: int) -> Int32[np.ndarray, "b t"]:
+        """Which word each token of :meth:`__call__` belongs to.
+
+        Words count from 1 in the order of the text and may have several pieces; special tokens in
+        front of them ([CLS]) are 0; those behind them and padding are -1. What a word is, the
+        tokenizer's splitting before its pieces decides: BERT's parts punctuation from words.
+
+        Raises:
+          TokenizerError: the tokenizer is a slow one, which does not know.
+        """
+        if self._fast is None:
+            raise TokenizerError(
+                f"the tokenizer {self.name!r} does not tell words from pieces; use a fast one "
+                "(a folder with tokenizer.json)"
+            )
+        out = np.full((len(texts), length), -1, np.int32)
+        for row, encoding in zip(out, self._fast.encode_batch(list(texts)), strict=True):
+            words = [-1 if w is None else w + 1 for w in encoding.word_ids]
+            for i in range(len(words)):  # special tokens in front
+                if words[i] >= 0:
+                    break
+                words[i] = 0
+            else:  # no word at all: the first token stands for the text
+                words = [0] + [-1] * (len(words) - 1)
+            tail = next((i for i, w in enumerate(reversed(words)) if w >= 0), 0)
+            if len(words) > length:
+                words = words[: length - tail] + words[len(words) - tail :]
+            row[: len(words)] = words
+        return out
+
     def decode(self, ids: Iterable[int]) -> str:
         """Text of ids, special tokens left out."""
         decoder = self._fast if self._fast is not None else self._slow

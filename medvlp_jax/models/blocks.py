@@ -171,6 +171,39 @@ def _gain(x: Array, scale: nnx.Param | None) -> Array:
     return x if scale is None else x * scale[...].astype(x.dtype)
 
 
+def first_attention(
+    blocks: Block,
+    x: Float[Array, "b t d"],
+    mask: Bool[Array, "b t"] | None = None,
+) -> Float[Array, "b t"]:
+    """How much the first token looks at each token in the last block, averaged over the heads.
+
+    Computed beside the block from its input, one query a row, so that the block itself may use a
+    fused kernel that keeps no probabilities.
+
+    Args:
+      blocks: what :func:`stack_blocks` made.
+      x: the input of the last block, which is the output of the one before it.
+      mask: True for real tokens; the others get 0.
+
+    Returns:
+      Probabilities in float32; rows sum to 1.
+    """
+    config = blocks.config
+    last = jax.tree.map(lambda leaf: leaf[-1], blocks)
+    y = x.astype(config.dtype)
+    y = last.norm1(y) if config.norm == "pre" else y
+    q = last.attn.q(y[:, :1]).reshape(y.shape[0], config.heads, -1)
+    k = last.attn.k(y).reshape(*y.shape[:2], config.heads, -1)
+    scores = jnp.einsum("bhd,bthd->bht", q, k, preferred_element_type=jnp.float32)
+    scores = scores * q.shape[-1] ** -0.5
+    if config.causal:
+        raise ValueError("the first token of a causal tower sees nothing but itself")
+    if mask is not None:
+        scores = jnp.where(mask[:, None], scores, -jnp.inf)
+    return jnp.mean(jax.nn.softmax(scores, axis=-1), axis=1)
+
+
 def stack_blocks(config: BlockConfig, *, rngs: nnx.Rngs) -> Block:
     """``depth`` blocks as one :class:`Block` whose every parameter has a leading layer axis."""
     keys = jax.random.split(rngs.params(), config.depth)

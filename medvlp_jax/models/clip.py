@@ -15,7 +15,15 @@ from jaxtyping import Array, Bool, Float, Int
 from medvlp_jax.core.config import ConfigError, parse, to_plain
 from medvlp_jax.models import resnet, text_encoder, vit
 from medvlp_jax.models.features import ImageFeatures, TextFeatures
-from medvlp_jax.models.layers import ACTIVATIONS, Activation, Linear, l2_normalize
+from medvlp_jax.models.layers import (
+    ACTIVATIONS,
+    Activation,
+    BatchNorm,
+    Linear,
+    l2_normalize,
+    param,
+    unit_rows,
+)
 from medvlp_jax.models.resnet import ResNet, ResNetConfig
 from medvlp_jax.models.text_encoder import TextConfig, TextEncoder
 from medvlp_jax.models.vit import ViT, ViTConfig
@@ -36,13 +44,15 @@ class ProjectionConfig:
     """Map from a tower's width to the joint space.
 
     Attributes:
-      kind: ``linear``; ``mlp``, two layers; ``none``, for a tower that already has the width.
+      kind: ``linear``; ``mlp``, two layers; ``mlp_bn``, two layers with batch normalisation behind
+        each, the second without scale and bias (as MGCA's heads); ``none``, for a tower that
+        already has the width.
       hidden: width of the hidden layer, 0 for ``(in + out) // 2`` (UniMed-CLIP).
       activation: of the hidden layer: ``gelu`` for UniMed-CLIP, ``relu`` for ConVIRT.
       bias: on every layer.
     """
 
-    kind: Literal["linear", "mlp", "none"] = "linear"
+    kind: Literal["linear", "mlp", "mlp_bn", "none"] = "linear"
     hidden: int = 0
     activation: Activation = "gelu"
     bias: bool = False
@@ -59,7 +69,13 @@ class CLIPConfig:
       embed_dim: width of the joint space.
       patch_map: where patch vectors come from: ``last``, the last map, by the projection of whole
         images; ``middle``, the finer map below it (layer3 of a ResNet, as in GLoRIA, Huang et al.
-        2021), by a projection of its own that only a local loss trains.
+        2021), by a projection of its own that only a local loss trains; ``own``, the last map by a
+        projection of its own.
+      token_map: where token vectors come from: ``shared``, the projection of whole texts; ``own``,
+        one that only a local loss trains.
+      local_proj: form of the projections of their own.
+      prototypes: rows of a table of unit vectors in the joint space that a loss may cluster by (as
+        SwAV, Caron et al. 2020, arXiv:2006.09882); 0: no such table.
       logit_scale: initial factor on the cosines (1/τ); its logarithm is the parameter.
       logit_bias: initial bias of the logits for the sigmoid loss; None: no such parameter.
       dtype: compute dtype of the projections; the towers have their own.
@@ -68,7 +84,10 @@ class CLIPConfig:
     vision: ViTConfig | ResNetConfig = dataclasses.field(default_factory=ViTConfig)
     text: TextConfig = dataclasses.field(default_factory=TextConfig)
     embed_dim: int = 512
-    patch_map: Literal["last", "middle"] = "last"
+    patch_map: Literal["last", "middle", "own"] = "last"
+    token_map: Literal["shared", "own"] = "shared"
+    local_proj: ProjectionConfig = ProjectionConfig()
+    prototypes: int = 0
     vision_proj: ProjectionConfig = ProjectionConfig()
     text_proj: ProjectionConfig = ProjectionConfig()
     logit_scale: float = 1 / 0.07
@@ -80,13 +99,32 @@ class CLIPConfig:
             raise ValueError(f"logit_scale {self.logit_scale} must be positive")
         if self.patch_map == "middle" and not isinstance(self.vision, ResNetConfig):
             raise ValueError("patch_map='middle' needs a ResNet; a ViT has one map")
-        for side, proj in (("vision", self.vision_proj), ("text", self.text_proj)):
-            width = self.vision.features if side == "vision" else self.text.width
+        if self.prototypes < 0:
+            raise ValueError(f"prototypes={self.prototypes} must not be negative")
+        maps = [
+            ("vision", self.vision_proj, self.vision.features),
+            ("text", self.text_proj, self.text.width),
+        ]
+        if self.patch_width is not None:
+            maps.append(("local", self.local_proj, self.patch_width))
+        if self.token_map == "own":
+            maps.append(("local", self.local_proj, self.text.width))
+        for side, proj, width in maps:
             if proj.kind == "none" and width != self.embed_dim:
                 raise ValueError(
                     f"{side}_proj.kind='none' needs embed_dim {self.embed_dim} to be the tower's "
                     f"width {width}"
                 )
+
+    @property
+    def patch_width(self) -> int | None:
+        """Width of what the patches' own projection reads; None without one."""
+        if self.patch_map == "last":
+            return None
+        if isinstance(self.vision, ViTConfig):
+            return self.vision.features
+        stage = len(self.vision.stage_sizes) - (2 if self.patch_map == "middle" else 1)
+        return self.vision.stage_width(stage)
 
 
 def clip_config(config: Mapping[str, Any], where: str = "config.model") -> CLIPConfig:
@@ -138,7 +176,8 @@ class Projection(nnx.Module):
             return Linear(i, o, axes=axes, bias=config.bias, init=init, dtype=dtype, rngs=rngs)
 
         hidden = config.hidden_width(features_in, features_out)
-        two, one = config.kind == "mlp", config.kind == "linear"
+        two, one = config.kind in ("mlp", "mlp_bn"), config.kind == "linear"
+        norms = config.kind == "mlp_bn"
         self.activation = config.activation
         self.hidden = linear(features_in, hidden, ("embed", "mlp")) if two else None
         self.out = (
@@ -148,13 +187,32 @@ class Projection(nnx.Module):
             if one
             else None
         )
+        self.hidden_norm = BatchNorm(hidden, dtype=dtype, rngs=rngs) if norms else None
+        self.out_norm = BatchNorm(features_out, affine=False, rngs=rngs) if norms else None
 
-    def __call__(self, x: Float[Array, "... d"]) -> Float[Array, "... e"]:
+    def __call__(
+        self,
+        x: Float[Array, "... d"],
+        *,
+        train: bool = False,
+        where: Bool[Array, "..."] | None = None,
+    ) -> Float[Array, "... e"]:
+        """Projects vectors.
+
+        Args:
+          x: vectors of the tower.
+          train: normalise by the batch and update the running statistics, with ``mlp_bn``.
+          where: which vectors count in these statistics; None: all.
+        """
         if self.hidden is not None:
-            x = ACTIVATIONS[self.activation](self.hidden(x))
+            x = self.hidden(x)
+            if self.hidden_norm is not None:
+                x = self.hidden_norm(x, train=train, where=where)
+            x = ACTIVATIONS[self.activation](x)
         if self.out is None:
             return x.astype(jnp.float32)
-        return self.out(x, out_dtype=jnp.dtype("float32"))
+        x = self.out(x, out_dtype=jnp.dtype("float32"))
+        return x if self.out_norm is None else self.out_norm(x, train=train, where=where)
 
 
 class CLIP(nnx.Module):
@@ -177,14 +235,21 @@ class CLIP(nnx.Module):
         self.text_proj = Projection(
             c.text_proj, c.text.width, c.embed_dim, dtype=c.dtype, rngs=rngs
         )
-        if isinstance(c.vision, ResNetConfig) and c.patch_map == "middle":
-            width = c.vision.stage_width(len(c.vision.stage_sizes) - 2)
-            patch_proj = Projection(
-                ProjectionConfig(), width, c.embed_dim, dtype=c.dtype, rngs=rngs
-            )
-        else:
-            patch_proj = None
-        self.patch_proj = patch_proj
+        self.patch_proj = (
+            None
+            if c.patch_width is None
+            else Projection(c.local_proj, c.patch_width, c.embed_dim, dtype=c.dtype, rngs=rngs)
+        )
+        self.token_proj = (
+            Projection(c.local_proj, c.text.width, c.embed_dim, dtype=c.dtype, rngs=rngs)
+            if c.token_map == "own"
+            else None
+        )
+        self.prototypes = (
+            param(unit_rows, rngs, (c.prototypes, c.embed_dim), (None, "joint"))
+            if c.prototypes
+            else None
+        )
         self.logit_scale = nnx.Param(
             jnp.asarray(math.log(c.logit_scale), jnp.float32), logical_axes=()
         )
@@ -200,9 +265,13 @@ class CLIP(nnx.Module):
         *,
         train: bool = False,
         rng: jax.Array | None = None,
+        attend: bool = False,
     ) -> ImageFeatures:
-        """The vision tower on normalised images; ``rng=None`` turns all randomness off."""
-        return self.vision(image, train=train, rng=rng)
+        """The vision tower on normalised images; ``rng=None`` turns all randomness off.
+
+        ``attend`` asks for the class token's attention on the patches, where there is one.
+        """
+        return self.vision(image, train=train, rng=rng, attend=attend)
 
     def encode_text(
         self,
@@ -212,9 +281,11 @@ class CLIP(nnx.Module):
         train: bool = False,
         rng: jax.Array | None = None,
         hidden: int = 0,
+        attend: bool = False,
     ) -> TextFeatures:
-        """The text tower; ``hidden`` asks for the last so many hidden states too."""
-        return self.text(ids, mask, train=train, rng=rng, hidden=hidden)
+        """The text tower; ``hidden`` asks for the last so many hidden states too, ``attend`` for
+        the first token's attention on the others."""
+        return self.text(ids, mask, train=train, rng=rng, hidden=hidden, attend=attend)
 
     def image_embed(
         self,
@@ -224,7 +295,7 @@ class CLIP(nnx.Module):
         rng: jax.Array | None = None,
     ) -> Float[Array, "b e"]:
         """Unit vectors of whole images."""
-        return self.project_image(self.encode_image(image, train=train, rng=rng))
+        return self.project_image(self.encode_image(image, train=train, rng=rng), train=train)
 
     def text_embed(
         self,
@@ -235,7 +306,7 @@ class CLIP(nnx.Module):
         rng: jax.Array | None = None,
     ) -> Float[Array, "b e"]:
         """Unit vectors of whole texts."""
-        return self.project_text(self.encode_text(ids, mask, train=train, rng=rng))
+        return self.project_text(self.encode_text(ids, mask, train=train, rng=rng), train=train)
 
     def patch_embed(
         self,
@@ -247,7 +318,7 @@ class CLIP(nnx.Module):
     ) -> Float[Array, "b h w e"]:
         """Vectors of image patches in the joint space, for heat-maps; see ``project_patches``."""
         return self.project_patches(
-            self.encode_image(image, train=train, rng=rng), normalize=normalize
+            self.encode_image(image, train=train, rng=rng), normalize=normalize, train=train
         )
 
     def token_embed(
@@ -259,14 +330,15 @@ class CLIP(nnx.Module):
         rng: jax.Array | None = None,
     ) -> Float[Array, "b t e"]:
         """Unit vectors of tokens; those of padding are meaningless."""
-        return self.project_tokens(self.encode_text(ids, mask, train=train, rng=rng))
+        features = self.encode_text(ids, mask, train=train, rng=rng)
+        return l2_normalize(self.project_tokens(features.tokens, train=train, where=mask))
 
-    def project_image(self, features: ImageFeatures) -> Float[Array, "b e"]:
+    def project_image(self, features: ImageFeatures, *, train: bool = False) -> Float[Array, "b e"]:
         """Unit vectors of whole images from the tower's output."""
-        return l2_normalize(self.vision_proj(features.pooled))
+        return l2_normalize(self.vision_proj(features.pooled, train=train))
 
     def project_patches(
-        self, features: ImageFeatures, *, normalize: bool = True
+        self, features: ImageFeatures, *, normalize: bool = True, train: bool = False
     ) -> Float[Array, "b h w e"]:
         """Vectors of patches from the tower's output.
 
@@ -277,17 +349,33 @@ class CLIP(nnx.Module):
         if self.patch_proj is None:
             patches = self.vision_proj(self.vision.local(features))
         else:
-            assert features.middle is not None
-            patches = self.patch_proj(features.middle)
+            found = features.middle if self.config.patch_map == "middle" else features.patches
+            if found is None:
+                raise ValueError("there is no patch map under patch dropout; pass rng=None")
+            patches = self.patch_proj(found, train=train)
         return l2_normalize(patches) if normalize else patches
 
-    def project_text(self, features: TextFeatures) -> Float[Array, "b e"]:
+    def project_text(self, features: TextFeatures, *, train: bool = False) -> Float[Array, "b e"]:
         """Unit vectors of whole texts from the tower's output."""
-        return l2_normalize(self.text_proj(features.pooled))
+        return l2_normalize(self.text_proj(features.pooled, train=train))
 
-    def project_tokens(self, features: TextFeatures) -> Float[Array, "b t e"]:
-        """Unit vectors of tokens from the tower's output."""
-        return l2_normalize(self.text_proj(features.tokens))
+    def project_tokens(
+        self,
+        tokens: Float[Array, "b t d"],
+        *,
+        train: bool = False,
+        where: Bool[Array, "b t"] | None = None,
+    ) -> Float[Array, "b t e"]:
+        """Vectors of tokens (or of words made of them), not normalised.
+
+        Args:
+          tokens: of the text tower's width.
+          train, where: see :class:`Projection`.
+        """
+        own = self.token_proj
+        if own is None:
+            return self.text_proj(tokens)
+        return own(tokens, train=train, where=where)
 
 
 def build_clip(config: CLIPConfig) -> Callable[[nnx.Rngs], CLIP]:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.nn import initializers
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 Initializer = Callable[[jax.Array, tuple[int, ...], jnp.dtype], jax.Array]
 Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "relu"]
@@ -66,6 +66,11 @@ def l2_normalize(x: Float[Array, "... d"], eps: float = 1e-12) -> Float[Array, "
     """Unit vectors in float32; a vector shorter than ``eps`` stays (almost) zero."""
     x = x.astype(jnp.float32)
     return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(x * x, axis=-1, keepdims=True), eps * eps))
+
+
+def unit_rows(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype) -> jax.Array:
+    """Initialiser: directions drawn uniformly, as unit vectors along the last axis."""
+    return l2_normalize(jax.random.normal(key, shape, jnp.float32)).astype(dtype)
 
 
 class Linear(nnx.Module):
@@ -220,6 +225,7 @@ class BatchNorm(nnx.Module):
     (or the micro-batch that the step hands over). The running values move by ``momentum`` towards
     the batch's: ``running = (1 - momentum)·running + momentum·batch``, the variance with
     Bessel's correction, as PyTorch does. They are ``nnx.BatchStat`` and are updated in place.
+    Without ``affine`` there is no scale and no bias.
     """
 
     def __init__(
@@ -229,32 +235,56 @@ class BatchNorm(nnx.Module):
         momentum: float = 0.1,
         eps: float = 1e-5,
         scale_init: float = 1.0,
+        affine: bool = True,
         dtype: str = "float32",
         rngs: nnx.Rngs,
     ):
         self.momentum = momentum
         self.eps = eps
         self.dtype = jnp.dtype(dtype)
-        self.scale = param(initializers.constant(scale_init), rngs, (features,), ("norm",))
-        self.bias = param(initializers.zeros, rngs, (features,), ("norm",))
+        self.scale = (
+            param(initializers.constant(scale_init), rngs, (features,), ("norm",))
+            if affine
+            else None
+        )
+        self.bias = param(initializers.zeros, rngs, (features,), ("norm",)) if affine else None
         self.mean = nnx.BatchStat(jnp.zeros((features,), jnp.float32), logical_axes=("norm",))
         self.var = nnx.BatchStat(jnp.ones((features,), jnp.float32), logical_axes=("norm",))
 
-    def __call__(self, x: Float[Array, "... c"], *, train: bool) -> Float[Array, "... c"]:
+    def __call__(
+        self,
+        x: Float[Array, "... c"],
+        *,
+        train: bool,
+        where: Bool[Array, "..."] | None = None,
+    ) -> Float[Array, "... c"]:
+        """Normalises ``x``; the statistics are taken where ``where`` holds, None: everywhere."""
         if train:
             full = x.astype(jnp.float32)
             axes = tuple(range(x.ndim - 1))
-            mean = jnp.mean(full, axis=axes)
-            var = jnp.mean(jnp.square(full - mean), axis=axes)
-            self._update(mean, var, x.size // x.shape[-1])
+            if where is None:
+                mean = jnp.mean(full, axis=axes)
+                var = jnp.mean(jnp.square(full - mean), axis=axes)
+                count = x.size // x.shape[-1]
+                self._update(mean, var, count / max(count - 1, 1))
+            else:
+                keep = where[..., None].astype(jnp.float32)
+                count = jnp.maximum(jnp.sum(keep), 1.0)
+                mean = jnp.sum(full * keep, axis=axes) / count
+                var = jnp.sum(jnp.square(full - mean) * keep, axis=axes) / count
+                self._update(mean, var, count / jnp.maximum(count - 1.0, 1.0))
         else:
             mean, var = self.mean[...], self.var[...]
-        gain = self.scale[...] * jax.lax.rsqrt(var + self.eps)
-        y = (x.astype(jnp.float32) - mean) * gain + self.bias[...]
+        gain = jax.lax.rsqrt(var + self.eps)
+        if self.scale is not None:
+            gain = self.scale[...] * gain
+        y = (x.astype(jnp.float32) - mean) * gain
+        if self.bias is not None:
+            y = y + self.bias[...]
         return y.astype(self.dtype)
 
-    def _update(self, mean: Array, var: Array, count: int) -> None:
+    def _update(self, mean: Array, var: Array, bessel: float | Array) -> None:
         m = self.momentum
-        unbiased = jax.lax.stop_gradient(var) * (count / max(count - 1, 1))
+        unbiased = jax.lax.stop_gradient(var) * bessel
         self.mean.set_value((1 - m) * self.mean[...] + m * jax.lax.stop_gradient(mean))
         self.var.set_value((1 - m) * self.var[...] + m * unbiased)

@@ -163,6 +163,7 @@ class ResNet(nnx.Module):
         *,
         train: bool = False,
         rng: jax.Array | None = None,
+        attend: bool = False,
     ) -> ImageFeatures:
         """Encodes normalised images.
 
@@ -170,12 +171,25 @@ class ResNet(nnx.Module):
           image: normalised pixels.
           train: normalise by the batch and update the running statistics in place.
           rng: accepted for the common signature; a ResNet draws nothing.
+          attend: accepted for the common signature; a ResNet has no class token.
 
         Raises:
           ValueError: the number of channels differs from the config's, or ``stem="fold"`` and a
             side is no multiple of 4.
         """
-        del rng
+        del rng, attend
+        maps = self.maps(image, train=train)
+        x = maps[-1]
+        pooled = jnp.mean(x.astype(jnp.float32), axis=(1, 2)).astype(x.dtype)
+        if self.config.pool == "mean_max":
+            pooled = jnp.concatenate([pooled, jnp.max(x, axis=(1, 2))], axis=-1)
+        return ImageFeatures(pooled, maps[-1], maps[-2])
+
+    def maps(
+        self, image: Float[Array, "b y x c"], *, train: bool = False
+    ) -> list[Float[Array, "b h w c"]]:
+        """The stem's map, before pooling, and that of every stage, each at most as fine as the
+        one before it; arguments and errors as for a call."""
         if image.shape[-1] != self.config.channels:
             raise ValueError(
                 f"image {image.shape[1:]} does not fit {self.config.name}: "
@@ -183,17 +197,14 @@ class ResNet(nnx.Module):
             )
         x = image if self.config.stem == "v1" else fold(image)
         x = jax.nn.relu(self.stem_norm(self.stem_conv(x), train=train))
+        maps = [x]
         if self.config.stem == "v1":
             x = max_pool(x)
-        maps = []
         for blocks in self.stages:
             for block in blocks:
                 x = constrain(block(x, train=train), "batch", None, None, None)
             maps.append(x)
-        pooled = jnp.mean(x.astype(jnp.float32), axis=(1, 2)).astype(x.dtype)
-        if self.config.pool == "mean_max":
-            pooled = jnp.concatenate([pooled, jnp.max(x, axis=(1, 2))], axis=-1)
-        return ImageFeatures(pooled, maps[-1], maps[-2])
+        return maps
 
     def local(self, features: ImageFeatures) -> Float[Array, "b h w d"]:
         """Patch vectors in the space of the pooled vector: what an image of this patch alone,

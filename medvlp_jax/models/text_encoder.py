@@ -10,7 +10,13 @@ from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Int
 
 from medvlp_jax.models.attention import Implementation
-from medvlp_jax.models.blocks import BlockConfig, Remat, apply_blocks, stack_blocks
+from medvlp_jax.models.blocks import (
+    BlockConfig,
+    Remat,
+    apply_blocks,
+    first_attention,
+    stack_blocks,
+)
 from medvlp_jax.models.features import TextFeatures
 from medvlp_jax.models.layers import Activation, Embedding, LayerNorm, dropout, param, subkey
 
@@ -156,6 +162,7 @@ class TextEncoder(nnx.Module):
         train: bool = False,
         rng: jax.Array | None = None,
         hidden: int = 0,
+        attend: bool = False,
     ) -> TextFeatures:
         """Encodes texts.
 
@@ -167,6 +174,7 @@ class TextEncoder(nnx.Module):
           rng: key for dropout; None turns it off.
           hidden: how many of the last hidden states to return; the embeddings are not counted,
             so at most ``depth``.
+          attend: also return the first token's attention; not for a causal tower.
 
         Raises:
           ValueError: the texts are longer than the position table, or ``hidden`` is out of range.
@@ -181,11 +189,21 @@ class TextEncoder(nnx.Module):
             raise ValueError(f"hidden={hidden} states of {c.depth} blocks")
         mask = jnp.ones_like(mask) if c.see_padding else mask | (jnp.arange(ids.shape[1]) == 0)
         x = dropout(self.embed(ids), c.dropout, subkey(rng, 0))
-        x, states = apply_blocks(self.blocks, x, mask=mask, rng=subkey(rng, 1), collect=hidden > 0)
+        start = x
+        x, states = apply_blocks(
+            self.blocks, x, mask=mask, rng=subkey(rng, 1), collect=hidden > 0 or attend
+        )
+        attention = None
+        if attend:
+            assert states is not None
+            attention = first_attention(self.blocks, states[-2] if c.depth > 1 else start, mask)
         if self.norm_final is not None:
             x = self.norm_final(x)
         return TextFeatures(
-            pool_tokens(x, mask, c.pool), x, None if states is None else states[-hidden:]
+            pool_tokens(x, mask, c.pool),
+            x,
+            None if states is None or not hidden else states[-hidden:],
+            attention,
         )
 
 

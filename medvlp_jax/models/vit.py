@@ -15,6 +15,7 @@ from medvlp_jax.models.blocks import (
     BlockConfig,
     Remat,
     apply_blocks,
+    first_attention,
     stack_blocks,
 )
 from medvlp_jax.models.features import ImageFeatures
@@ -246,6 +247,7 @@ class ViT(nnx.Module):
         *,
         train: bool = False,
         rng: jax.Array | None = None,
+        attend: bool = False,
     ) -> ImageFeatures:
         """Encodes normalised images.
 
@@ -253,6 +255,7 @@ class ViT(nnx.Module):
           image: normalised pixels; sides are multiples of the patch.
           train: accepted for the common signature; a ViT has no batch statistics.
           rng: key for patch dropout and dropout; None turns both off.
+          attend: also return the class token's attention, where there is a class token.
 
         Raises:
           ValueError: the image does not fit the patch or the channels.
@@ -278,7 +281,14 @@ class ViT(nnx.Module):
             x = jnp.concatenate([jnp.broadcast_to(first, (b, 1, c.width)), x], axis=1)
         if self.norm_pre is not None:
             x = self.norm_pre(x)
-        x, _ = apply_blocks(self.blocks, x, rng=subkey(rng, 1))
+        attend = attend and self.class_token is not None and not dropped
+        start = x
+        x, states = apply_blocks(self.blocks, x, rng=subkey(rng, 1), collect=attend)
+        attention = None
+        if attend:
+            assert states is not None
+            attention = first_attention(self.blocks, states[-2] if c.depth > 1 else start)
+            attention = attention[:, 1:].reshape(b, *grid)
         x = self.norm_post(x)
         if self.pool is not None:
             pooled = self.pool(x)
@@ -287,7 +297,7 @@ class ViT(nnx.Module):
         else:
             pooled = x[:, 0]
         patches = None if dropped else x[:, prefix:].reshape(b, *grid, c.width)
-        return ImageFeatures(pooled, patches)
+        return ImageFeatures(pooled, patches, attention=attention)
 
     def local(self, features: ImageFeatures) -> Float[Array, "b h w d"]:
         """Patch vectors that live in the space of the pooled vector."""

@@ -81,10 +81,52 @@ def _contrastive(model_def: ModelDef, config: Mapping[str, Any]) -> Task:
     return make_contrastive(model_def, config)
 
 
+def _gloria(model_def: ModelDef, config: Mapping[str, Any]) -> Task:
+    from medvlp_jax.tasks.gloria import make_gloria
+
+    return make_gloria(model_def, config)
+
+
+def _mgca(model_def: ModelDef, config: Mapping[str, Any]) -> Task:
+    from medvlp_jax.tasks.mgca import make_mgca
+
+    return make_mgca(model_def, config)
+
+
+def _medclip(model_def: ModelDef, config: Mapping[str, Any]) -> Task:
+    from medvlp_jax.tasks.medclip import make_medclip
+
+    return make_medclip(model_def, config)
+
+
+def _supervised(model_def: ModelDef, config: Mapping[str, Any]) -> Task:
+    from medvlp_jax.tasks.supervised import make_supervised
+
+    return make_supervised(model_def, config)
+
+
+def _segmentation(model_def: ModelDef, config: Mapping[str, Any]) -> Task:
+    from medvlp_jax.tasks.segmentation import make_segmentation
+
+    return make_segmentation(model_def, config)
+
+
+def _detection(model_def: ModelDef, config: Mapping[str, Any]) -> Task:
+    from medvlp_jax.tasks.detection import make_detection
+
+    return make_detection(model_def, config)
+
+
 #: ``config.task.name`` -> factory ``(model_def, the other keys of config.task) -> Task``.
 #: Imports are inside the factories, so that naming one task does not import the models of all.
 TASKS: dict[str, TaskFactory] = {
     "contrastive": _contrastive,
+    "gloria": _gloria,
+    "mgca": _mgca,
+    "medclip": _medclip,
+    "supervised": _supervised,
+    "segmentation": _segmentation,
+    "detection": _detection,
 }
 
 

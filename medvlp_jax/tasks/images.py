@@ -1,8 +1,13 @@
 """From the bytes of a batch to what a tower eats; on the device, so that bytes cross the bus."""
 
+import dataclasses
 from collections.abc import Sequence
+from typing import Literal
 
+import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 from jaxtyping import Array, Float, UInt8
 
 
@@ -41,3 +46,72 @@ def standardise(image: UInt8[Array, "b y x c"]) -> Float[Array, "b y x c"]:
     variance = jnp.mean(x * x, axis=(1, 2, 3), keepdims=True)
     # Half a grey level: the noise of a constant film is not blown up to contrast.
     return x / jnp.sqrt(variance + 0.25)
+
+
+@dataclasses.dataclass(frozen=True)
+class PixelConfig:
+    """The part of ``config.task`` that says what a tower's pixels are.
+
+    Attributes:
+      image_size: side of the square images of a batch, in pixels.
+      channels: 1 or 3.
+      pixels: ``fixed`` subtracts ``mean`` and divides by ``std``, as published weights expect;
+        ``image`` gives every image mean 0 and deviation 1, against differences of exposure.
+      mean: of the pixels on the scale 0..1; one value or one a channel.
+      std: the same.
+    """
+
+    image_size: int = 224
+    channels: int = 1
+    pixels: Literal["fixed", "image"] = "fixed"
+    mean: tuple[float, ...] = (0.5,)
+    std: tuple[float, ...] = (0.25,)
+
+    def __post_init__(self) -> None:
+        if self.channels not in (1, 3) or self.image_size < 1:
+            raise ValueError(
+                f"images of {self.image_size} pixels with {self.channels} channels: the side must "
+                "be positive and channels 1 or 3"
+            )
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) not in (1, self.channels):
+                raise ValueError(f"{name}={values} must have 1 or {self.channels} values")
+        if min(self.std) <= 0:
+            raise ValueError(f"std={self.std} must be positive")
+
+    def prepare(self, image: UInt8[Array, "b y x c"]) -> Float[Array, "b y x c"]:
+        """What the tower eats."""
+        if self.pixels == "image":
+            return standardise(image)
+        return normalise(image, self.mean, self.std)
+
+    def batch_spec(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
+        """The image, and which rows are records."""
+        shape = (batch_size, self.image_size, self.image_size, self.channels)
+        return {
+            "image": jax.ShapeDtypeStruct(shape, jnp.uint8),
+            "valid": jax.ShapeDtypeStruct((batch_size,), jnp.bool_),
+        }
+
+
+def resize_corners(image: Float[Array, "b y x c"], side: int) -> Float[Array, "b s s c"]:
+    """Bilinear resizing to ``side`` x ``side`` with the corner pixels' centres in place.
+
+    What PyTorch calls ``align_corners=True``. For enlarging: nothing is smoothed beforehand.
+
+    Raises:
+      ValueError: an image or the result is narrower than two pixels.
+    """
+    if min(*image.shape[1:3], side) < 2:
+        raise ValueError(f"images of {image.shape[1:3]} cannot be resized to {side} by corners")
+    rows, columns = (_between(size, side) for size in image.shape[1:3])
+    exact = lax.Precision.HIGHEST
+    image = jnp.einsum("iy,byxc->bixc", rows, image, precision=exact)
+    return jnp.einsum("jx,bixc->bijc", columns, image, precision=exact)
+
+
+def _between(size: int, side: int) -> np.ndarray:
+    """[side, size] weights of linear interpolation."""
+    at = np.arange(side) * ((size - 1) / (side - 1))
+    distance = np.abs(at[:, None] - np.arange(size)[None])
+    return np.maximum(1.0 - distance, 0.0).astype(np.float32)

@@ -59,10 +59,10 @@ class TinyCLIP(nnx.Module):
         kept = tokens * mask[..., None]
         return TextFeatures(kept.sum(1) / mask.sum(1, keepdims=True), tokens)
 
-    def project_image(self, features):
+    def project_image(self, features, *, train=False):
         return _unit(features.pooled @ self.vision_proj[...])
 
-    def project_text(self, features):
+    def project_text(self, features, *, train=False):
         return _unit(features.pooled @ self.text_proj[...])
 
     def image_embed(self, image):
