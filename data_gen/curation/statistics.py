@@ -1,6 +1,7 @@
 """What can be said of an image without a model: exposure, colour, sharpness, text, layout."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Mapping
 
 import cv2
@@ -15,6 +16,8 @@ from medvlp_jax.data.image import to_gray
 SIDE = 256
 #: Longer side from which on strokes of print may be up to four pixels wide, not two.
 _FINE = 200
+#: In a smaller picture ribs look like strokes, and nobody could read print.
+_READABLE = 96
 #: Grey levels that a stroke of print stands out by, which thin anatomy seldom does.
 _STROKE = 70
 #: Share of such pixels in a window that makes it print.
@@ -40,7 +43,7 @@ class Limits:
       max_chroma: mean difference between the strongest and the weakest colour channel (0 to 1).
       max_coloured: share of clearly coloured pixels.
       max_text: share of the picture that looks like print.
-      min_detail: energy of the finest detail by that of the next coarser (0: no blur check).
+      min_detail: contrast of fine detail by that of coarser detail.
       max_noise: standard deviation of the noise by the range of grey levels.
       max_blocks: steps on the grid of JPEG's blocks by steps elsewhere.
       max_border: share of the area that lies in an empty border.
@@ -58,7 +61,7 @@ class Limits:
     max_chroma: float = 0.03
     max_coloured: float = 0.002
     max_text: float = 0.04
-    min_detail: float = 0.64
+    min_detail: float = 0.22
     max_noise: float = 0.08
     max_blocks: float = 2.4
     max_border: float = 0.45
@@ -117,12 +120,12 @@ def objections(scores: Mapping[str, float], limits: Limits, view: str = "") -> I
         yield "clipped"
     if s["colour/chroma"] > c.max_chroma or s["colour/share"] > c.max_coloured:
         yield "colour"
-    if s["text/share"] > c.max_text:
+    if s["focus/noise"] > c.max_noise:
+        yield "noise"
+    elif s["text/share"] > c.max_text:  # to which strong noise looks like print
         yield "text overlay"
     if s["focus/detail"] < c.min_detail:
         yield "blur"
-    if s["focus/noise"] > c.max_noise:
-        yield "noise"
     if s["focus/blocks"] > c.max_blocks:
         yield "blocks"
     if s["border/share"] > c.max_border:
@@ -170,6 +173,8 @@ def _colour(image: Pixels) -> dict[str, float]:
 def _print_share(gray: np.ndarray) -> float:
     """Share of the picture in windows that are dense with thin strokes, bright or dark."""
     side = max(gray.shape)
+    if side < _READABLE:
+        return 0.0
     kernel = np.ones((5, 5) if side >= _FINE else (3, 3), np.uint8)
     bright = cv2.morphologyEx(gray, cv2.MORPH_TOPHAT, kernel)
     dark = cv2.morphologyEx(gray, cv2.MORPH_BLACKHAT, kernel)
@@ -180,11 +185,16 @@ def _print_share(gray: np.ndarray) -> float:
 
 
 def _detail(gray: np.ndarray) -> float:
-    """Energy of detail below one pixel by that of one to two pixels."""
-    sharp = gray.astype(np.float32)
-    once = cv2.GaussianBlur(sharp, (0, 0), 1.0)
-    twice = cv2.GaussianBlur(sharp, (0, 0), 2.0)
-    return float(np.abs(sharp - once).mean() / max(float(np.abs(once - twice).mean()), 0.1))
+    """How fast detail dies out towards fine scales: the product of the ratios of three successive
+    octaves' mean contrast. Blur takes the finest first, whatever the contrast of the film."""
+    levels = [gray.astype(np.float32)]
+    levels += [cv2.GaussianBlur(levels[0], (0, 0), sigma) for sigma in (1.0, 2.0, 4.0)]
+    fine, middle, coarse = (
+        float(np.abs(a - b).mean()) for a, b in itertools.pairwise(levels)
+    )
+    # Less what rounding to whole grey levels puts into each: else a smooth picture seems detailed.
+    sharp = max(fine - 0.22, 0.0) / max(middle, 0.1)
+    return sharp * max(middle - 0.05, 0.0) / max(coarse, 0.1)
 
 
 def _noise(gray: np.ndarray) -> float:
