@@ -81,7 +81,7 @@ class Mention:
       start, end: of the words in the text, in characters.
       hedged: the text is not sure of it.
       side: ``left``, ``right``, ``bilateral``, or empty where the text names none.
-      finding: see :class:`Entity`.
+      label: the phantom's finding, a label of data sets, that the concept is a case of; or empty.
     """
 
     text: str
@@ -91,7 +91,7 @@ class Mention:
     end: int
     hedged: bool = False
     side: str = ""
-    finding: str = ""
+    label: str = ""
 
     @property
     def is_anatomy(self) -> bool:
