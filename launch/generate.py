@@ -43,7 +43,8 @@ def import_source(config: dict[str, Any]) -> None:
     per_shard, processes = config.pop("records_per_shard", 1000), config.pop("processes", 0)
     workers = 0 if processes == 1 else processes or jobs.cores()
     report = run_import(source, config, OUT.value, per_shard, workers, sys.stderr.isatty())
-    print(summary.table(summary.finish(OUT.value, f"Imported from {source} by medvlp_jax.")))
+    about = f"Imported from {source} by medvlp_jax; split: {report.split}."
+    print(summary.table(summary.finish(OUT.value, about)))
     print(report)
 
 
@@ -54,6 +55,13 @@ GENERATORS: dict[str, Callable[[dict[str, Any]], None]] = {
     "mimic_cxr": import_source,
     "nih": import_source,
     "openi": import_source,
+    "rsna": import_source,
+    "siim": import_source,
+    "padchest": import_source,
+    "vindr": import_source,
+    "ms_cxr": import_source,
+    "covidx": import_source,
+    "covid_rural": import_source,
 }
 
 

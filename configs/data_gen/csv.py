@@ -29,7 +29,9 @@ def get_config(root: str = "") -> ml_collections.ConfigDict:
             "split": "",  # a column; without it patients are divided by split_fractions
             "split_fractions": {"train": 0.8, "validation": 0.1, "test": 0.1},
             "texts": {},  # column -> section
+            "texts_from_labels": False,  # sentences made of labels where a row has no text
             "labels": {"columns": {}, "list_column": "", "separator": "|", "judged": ()},
+            "masks": {"columns": {}},  # column of mask files -> label
             "where": {},  # column -> values of the rows to keep
             "text_required": False,
             "max_size": 1024,  # longer side, pixels; 0 keeps every file as it is

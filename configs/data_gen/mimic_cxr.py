@@ -19,6 +19,7 @@ def get_config(root: str = "") -> ml_collections.ConfigDict:
             "labeler": "chexpert",  # or negbio
             "test_labels": True,  # labels by radiologists for the test set, where there are some
             "text_required": True,
+            "check_counts": True,
             "views": (),
             "max_size": 512,
             "limit": 0,

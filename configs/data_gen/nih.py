@@ -17,6 +17,9 @@ def get_config(root: str = "") -> ml_collections.ConfigDict:
             "root": root,
             "split_fractions": {"train": 0.875, "validation": 0.125},
             "split_seed": 0,
+            "split_name": "",  # mavl, benchx, mrm need split_lists; "" is the official one
+            "split_lists": {},  # split -> file
+            "check_counts": True,
             "views": (),
             "max_size": 512,
             "limit": 0,

@@ -14,11 +14,12 @@ def get_config(root: str = "") -> ml_collections.ConfigDict:
         {
             "generator": "openi",
             "name": "openi",
-            "root": root,  # above ecgen-radiology
+            "root": root,  # above ecgen-radiology, or of indiana_reports.csv (Kaggle)
             "images": "",  # above the images; empty if it is root
             "view_table": "",
             "split_fractions": {"train": 0.8, "validation": 0.1, "test": 0.1},
             "split_seed": 0,
+            "check_counts": True,
             "text_required": True,
             "views": (),
             "max_size": 512,

@@ -14,13 +14,14 @@ from data_gen.sources.base import (
     Item,
     PixelBox,
     Rejects,
-    Source,
     SourceConfig,
     keep_views,
     patient_split,
 )
 from data_gen.sources.labels import LabelColumns, column_labels, is_number, normalise
+from data_gen.sources.masks import MaskFile
 from data_gen.sources.report_text import clean
+from data_gen.sources.source import Source
 from data_gen.sources.tables import Row, Table
 from medvlp_jax.data.records import SPLIT_PATTERN, Text
 
@@ -64,6 +65,23 @@ class BoxColumns:
 
 
 @dataclasses.dataclass(frozen=True)
+class MaskColumns:
+    """Columns of mask files, relative to ``root``; an empty cell is no mask.
+
+    Attributes:
+      columns: column -> label of the mask that it names.
+      list_column: one column of ``name=path`` entries.
+      separator: between the entries of ``list_column``.
+      names: name in ``list_column`` -> label; masks of other names are left out.
+    """
+
+    columns: dict[str, str] = dataclasses.field(default_factory=dict)
+    list_column: str = ""
+    separator: str = ";"
+    names: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
 class CsvConfig(SourceConfig):
     """The mapping from columns to a record.
 
@@ -90,6 +108,7 @@ class CsvConfig(SourceConfig):
     text_source: str = "radiologist"
     labels: LabelColumns = dataclasses.field(default_factory=LabelColumns)
     boxes: BoxColumns | None = None
+    masks: MaskColumns = dataclasses.field(default_factory=MaskColumns)
     study: str = ""
     patient: str = ""
     split: str = ""
@@ -120,6 +139,7 @@ class _Study:
     texts: dict[Text, None] = dataclasses.field(default_factory=dict)
     labels: dict[str, int] = dataclasses.field(default_factory=dict)
     boxes: dict[PixelBox, None] = dataclasses.field(default_factory=dict)
+    masks: dict[MaskFile, None] = dataclasses.field(default_factory=dict)
     kept: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -166,7 +186,9 @@ def items(config: CsvConfig, rejects: Rejects) -> Iterator[Item]:
                 study.labels[name] = value
         if box is not None:
             study.boxes[box] = None
+        study.masks |= dict.fromkeys(_masks(row, config, index))
         study.kept |= {column: row[column] for column in config.keep}
+    named = {"split_name": f"column {config.split}"} if config.split else {}
     for key, study in studies.items():
         images = tuple(study.images.values())
         kept = keep_views(images, config.views)
@@ -185,8 +207,13 @@ def items(config: CsvConfig, rejects: Rejects) -> Iterator[Item]:
                 for box in study.boxes
                 if box.image in place
             ),
+            masks=tuple(
+                dataclasses.replace(mask, image=place[mask.image])
+                for mask in study.masks
+                if mask.image in place
+            ),
             patient_id=study.patient,
-            provenance={"source": config.name, **study.kept},
+            provenance={"source": config.name, **named, **study.kept},
         )
 
 
@@ -197,7 +224,9 @@ def _require(table: Table, config: CsvConfig) -> None:
         table.require((getattr(config, key),), f"config.{key}")
     for key in ("texts", "where", "keep"):
         table.require(tuple(getattr(config, key)), f"config.{key}")
-    table.require((*labels.columns, labels.list_column), "config.labels")
+    label_columns = (*labels.columns, labels.list_column, labels.judged_column)
+    table.require(label_columns, "config.labels")
+    table.require((*config.masks.columns, config.masks.list_column), "config.masks")
     if boxes is not None:
         columns = (boxes.x, boxes.y, boxes.third, boxes.fourth, boxes.label, boxes.phrase)
         frame = (c for c in (boxes.frame_width, boxes.frame_height) if not is_number(c))
@@ -234,6 +263,16 @@ def _box(row: Row, config: CsvConfig, image: int) -> PixelBox | None:
         image,
         frame,
     )
+
+
+def _masks(row: Row, config: CsvConfig, image: int) -> list[MaskFile]:
+    spec, root = config.masks, pathlib.Path(config.root)
+    found = [(row[column], label) for column, label in spec.columns.items()]
+    entries = row[spec.list_column].split(spec.separator) if spec.list_column else []
+    for name, _, path in (entry.strip().partition("=") for entry in entries):
+        if name in spec.names:
+            found.append((path, spec.names[name]))
+    return [MaskFile(root / path, label, image) for path, label in found if path]
 
 
 def _number(row: Row, column: str) -> float:

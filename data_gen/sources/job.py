@@ -19,17 +19,22 @@ from typing import Any
 import cv2
 import tqdm
 
-from data_gen.sources import chexpert, csv, mimic_cxr, nih, openi
-from data_gen.sources.base import (
-    Item,
-    Reject,
-    Rejects,
-    Source,
-    SourceConfig,
-    SourceError,
-    listed,
-    load,
+from data_gen.sources import (
+    chexpert,
+    covid_rural,
+    covidx,
+    csv,
+    mimic_cxr,
+    ms_cxr,
+    nih,
+    openi,
+    padchest,
+    rsna,
+    siim,
+    vindr,
 )
+from data_gen.sources.base import Item, Reject, Rejects, SourceConfig, SourceError
+from data_gen.sources.source import Source, check_counts, listed, load
 from medvlp_jax.core.config import parse, to_plain
 from medvlp_jax.core.lock import workdir_lock
 from medvlp_jax.data.dataset import finalise
@@ -50,6 +55,13 @@ SOURCES: dict[str, Source] = {
     "mimic_cxr": mimic_cxr.SOURCE,
     "nih": nih.SOURCE,
     "openi": openi.SOURCE,
+    "rsna": rsna.SOURCE,
+    "siim": siim.SOURCE,
+    "padchest": padchest.SOURCE,
+    "vindr": vindr.SOURCE,
+    "ms_cxr": ms_cxr.SOURCE,
+    "covidx": covidx.SOURCE,
+    "covid_rural": covid_rural.SOURCE,
 }
 REJECTS = "rejects.jsonl"
 _LOOK = 50  # images looked for before the work begins
@@ -64,12 +76,16 @@ class ImportReport:
       rejected: kind -> how many; the rows are in ``rejects.jsonl``.
       shards_written: by this call; the others were there.
       shared_patients: patients that occur in more than one split.
+      split: name of the split, as in the records' provenance.
+      warnings: sizes that are not the published ones.
     """
 
     records: dict[str, int]
     rejected: dict[str, int]
     shards_written: int
     shared_patients: tuple[str, ...]
+    split: str = ""
+    warnings: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         records = ", ".join(f"{split} {n}" for split, n in self.records.items())
@@ -82,6 +98,7 @@ class ImportReport:
                 f"warning: {len(self.shared_patients)} patients are in several splits, "
                 f"first {self.shared_patients[0]}"
             )
+        lines += [f"warning: {line}; check_counts=False is for a part" for line in self.warnings]
         return "\n".join(lines)
 
 
@@ -104,7 +121,8 @@ def run_import(
       progress: show a bar on stderr.
 
     Raises:
-      SourceError: unknown source, missing table, wrong column, or none of the images is there.
+      SourceError: unknown source, missing table, wrong column, none of the images is there, or a
+        named split is not of its published size.
       ConfigError: the mapping has an unknown key or a wrong type.
       ShardError: the folder holds something else, or the disk is full.
       LockError: another process writes to ``out_dir``.
@@ -122,6 +140,7 @@ def run_import(
         items = listed(source, config, rejects)
         if not items:
             raise SourceError(_nothing(config, rejects))
+        warnings = check_counts(source, config, items)
         _look_for_images(items)
         work = _cut(items, config.name, records_per_shard)
         job = fingerprint(
@@ -135,12 +154,16 @@ def run_import(
                 bar.update(len(work[name]))
         rejects.extend(_rejects_of(directory, list(work)))
         _write_rejects(directory, rejects)
-        records = finalise(directory, f"{config.name}, imported by medvlp_jax from {source_name}.")
+        split = items[0].provenance["split_name"]
+        about = f"{config.name}, imported by medvlp_jax from {source_name}; split: {split}."
+        records = finalise(directory, about)
     return ImportReport(
         records=records,
         rejected=dict(Counter(reject.kind for reject in rejects).most_common()),
         shards_written=len(todo),
         shared_patients=_shared_patients(items),
+        split=split,
+        warnings=warnings,
     )
 
 

@@ -73,6 +73,8 @@ class LabelColumns:
       separator: between the names in ``list_column``.
       judged: labels that are negative when ``list_column`` does not name them; the others stay
         absent. Leave it empty if the list is not complete.
+      judged_column, judged_by: where the rows come from different sets: the column that says which,
+        and its value -> what is judged there; ``judged`` holds for other values.
       names: spelling -> label name, on top of lower case and blanks for underscores.
       positive, negative, uncertain: spellings in ``columns``, compared in lower case, numbers as
         numbers (1 is 1.0). An empty cell is absent; any other value rejects the row.
@@ -82,6 +84,8 @@ class LabelColumns:
     list_column: str = ""
     separator: str = "|"
     judged: tuple[str, ...] = ()
+    judged_column: str = ""
+    judged_by: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     names: dict[str, str] = dataclasses.field(default_factory=dict)
     positive: tuple[str, ...] = ("1", "true", "yes", "positive", "pos")
     negative: tuple[str, ...] = ("0", "false", "no", "negative", "neg")
@@ -90,6 +94,8 @@ class LabelColumns:
     def __post_init__(self) -> None:
         if self.list_column and not self.separator:
             raise ValueError("separator is empty; give the character between two labels")
+        if self.judged_by and not self.judged_column:
+            raise ValueError("judged_by needs judged_column, the column of its keys")
 
 
 def column_labels(row: Mapping[str, str], spec: LabelColumns) -> dict[str, int]:
@@ -98,7 +104,8 @@ def column_labels(row: Mapping[str, str], spec: LabelColumns) -> dict[str, int]:
     labels: dict[str, int] = {}
     if spec.list_column:
         names = [normalise(n, aliases) for n in row[spec.list_column].split(spec.separator)]
-        labels |= closed_world([n for n in names if n], spec.judged)
+        judged = spec.judged_by.get(row.get(spec.judged_column, ""), spec.judged)
+        labels |= closed_world([n for n in names if n], judged)
     for column, name in spec.columns.items():
         value = _value(row[column], spec, column)
         if value is not None:

@@ -9,15 +9,23 @@ import dataclasses
 import pathlib
 from collections.abc import Iterator
 
-from data_gen.sources.base import ImageFile, Item, Rejects, Source, SourceConfig, keep_views
+from data_gen.sources.base import ImageFile, Item, Rejects, SourceConfig, keep_views
 from data_gen.sources.labels import CHEXPERT, chexpert_values
 from data_gen.sources.report_text import report_texts
+from data_gen.sources.source import Source
+from data_gen.sources.splits import Count, NamedSplit
 from data_gen.sources.tables import Table, find, find_or_none
 from medvlp_jax.data.records import Text
 
 _SPLITS = {"train": "train", "validate": "validation", "test": "test"}
 _VIEWS = {"LL": "LATERAL", "RL": "LATERAL"}
 _KEY = ("subject_id", "study_id")
+
+SPLITS = {
+    "official": NamedSplit(
+        "Johnson et al., Scientific Data 2019", "own", {"all": Count(images=377_110)}
+    )
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +78,7 @@ def items(config: MimicCxrConfig, rejects: Rejects) -> Iterator[Item]:
                 split=splits[dicom],
                 labels=study_labels,
                 patient_id=f"p{subject}",
-                provenance={"source": "mimic-cxr", "labels": table},
+                provenance={"source": "mimic-cxr", "labels": table, "split_name": "official"},
                 report=pathlib.Path(config.reports or root) / folder / f"s{study}.txt",
             )
         else:
@@ -122,4 +130,4 @@ def read_report(path: pathlib.Path) -> tuple[Text, ...]:
     return report_texts(path.read_text(encoding="utf-8", errors="replace"))
 
 
-SOURCE = Source(MimicCxrConfig, items, read_report)
+SOURCE = Source(MimicCxrConfig, items, read_report, SPLITS)

@@ -16,12 +16,13 @@ from data_gen.sources.base import (
     Item,
     PixelBox,
     Rejects,
-    Source,
     SourceConfig,
     keep_views,
     patient_split,
 )
 from data_gen.sources.labels import closed_world, normalise
+from data_gen.sources.source import Source
+from data_gen.sources.splits import Count, NamedSplit
 from data_gen.sources.tables import Table, find, find_or_none, index_files
 
 FINDINGS = (
@@ -44,6 +45,48 @@ _COLUMNS = ("Image Index", "Finding Labels", "Patient ID", "View Position")
 _FRAME = (1024.0, 1024.0)
 
 
+def _parts(train: int, validation: int, test: int) -> dict[str, Count]:
+    return {"train": Count(train), "validation": Count(validation), "test": Count(test)}
+
+
+_TEST = Count(
+    records=25_596,
+    positives={
+        "atelectasis": 3279,
+        "cardiomegaly": 1069,
+        "pleural effusion": 4658,
+        "infiltration": 6112,
+        "mass": 1748,
+        "nodule": 1623,
+        "pneumonia": 555,
+        "pneumothorax": 2665,
+        "consolidation": 1815,
+        "edema": 925,
+        "emphysema": 1093,
+        "fibrosis": 435,
+        "pleural thickening": 1143,
+        "hernia": 86,
+    },
+)
+SPLITS = {
+    "official": NamedSplit(
+        "Wang et al., CVPR 2017", "own", {"train+validation": Count(86_524), "test": _TEST}
+    ),
+    "all": NamedSplit("Wang et al., CVPR 2017", "own", {"all": Count(112_120)}),
+    "mavl": NamedSplit(
+        "Phan et al. (MAVL), CVPR 2024; validation by image, not by patient",
+        "lists",
+        {"validation": Count(10_817, slack=1), "test": _TEST},
+    ),
+    "benchx": NamedSplit(
+        "Zhou et al., NeurIPS 2024 (BenchX)", "lists", _parts(78_468, 11_219, 22_433)
+    ),
+    "mrm": NamedSplit(
+        "Zhou et al. (MRM), ICLR 2023; MaCo", "lists", _parts(78_467, 11_218, 22_432)
+    ),
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class NihConfig(SourceConfig):
     """``split_fractions`` without test: it divides the patients of the official train_val list.
@@ -64,6 +107,7 @@ def items(config: NihConfig, rejects: Rejects) -> Iterator[Item]:
     table.require(_COLUMNS)
     files = index_files(root, ("images_*/images/*.png", "images/*.png", "images_*/*.png", "*.png"))
     lists = {name: _list(root, name) for name in ("test_list.txt", "train_val_list.txt")}
+    official = {"split_name": "official"} if any(lists.values()) else {}
     boxes = _boxes(root, rejects)
     for number, row in table:
         where, image = table.where(number), row["Image Index"]
@@ -93,6 +137,7 @@ def items(config: NihConfig, rejects: Rejects) -> Iterator[Item]:
                 patient_id=patient,
                 provenance={
                     "source": "nih-chestxray14",
+                    **official,
                     "sex": row.get("Patient Gender", row.get("Patient Sex", "")),
                     "age": row.get("Patient Age", ""),
                 },
@@ -128,4 +173,4 @@ def _boxes(root: pathlib.Path, rejects: Rejects) -> dict[str, list[PixelBox]]:
     return boxes
 
 
-SOURCE = Source(NihConfig, items)
+SOURCE = Source(NihConfig, items, splits=SPLITS)

@@ -2,7 +2,9 @@
 
 Layout: ``<root>/**/ecgen-radiology/<n>.xml`` (NLMCXR_reports.tgz) and images anywhere below
 ``images``: ``CXR1_1_IM-0001-3001.png`` (NLMCXR_png.tgz) or ``1/1_IM-0001-3001.dcm``
-(NLMCXR_dcm.tgz). The XML does not say which image is lateral; ``views`` can.
+(NLMCXR_dcm.tgz). The XML does not say which image is lateral; ``views`` can. The copy on Kaggle has
+``indiana_reports.csv`` (uid,MeSH,Problems,image,indication,comparison,findings,impression) and
+``indiana_projections.csv`` (uid,filename,projection) instead of the XML.
 """
 
 import dataclasses
@@ -16,7 +18,6 @@ from data_gen.sources.base import (
     ImageFile,
     Item,
     Rejects,
-    Source,
     SourceConfig,
     SourceError,
     keep_views,
@@ -24,7 +25,9 @@ from data_gen.sources.base import (
 )
 from data_gen.sources.labels import closed_world
 from data_gen.sources.report_text import clean
-from data_gen.sources.tables import Table
+from data_gen.sources.source import Source
+from data_gen.sources.splits import Count, NamedSplit
+from data_gen.sources.tables import Table, find, find_or_none
 from medvlp_jax.data.records import Text
 
 #: MeSH or RadLex heading of the manual coding (before the first "/") -> label.
@@ -53,6 +56,8 @@ MESH = {
 _NAMES = (*dict.fromkeys(MESH.values()), "no finding")
 _SECTIONS = ("findings", "impression", "indication")
 _VIEW_COLUMNS = (("imageid", "tsne-view"), ("filename", "projection"))
+_KAGGLE_REPORTS = ("indiana_reports.csv",)
+_KAGGLE_IMAGES = ("indiana_projections.csv",)
 _VIEWS = {"pa": "PA", "l": "LATERAL", "lateral": "LATERAL", "frontal": "FRONTAL"}
 
 
@@ -75,6 +80,9 @@ class OpenIConfig(SourceConfig):
 def items(config: OpenIConfig, rejects: Rejects) -> Iterator[Item]:
     """One item per report. Every report is another patient; they are divided by hash."""
     root = pathlib.Path(config.root)
+    if root.is_dir() and (table := find_or_none(root, _KAGGLE_REPORTS)):
+        yield from _kaggle(config, table, rejects)
+        return
     reports = sorted(root.glob("**/ecgen-radiology/*.xml"), key=_number)
     if not reports:
         raise SourceError(f"{root} has no ecgen-radiology/*.xml; unpack NLMCXR_reports.tgz there")
@@ -110,6 +118,40 @@ def items(config: OpenIConfig, rejects: Rejects) -> Iterator[Item]:
             patient_id=uid,
             provenance={"source": "openi", "mesh": codes},
         )
+
+
+def _kaggle(config: OpenIConfig, reports: pathlib.Path, rejects: Rejects) -> Iterator[Item]:
+    root = pathlib.Path(config.root)
+    projections = Table(find(root, _KAGGLE_IMAGES, "table of projections"), rejects)
+    projections.require(("uid", "filename", "projection"))
+    folder = pathlib.Path(config.images or root)
+    files = _index(folder)
+    images: dict[str, list[ImageFile]] = {}
+    for _, row in projections:
+        view = row["projection"].lower()
+        name = re.sub(r"(\.dcm)?\.png$", "", row["filename"])
+        path = files.get(f"CXR{row['uid']}_{name}", folder / row["filename"])
+        images.setdefault(row["uid"], []).append(ImageFile(path, _VIEWS.get(view, view.upper())))
+    table = Table(reports, rejects)
+    table.require(("uid", "MeSH", *_SECTIONS))
+    for number, row in table:
+        uid, where = f"CXR{row['uid']}", table.where(number)
+        if row["uid"] not in images:
+            rejects.add(where, "no image", f"report {uid} lists none")
+            continue
+        codes = [code.strip() for code in row["MeSH"].split(";")]
+        texts = [(section, clean(row[section])) for section in _SECTIONS]
+        if kept := keep_views(images[row["uid"]], config.views):
+            yield Item(
+                id=uid,
+                where=where,
+                images=kept,
+                split=patient_split(uid, config.split_fractions, config.split_seed),
+                texts=tuple(Text(text, section, "radiologist") for section, text in texts if text),
+                labels=_labels(codes),
+                patient_id=uid,
+                provenance={"source": "openi", "mesh": codes},
+            )
 
 
 def _texts(tree: ElementTree.Element) -> tuple[Text, ...]:
@@ -151,6 +193,7 @@ def _index(folder: pathlib.Path) -> dict[str, pathlib.Path]:
         for name in sorted(names):
             stem, extension = os.path.splitext(name)
             if extension.lower() in (".png", ".dcm", ".jpg"):
+                stem = stem.removesuffix(".dcm")  # Kaggle: 1_IM-0001-4001.dcm.png
                 if not stem.startswith("CXR"):
                     stem = f"CXR{stem.split('_')[0]}_{stem}"
                 index.setdefault(stem, pathlib.Path(base, name))
@@ -176,4 +219,5 @@ def _views(path: str, rejects: Rejects) -> dict[str, str]:
     return views
 
 
-SOURCE = Source(OpenIConfig, items)
+SPLITS = {"all": NamedSplit("OpenI", "own", {"all": Count(images=7_470)})}
+SOURCE = Source(OpenIConfig, items, splits=SPLITS)

@@ -112,3 +112,8 @@ def index_files(root: pathlib.Path, patterns: Sequence[str]) -> dict[str, pathli
         for path in sorted(root.glob(pattern)):
             index.setdefault(path.name, path)
     return index
+
+
+def present(*paths: pathlib.Path) -> pathlib.Path:
+    """The first of several places that exists; else the first, for the message of what is gone."""
+    return next((path for path in paths if path.exists()), paths[0])

@@ -1,0 +1,29 @@
+"""MS-CXR: boxes of phrases on images of MIMIC-CXR-JPG.
+
+python launch/generate.py --config=configs/data_gen/ms_cxr.py --out=data/ms_cxr
+    --config.root=/data/ms_cxr --config.images=/data/mimic-cxr-jpg
+
+Boecking et al., ECCV 2022. What is made of it stays under PhysioNet's agreement.
+"""
+
+import ml_collections
+
+
+def get_config(root: str = "") -> ml_collections.ConfigDict:
+    return ml_collections.ConfigDict(
+        {
+            "generator": "ms_cxr",
+            "name": "ms_cxr",
+            "root": root,  # of the CSV or JSON table
+            "images": "",  # the folder of MIMIC-CXR-JPG above files/
+            "table": "",
+            "split_name": "",
+            "split_lists": {},
+            "check_counts": True,
+            "views": (),
+            "max_size": 1024,
+            "limit": 0,
+            "records_per_shard": 1000,
+            "processes": 0,
+        }
+    )

@@ -1,0 +1,143 @@
+"""MS-CXR: phrases with boxes on images of MIMIC-CXR-JPG.
+
+Layout: ``MS_CXR_Local_Alignment_v1.0.0.csv`` (v1.1.0 adds the column split) or the COCO file of the
+same name in JSON, a row per box, and ``files/p10/...jpg`` of MIMIC-CXR-JPG. Several boxes may share
+one phrase, and one image may have several phrases.
+"""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+from data_gen.sources.base import (
+    ImageFile,
+    Item,
+    PixelBox,
+    Rejects,
+    SourceConfig,
+    SourceError,
+    keep_views,
+)
+from data_gen.sources.labels import is_number, normalise
+from data_gen.sources.report_text import clean
+from data_gen.sources.source import Source
+from data_gen.sources.splits import Count, NamedSplit
+from data_gen.sources.tables import Row, Table, find
+from medvlp_jax.data.records import Text
+
+_COLUMNS = ("category_name", "label_text", "path", "x", "y", "w", "h")
+_FRAME = ("image_width", "image_height")
+_SPLITS = {"val": "validation", "valid": "validation", "validate": "validation"}
+
+SPLITS = {
+    "official": NamedSplit(
+        "Boecking et al., ECCV 2022, PhysioNet", "own", {"all": Count(phrases=1_162)}
+    )
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class MsCxrConfig(SourceConfig):
+    """What to take of MS-CXR.
+
+    Attributes:
+      root: folder of the table.
+      images: the folder of MIMIC-CXR-JPG that holds ``files``; empty if it is ``root``.
+      table: the CSV or JSON file, relative to ``root``; empty takes the newest CSV, or else JSON.
+    """
+
+    name: str = "ms_cxr"
+    images: str = ""
+    table: str = ""
+
+
+def items(config: MsCxrConfig, rejects: Rejects) -> Iterator[Item]:
+    """One item per image, all of split "test" unless the table says another.
+
+    A phrase is a text (section "phrase") and stands in each of its boxes; its category is positive,
+    and categories that are not named are not judged.
+    """
+    root = pathlib.Path(config.root)
+    patterns = (config.table,) if config.table else ("MS_CXR*.csv", "MS_CXR*.json")
+    path = find(root, patterns, "MS-CXR table")
+    rows = _coco(path) if path.suffix == ".json" else _table(path, rejects)
+    folder = pathlib.Path(config.images or root)
+    found: dict[str, Item] = {}
+    for where, row in rows:
+        cells = [row[c] for c in ("x", "y", "w", "h")]
+        frame = [row.get(c, "") for c in _FRAME]
+        phrase, category = clean(row["label_text"]), normalise(row["category_name"])
+        if not all(map(is_number, cells)) or not (phrase and category):
+            rejects.add(where, "bad row", f"{row['path']}: {','.join(cells)} {phrase!r}")
+            continue
+        size = (float(frame[0]), float(frame[1])) if all(map(is_number, frame)) else None
+        x, y, width, height = map(float, cells)
+        box = PixelBox(x, y, width, height, category, phrase, frame=size)
+        text = Text(phrase, "phrase", "radiologist", (category,))
+        name = pathlib.PurePosixPath(row["path"])
+        item = found.get(name.stem)
+        if item is None:
+            split = row.get("split", "").lower() or "test"
+            subject = next((p for p in name.parts if len(p) > 3 and p[0] == "p"), name.stem)
+            item = Item(
+                id=name.stem,
+                where=where,
+                images=(ImageFile(folder / name, row.get("view", "")),),
+                split=_SPLITS.get(split, split),
+                patient_id=subject,
+                provenance={
+                    "source": "ms-cxr",
+                    "study": name.parent.name,
+                    "table": path.name,
+                    "split_name": "official",
+                },
+            )
+        found[name.stem] = dataclasses.replace(
+            item,
+            labels=item.labels | {category: 1},
+            boxes=item.boxes if box in item.boxes else (*item.boxes, box),
+            texts=item.texts if text in item.texts else (*item.texts, text),
+        )
+    for item in found.values():
+        if keep_views(item.images, config.views):
+            yield item
+
+
+def _table(path: pathlib.Path, rejects: Rejects) -> Iterator[tuple[str, Row]]:
+    table = Table(path, rejects)
+    table.require(_COLUMNS)
+    for number, row in table:
+        yield table.where(number), row
+
+
+def _coco(path: pathlib.Path) -> Iterator[tuple[str, Row]]:
+    """The rows of the CSV file, from the JSON file."""
+    try:
+        tree: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        images = {image["id"]: image for image in tree["images"]}
+        names = {category["id"]: category["name"] for category in tree["categories"]}
+        for i, box in enumerate(tree["annotations"]):
+            image = images[box["image_id"]]
+            x, y, width, height = map(str, box["bbox"])
+            yield (
+                f"{path.name} annotation {i}",
+                {
+                    "category_name": names[box["category_id"]],
+                    "label_text": box["label_text"],
+                    "path": image["path"],
+                    "x": x,
+                    "y": y,
+                    "w": width,
+                    "h": height,
+                    "image_width": str(box.get("width", image.get("width", ""))),
+                    "image_height": str(box.get("height", image.get("height", ""))),
+                    "split": str(image.get("split", "")),
+                },
+            )
+    except (ValueError, KeyError, TypeError) as e:
+        raise SourceError(f"{path} is no COCO file of MS-CXR ({e!r}); download it again") from e
+
+
+SOURCE = Source(MsCxrConfig, items, splits=SPLITS)

@@ -1,0 +1,124 @@
+"""SIIM-ACR pneumothorax: frontal radiographs as DICOM with masks as run lengths, no reports.
+
+Layout: ``<root>/dicom-images-train/<uid>/<uid>/<ImageId>.dcm`` (any depth) and ``train-rle.csv`` or
+``stage_2_train.csv`` with ImageId and " EncodedPixels"; the blank before the name is there in some
+copies and not in others, as before the -1 that stands for no pneumothorax.
+"""
+
+import dataclasses
+import os
+import pathlib
+import re
+from collections.abc import Iterator
+
+from data_gen.sources.base import (
+    ImageFile,
+    Item,
+    Rejects,
+    SourceConfig,
+    keep_views,
+    patient_split,
+)
+from data_gen.sources.masks import MaskRuns
+from data_gen.sources.source import Source
+from data_gen.sources.splits import Count, NamedSplit, stem
+from data_gen.sources.tables import Table, find
+
+LABEL = "pneumothorax"
+_TABLES = ("train-rle.csv", "*train-rle*.csv", "stage_2_train.csv")
+_NONE = ("-1", "")
+_UID = re.compile(r"\d+(\.\d+)+")
+
+SPLITS = {
+    "all": NamedSplit("Kaggle", "own", {"all": Count(12_047, positives={LABEL: 2_669})}),
+    "mavl": NamedSplit(
+        "Phan et al. (MAVL), CVPR 2024; its lists repeat images",
+        "lists",
+        {
+            "train": Count(rows=6_949, unique=6_585),
+            "validation": Count(rows=2_316, unique=2_264),
+            "test": Count(rows=2_317, unique=2_264, positives={LABEL: 594}),
+        },
+    ),
+    "benchx": NamedSplit(
+        "Zhou et al., NeurIPS 2024 (BenchX)",
+        "lists",
+        {"train": Count(rows=9_303), "validation": Count(rows=1_372), "test": Count(rows=1_372)},
+    ),
+    "mrm": NamedSplit(
+        "Zhou et al. (MRM), ICLR 2023; MaCo",
+        "lists",
+        {"train": Count(rows=7_969), "validation": Count(rows=1_898), "test": Count(rows=1_904)},
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class SiimConfig(SourceConfig):
+    """What to take of SIIM-ACR.
+
+    Attributes:
+      table: the CSV file, relative to ``root``; empty looks for it.
+      images: folder above the DICOM files, relative to ``root``.
+      size: height and width that the run lengths count on.
+    """
+
+    name: str = "siim"
+    table: str = ""
+    images: str = "."
+    size: tuple[int, int] = (1024, 1024)
+
+
+def items(config: SiimConfig, rejects: Rejects) -> Iterator[Item]:
+    """One item per image; the rows of an image are one mask, their union.
+
+    The study's folder (the first ``uid``) counts as the patient, the closest that paths tell.
+    """
+    root = pathlib.Path(config.root)
+    patterns = (config.table,) if config.table else _TABLES
+    table = Table(find(root, patterns, "table of run lengths"), rejects)
+    table.require(("ImageId", "EncodedPixels"))
+    folder = root / config.images
+    files = _index(folder)
+    rows: dict[str, tuple[str, list[str]]] = {}
+    for number, row in table:
+        image = stem(row["ImageId"])
+        _, runs = rows.setdefault(image, (table.where(number), []))
+        # Table strips cells and header, so -1 and " -1" are one; comparing with only one of them
+        # made every image positive elsewhere.
+        if row["EncodedPixels"] not in _NONE and row["EncodedPixels"] not in runs:
+            runs.append(row["EncodedPixels"])
+    for image, (where, runs) in rows.items():
+        path = files.get(image, folder / f"{image}.dcm")
+        images = keep_views((ImageFile(path, "FRONTAL"),), config.views)
+        if not images:
+            continue
+        patient = _patient(path, image)
+        masks = (MaskRuns(tuple(runs), LABEL, config.size),) if runs else ()
+        yield Item(
+            id=image,
+            where=where,
+            images=images,
+            split=patient_split(patient, config.split_fractions, config.split_seed),
+            labels={LABEL: int(bool(runs))},
+            masks=masks,
+            patient_id=patient,
+            provenance={"source": "siim-acr"},
+        )
+
+
+def _patient(path: pathlib.Path, image: str) -> str:
+    study, series = path.parts[-3:-1] if len(path.parts) > 2 else ("", "")
+    return study if _UID.fullmatch(study) and _UID.fullmatch(series) else image
+
+
+def _index(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    index: dict[str, pathlib.Path] = {}
+    for base, _, names in sorted(os.walk(folder)):
+        for name in sorted(names):
+            if name.lower().endswith((".dcm", ".png", ".jpg")):
+                index.setdefault(stem(name), pathlib.Path(base, name))
+    return index
+
+
+SOURCE = Source(SiimConfig, items, splits=SPLITS)

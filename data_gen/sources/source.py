@@ -1,0 +1,104 @@
+"""An importer as the job sees it: its items under a named split, and their records."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from data_gen.sources.base import Item, Rejects, SourceConfig, SourceError
+from data_gen.sources.label_text import label_texts
+from data_gen.sources.load import load_item
+from data_gen.sources.splits import NamedSplit, assign, differences, stem
+from medvlp_jax.data.records import Record, Text
+
+_SHOWN = 4  # differences of counts in one message
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """An importer.
+
+    Attributes:
+      config: its config class.
+      items: generates its studies.
+      read_report: how it reads a report file, if it has any.
+      splits: the published splits of the data set, by name.
+      key: what identifies an item in list files, from its id and from a cell of the list.
+    """
+
+    config: type[SourceConfig]
+    items: Callable[[Any, Rejects], Iterator[Item]]
+    read_report: Callable[[pathlib.Path], tuple[Text, ...]] | None = None
+    splits: Mapping[str, NamedSplit] = dataclasses.field(default_factory=dict)
+    key: Callable[[str], str] = stem
+
+    def records(self, config: SourceConfig, rejects: Rejects | None = None) -> Iterator[Record]:
+        """All records of the data set in one process; for a look, a test or a small set."""
+        rejects = Rejects() if rejects is None else rejects
+        for item in listed(self, config, rejects):
+            record = load(self, item, config, rejects)
+            if record is not None:
+                yield record
+
+
+def listed(source: Source, config: SourceConfig, rejects: Rejects) -> list[Item]:
+    """The items to load: at most ``limit``, each id once (a second one is rejected).
+
+    Each carries ``provenance["split_name"]``: the split asked for; or what the importer says, such
+    as "official"; or "patients/seed N" if the patients were divided.
+
+    Raises:
+      SourceError: the split is unknown, or needs lists.
+    """
+    name = config.split_name
+    if name and name not in source.splits and not config.split_lists:
+        known = ", ".join(source.splits) or "none"
+        raise SourceError(
+            f"split {name!r} is unknown here (known: {known}); another one needs split_lists"
+        )
+    items = source.items(config, rejects)
+    if name:
+        items = assign(items, name, source.splits.get(name), config, rejects, source.key)
+    default = {"split_name": f"patients/seed {config.split_seed}"}
+    asked = {"split_name": name} if name else {}
+    seen: dict[str, Item] = {}
+    for item in items:
+        if config.limit and len(seen) >= config.limit:
+            break
+        if item.id in seen:
+            rejects.add(item.where, "duplicate id", f"{item.id} is also {seen[item.id].where}")
+        else:
+            provenance = default | item.provenance | asked
+            texts = item.texts
+            if config.texts_from_labels and not texts and item.report is None:
+                texts = label_texts(item.id, item.labels)
+            seen[item.id] = dataclasses.replace(item, texts=texts, provenance=provenance)
+    return list(seen.values())
+
+
+def check_counts(source: Source, config: SourceConfig, items: list[Item]) -> tuple[str, ...]:
+    """What differs from the published counts, as warnings; nothing if only a part is imported.
+
+    Raises:
+      SourceError: a split was asked for by name and its counts differ.
+    """
+    if not items or not config.check_counts or config.limit or config.views:
+        return ()
+    name = items[0].provenance["split_name"]
+    if name not in source.splits:
+        name = "all"  # the size of the data set, whatever its split
+    if name not in source.splits:
+        return ()
+    lines = differences(name, source.splits[name], config, items, source.key)
+    if lines and config.split_name:
+        more = f" and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
+        raise SourceError(
+            f"split {'; '.join(lines[:_SHOWN])}{more}. Complete {config.root}, or set "
+            "config.check_counts=False to import a part"
+        )
+    return tuple(lines)
+
+
+def load(source: Source, item: Item, config: SourceConfig, rejects: Rejects) -> Record | None:
+    """The record of an item; see :func:`data_gen.sources.load.load_item`."""
+    return load_item(item, config, rejects, source.read_report)
