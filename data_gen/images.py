@@ -1,7 +1,7 @@
 """Pictures from prompts: one protocol, three back ends.
 
-- ``phantom``: the procedural renderer. It reads no prose: it draws the findings that a request's
-  labels name. Needs no weights.
+- ``phantom``: the procedural renderer (:mod:`data_gen.images_phantom`). It reads no prose: it draws
+  the findings that a request lists, or that its labels name. Needs no weights.
 - ``jax``: Stable Diffusion in JAX, on TPU, GPU or CPU, from a folder in the layout of diffusers.
 - ``diffusers``: the same folder with PyTorch, which the extra ``torch`` installs.
 """
@@ -9,29 +9,26 @@
 import dataclasses
 import hashlib
 import importlib
-import itertools
 import json
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from jaxtyping import UInt8
 
 import medvlp_jax
-from data_gen.phantom import findings as F
-from data_gen.phantom.draw import make_device, make_finding, pick
 from data_gen.phantom.findings import Finding, Study
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.data.manifest import fingerprint
 from medvlp_jax.diffusion.sampler import Method
 
+if TYPE_CHECKING:
+    from data_gen.phantom.render import PhantomBox  # brings JAX along
+
 Picture = UInt8[np.ndarray, "y x"] | UInt8[np.ndarray, "y x 3"]
 
-#: Attempts to draw findings that can be seen beside each other.
-_TRIES = 200
-_DEVICES = ("endotracheal tube", "central line", "nasogastric tube", "chest drain", "pacemaker")
 _SCHEDULERS: dict[Method, str] = {
     "ddpm": "DDPMScheduler",
     "ddim": "DDIMScheduler",
@@ -49,12 +46,37 @@ class ImageRequest:
       prompt: what the picture shows, in words.
       seed: 0 to 2³²-1; with prompt and labels it decides the picture.
       labels: lower-case finding -> 1 there, 0 not there, -1 uncertain; as in a record.
+      findings: what is to be seen in detail, for a back end that draws; None: see the labels.
     """
 
     id: str
     prompt: str
     seed: int
     labels: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    findings: tuple[Finding, ...] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Truth:
+    """What a back end that draws knows about its picture.
+
+    Attributes:
+      study: the patient, the film and the findings.
+      boxes: of the findings, in fractions of the picture.
+      masks: ``"left lung"``, ``"heart"``, ``"finding 0"``, ... -> uint8 [y, x] of 0 and 1.
+    """
+
+    study: Study
+    boxes: tuple["PhantomBox", ...]
+    masks: Mapping[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawing:
+    """A picture, and the truth about it where there is any."""
+
+    picture: Picture
+    truth: Truth | None = None
 
 
 class ImageMaker(Protocol):
@@ -130,74 +152,33 @@ def make_maker(config: ImageMakerConfig) -> ImageMaker:
       UserError: the model cannot be loaded, or PyTorch is not installed.
     """
     if config.backend == "phantom":
+        from data_gen.images_phantom import PhantomMaker
+
         return PhantomMaker(config.size or 512, config.batch_size)
     return JaxMaker(config) if config.backend == "jax" else DiffusersMaker(config)
 
 
-class PhantomMaker:
-    """Draws the findings that a request's labels name, in a patient and on a film by its seed."""
-
-    def __init__(self, size: int = 512, batch_size: int = 8):
-        """``size``: side of the square pictures in pixels, at least 32."""
-        if size < 32:
-            raise UserError(f"size={size}: a phantom has 32 pixels or more")
-        self.size = size
-        self.batch_size = batch_size
-
-    @property
-    def name(self) -> str:
-        return "phantom"
-
-    @property
-    def fingerprint(self) -> str:
-        return fingerprint(medvlp_jax.__version__, {"backend": "phantom", "size": self.size})
-
-    def make(self, requests: Sequence[ImageRequest]) -> list[Picture]:
-        """See :class:`ImageMaker`; labels that are no finding of the phantom are an error."""
-        from data_gen.phantom.render import render_batch
-
-        studies = [phantom_study(request) for request in requests]
-        return list(render_batch(studies, self.size, masks=False).images)
-
-
-def phantom_study(request: ImageRequest) -> Study:
-    """The study that the phantom draws for a request.
-
-    Patient and film are those of the study ``seed`` (:func:`data_gen.phantom.sample.sample_study`);
-    sides, places and severities of the labelled findings are drawn by the seed too.
+def draw(maker: ImageMaker, requests: Sequence[ImageRequest]) -> list[Drawing]:
+    """One drawing per request, in order: :meth:`ImageMaker.make` with the truth, if there is any.
 
     Raises:
-      UserError: no label, an unknown one, or findings that cannot be seen together.
+      UserError: a request that the back end cannot serve.
     """
-    from data_gen.phantom.sample import sample_study
+    from data_gen.images_phantom import PhantomMaker
 
-    if not request.labels:
-        raise UserError(
-            f"request {request.id} has a prompt only, and the phantom reads no prose: give labels "
-            f"({', '.join(F.LABEL_NAMES)}), or use another back end"
-        )
-    wanted = [name for name, value in request.labels.items() if value == 1]
-    unknown = sorted(set(wanted) - set(F.LABEL_NAMES))
-    if unknown:
-        raise UserError(
-            f"request {request.id}: the phantom cannot draw {', '.join(unknown)}; it knows "
-            + ", ".join(F.FINDING_NAMES)
-        )
-    study = sample_study(0, request.seed)
-    rng = np.random.Generator(np.random.Philox(key=np.array([request.seed, 5], np.uint64)))
-    # Sorted: the order of a dict's keys is no part of the request.
-    names = sorted(set(wanted) - {F.NO_FINDING})
-    for _ in range(_TRIES):
-        drawn = [_draw(rng, name, study) for name in names]
-        if all(F.compatible(a, b) for a, b in itertools.combinations(drawn, 2)):
-            return dataclasses.replace(study, findings=tuple(drawn))
-    raise UserError(f"request {request.id}: {', '.join(names)} cannot be seen in one picture")
+    if isinstance(maker, PhantomMaker):
+        return maker.draw(requests)
+    return [Drawing(picture) for picture in maker.make(requests)]
 
 
-def _draw(rng: np.random.Generator, name: str, study: Study) -> Finding:
-    if name == F.SUPPORT_DEVICES:
-        return make_device(rng, pick(rng, _DEVICES))
-    return make_finding(rng, name, study.position)
+def maker_fingerprint(config: ImageMakerConfig) -> str:
+    """Equal for equal pictures, without loading the model.
+
+    Where ``size`` or ``dtype`` are left to the model and the machine, they enter as such.
+    """
+    if config.backend == "phantom":
+        return make_maker(config).fingerprint
+    return model_fingerprint(config, config.size, config.dtype)
 
 
 class JaxMaker:

@@ -82,8 +82,7 @@ class OnRay:
     def for_job(self, needs: Needs) -> "OnRay":
         """The same cluster for a job with other needs; close the first of them."""
         self._connect()
-        other = OnRay(self.address, needs)
-        return other
+        return OnRay(self.address, needs)
 
     def _connect(self) -> None:
         if self._ray.is_initialized():

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 from data_gen import images, sample_images
-from data_gen.images import ImageMakerConfig, ImageRequest, PhantomMaker, make_maker, phantom_study
+from data_gen.images import ImageMakerConfig, ImageRequest, draw, make_maker, maker_fingerprint
+from data_gen.images_phantom import PhantomMaker, patient, phantom_study
+from data_gen.phantom.draw import make_finding
+from data_gen.phantom.findings import Finding
 from data_gen.phantom.job import PhantomConfig, SplitCounts, generate
 from data_gen.sample_images import SampleImagesConfig
 from medvlp_jax.core.config import parse
@@ -69,6 +72,23 @@ class TestPhantom:
         np.testing.assert_array_equal(maker.make(some[1:2])[0], together[1])
         assert not np.array_equal(together[0], together[1])
 
+    def test_draws_the_list_with_its_truth(self):
+        rng = np.random.default_rng(0)
+        found = tuple(make_finding(rng, name, "erect") for name in ("mass", "cardiomegaly"))
+        request = ImageRequest("a", "", 7, {"mass": 1}, found)
+        maker = PhantomMaker(size=48)
+        (drawn,) = draw(maker, [request])
+        np.testing.assert_array_equal(drawn.picture, maker.make([request])[0])
+        assert drawn.truth.study.findings == found
+        assert drawn.truth.study.acquisition == patient(7).acquisition
+        assert {b.label for b in drawn.truth.boxes} == {"mass", "cardiomegaly"}
+        assert drawn.truth.masks["finding 1"].shape == (48, 48)
+        (empty,) = draw(maker, [dataclasses.replace(request, findings=())])
+        assert empty.truth.boxes == ()
+        both = (found[1], Finding("emphysema", "bilateral", "diffuse", "mild", {}))
+        with pytest.raises(UserError, match=r"cardiomegaly.*emphysema.*cannot be seen"):
+            draw(maker, [dataclasses.replace(request, findings=both)])
+
     @pytest.mark.parametrize(
         ("labels", "message"), [({}, "reads no prose"), ({"gallstone": 1}, "cannot draw gallstone")]
     )
@@ -95,6 +115,8 @@ class TestJax:
             return images.model_fingerprint(dataclasses.replace(TINY, **changes), 16, "float32")
 
         assert of() == of(batch_size=16)
+        assert maker_fingerprint(TINY) == maker_fingerprint(dataclasses.replace(TINY, batch_size=1))
+        assert maker_fingerprint(TINY) != maker_fingerprint(dataclasses.replace(TINY, steps=4))
         assert of() != of(guidance=2.0)
         assert of() != of(model=str(SD.with_name("sd2")))
 
