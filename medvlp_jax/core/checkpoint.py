@@ -92,20 +92,20 @@ class Checkpointer:
         keep: list[Any] = [preservation_policy.LatestN(self.config.keep_last)]
         if self.keeps_best:
             best = preservation_policy.BestN(
-                get_metric_fn=self._score,
+                get_metric_fn=self.score,
                 n=self.config.keep_best,
                 keep_checkpoints_without_metrics=False,
             )
             keep.append(best)
         options = ocp.CheckpointManagerOptions(
             preservation_policy=preservation_policy.AnyPreservationPolicy(keep),
-            best_fn=self._score if self.config.best_metric else None,
+            best_fn=self.score if self.config.best_metric else None,
             cleanup_tmp_directories=True,
             enable_async_checkpointing=self.config.asynchronous,
         )
         return ocp.CheckpointManager(self.folder, options=options)
 
-    def _score(self, metrics: dict[str, float]) -> float:
+    def score(self, metrics: dict[str, float]) -> float:
         """Larger is better; a missing or NaN metric is the worst."""
         value = metrics.get(self.config.best_metric, math.nan)
         value = -value if self.config.best_mode == "min" else value
@@ -141,8 +141,8 @@ class Checkpointer:
         progress = dict(progress or {})
         if not self.config.best_metric:
             metrics = None
-        elif metrics is not None and math.isfinite(self._score(metrics)):
-            progress["score"] = self._score(metrics)
+        elif metrics is not None and math.isfinite(self.score(metrics)):
+            progress["score"] = self.score(metrics)
         short = self._space_short(state)
         if short:
             self._report(step, short)

@@ -33,6 +33,8 @@ class LoopConfig:
 
     Attributes:
       max_skips: the run stops after this many skipped updates in a row (``optim.skip_factor``).
+      patience: the run ends after this many evaluations in a row without a better value of
+        ``checkpoint.best_metric``; 0 = never.
     """
 
     steps: int
@@ -40,11 +42,14 @@ class LoopConfig:
     eval_every: int = 0
     save_every: int = 1000
     max_skips: int = 20
+    patience: int = 0
     profile: ProfileConfig = dataclasses.field(default_factory=ProfileConfig)
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.log_every < 1:
             raise ValueError("steps and log_every must be at least 1")
+        if self.patience < 0:
+            raise ValueError(f"patience={self.patience} must not be negative")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +57,7 @@ class FitResult:
     """How a run ended.
 
     Attributes:
-      step: optimizer steps done.
+      step: optimizer steps done; fewer than asked for where ``patience`` ended the run.
       metrics: of the last evaluation.
       preempted: it saved and left early; leave with ``preemption.EXIT_CODE``.
     """
@@ -92,6 +97,8 @@ def fit(
         raised before the damaged state could be saved.
     """
     evaluators = evaluators or {}
+    if config.patience and not (evaluators and checkpointer.keeps_best):
+        raise UserError("loop.patience needs an evaluation and checkpoint.best_metric to judge by")
     key = jax.jit(lambda k: k, out_shardings=replicated(train_step.mesh))(key)
     progress = dict(restored.progress) if restored else {}
     first = restored.step if restored else 0
@@ -113,7 +120,12 @@ def fit(
         writer.write(done, found, kind="eval")
         line.note(f"step {done}: " + "  ".join(f"{k} {v:.4f}" for k, v in _headline(found)))
         progress["evaluated"] = done
+        if config.patience:
+            _judge(progress, checkpointer.score(found))
         return found
+
+    def ended() -> bool:
+        return 0 < config.patience <= progress.get("stalled", 0)
 
     try:
         with Preemption() as preemption:
@@ -122,7 +134,7 @@ def fit(
             if restored and evaluators and due and progress.get("evaluated") != first:
                 metrics = evaluate()
 
-            while done < config.steps and not preempted:
+            while done < config.steps and not preempted and not ended():
                 with clock("data"):
                     batch, host, data_state = _next(batches, done, config.steps)
 
@@ -221,6 +233,17 @@ class _LateLog:
             f"learning rate {values['lr']:.3g}). Nothing was saved after it. Records of this "
             f"process in the batch: {', '.join(ids) or 'unknown'}"
         )
+
+
+def _judge(progress: dict[str, Any], score: float) -> None:
+    """Counts the evaluations since the best one; a checkpoint carries the count on."""
+    if "best_score" not in progress or score > progress["best_score"]:
+        # JSON has no infinity: a score that is not finite is no best one.
+        if math.isfinite(score):
+            progress["best_score"] = score
+        progress["stalled"] = 0 if math.isfinite(score) else progress.get("stalled", 0) + 1
+    else:
+        progress["stalled"] = progress.get("stalled", 0) + 1
 
 
 def _next(batches: Batches, done: int, steps: int) -> Any:

@@ -17,6 +17,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jaxtyping import Float, Int
 
+from medvlp_jax.core.predict import Predictor
 from medvlp_jax.eval.protocol import Batch, EvalError, PredictFn, TokenizeFn
 
 #: ``gather(local)`` -> global rows, in the order of the rows that the predict function returns.
@@ -47,6 +48,12 @@ INPUTS = {
     "image_embed": ("image",),
     "patch_embed": ("image",),
     "text_embed": ("text", "text_mask"),
+    "text_embed_unnormalised": ("text", "text_mask"),
+    "word_embed": ("text", "text_mask", "word_ids"),
+    "features": ("image",),
+    "logits": ("image",),
+    "mask": ("image",),
+    "boxes": ("image",),
 }
 
 
@@ -111,6 +118,10 @@ class Rows:
 
     def __contains__(self, column: Column) -> bool:
         return column in self._columns
+
+    def take(self, index: Int[np.ndarray, "m"]) -> "Rows":
+        """Some of the records, in the order of ``index``."""
+        return Rows(self.ids[index], {k: v[index] for k, v in self._columns.items()})
 
 
 class Embedded:
@@ -237,17 +248,39 @@ class Embedded:
 def embed_texts(
     predict: PredictFn, tokenize: TokenizeFn, texts: Sequence[str], batch_size: int = 64
 ) -> Float[np.ndarray, "n e"]:
-    """L2-normalised text embeddings of ``texts``, in batches of one static shape.
+    """L2-normalised text embeddings of ``texts``, in batches of one static shape."""
+    return normalise(text_rows(predict, tokenize, texts, batch_size=batch_size))
+
+
+def text_rows(
+    predict: PredictFn,
+    tokenize: TokenizeFn,
+    texts: Sequence[str],
+    name: str = "text_embed",
+    word_ids: Callable[[Sequence[str]], np.ndarray] | None = None,
+    batch_size: int = 64,
+) -> Float[np.ndarray, "n *s"]:
+    """The rows that a predict function of texts gives, float64, in batches of one static shape.
 
     Every process passes all texts, so that the first rows are theirs on any number of processes.
+
+    Raises:
+      EvalError: the task has no such predict function.
     """
+    if isinstance(predict, Predictor) and name not in predict.names:
+        raise EvalError(
+            f"this task has no predict function {name!r}, only {', '.join(predict.names)}"
+        )
     ids, mask = tokenize(list(texts))
+    arrays = {"text": np.asarray(ids), "text_mask": np.asarray(mask)}
+    if word_ids is not None:
+        arrays["word_ids"] = np.asarray(word_ids(list(texts)))
     rows = []
     for start in range(0, len(texts), batch_size):
         take = np.minimum(np.arange(start, start + batch_size), len(texts) - 1)
-        batch = {"text": np.asarray(ids)[take], "text_mask": np.asarray(mask)[take]}
-        rows.append(apply(predict, "text_embed", batch)[:batch_size].astype(np.float64))
-    return normalise(np.concatenate(rows)[: len(texts)])
+        batch = {key: value[take] for key, value in arrays.items()}
+        rows.append(apply(predict, name, batch)[:batch_size].astype(np.float64))
+    return np.concatenate(rows)[: len(texts)]
 
 
 def ensemble(

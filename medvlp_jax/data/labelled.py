@@ -1,0 +1,197 @@
+"""Training on labels instead of texts: which records, and their batches.
+
+A labelled subset (1 %, 10 %) is drawn by patient, so that no patient is on both sides of a line,
+and by label, so that a rare finding keeps its share; subsets of one seed are nested. Published code
+draws images, often without a seed.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import zipfile
+from collections.abc import Sequence
+
+import numpy as np
+from absl import logging
+from jaxtyping import Int, Int8
+
+from medvlp_jax.data.augment import ImageConfig
+from medvlp_jax.data.batch import BatchBuilder
+from medvlp_jax.data.config import DataConfig
+from medvlp_jax.data.loaders import DataError, RowThreads, TrainLoader
+from medvlp_jax.data.pipeline import TrainIterator, process_rows, threads_of
+from medvlp_jax.data.plan import Plan
+from medvlp_jax.data.text import TextConfig, names_a_side
+from medvlp_jax.data.text_index import Source, TextIndex, eligible_images
+
+#: Batches without texts: no text has so many words, and the arrays of tokens are as short as can be.
+NO_TEXT = TextConfig(min_words=1 << 30, missing="empty", buckets=(4,), window=0)
+
+
+class NoTokenizer:
+    """Stands where a pipeline wants a tokenizer and there is no text."""
+
+    pad_id = 0
+    hash = ""
+
+    def pad(self, text: str, length: int) -> tuple[np.ndarray, np.ndarray]:
+        del text
+        return np.zeros(length, np.int32), np.zeros(length, bool)
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelIndex:
+    """The usable records of one source, with what a subset is drawn by.
+
+    Attributes:
+      records: indices into the source, ascending; those without an image of a wanted view are out.
+      labels: [n, k] in the order asked for: 1, 0, -1 uncertain, -2 absent.
+      patients: whose study it is; a record that does not say is a patient of its own.
+      ids: of the records.
+      content: identifies source and options; "" for a source without identity.
+    """
+
+    records: Int[np.ndarray, "n"]
+    labels: Int8[np.ndarray, "n k"]
+    patients: np.ndarray
+    ids: np.ndarray
+    content: str = ""
+
+    def subset(self, fraction: float, seed: int) -> Int[np.ndarray, "m"]:
+        """Positions (into :attr:`records`, ascending) of about ``fraction`` of the patients.
+
+        A patient belongs to the rarest label that one of their records has; of each such group at
+        least one patient is taken. A larger fraction of the same seed holds the smaller one.
+
+        Raises:
+          ValueError: ``fraction`` is not in (0, 1].
+        """
+        if not 0 < fraction <= 1:
+            raise ValueError(f"fraction={fraction} must be above 0 and at most 1")
+        if fraction == 1:
+            return np.arange(len(self.records))
+        names, of = np.unique(self.patients, return_inverse=True)
+        has = np.zeros((len(names), self.labels.shape[1]), bool)
+        np.logical_or.at(has, of, self.labels == 1)
+        rarity = np.argsort(has.sum(0), kind="stable")
+        stratum = np.where(has.any(1), has[:, rarity].argmax(1), -1)
+        chosen = np.zeros(len(names), bool)
+        order = np.array([_rank(str(name), seed) for name in names])
+        for s in np.unique(stratum):
+            members = np.flatnonzero(stratum == s)
+            count = max(int(len(members) * fraction + 0.5), 1)
+            chosen[members[np.argsort(order[members], kind="stable")[:count]]] = True
+        return np.flatnonzero(chosen[of])
+
+
+def _rank(name: str, seed: int) -> int:
+    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
+    return int.from_bytes(digest[:7], "big")
+
+
+def label_index(
+    source: Source, labels: Sequence[str], image: ImageConfig, cache_dir: str = ""
+) -> LabelIndex:
+    """Reads every record once; kept beside the data as ``labels-<split>-<key>.npz``.
+
+    Raises:
+      DataError: no record has an image of the wanted views.
+    """
+    shards = getattr(source, "shards", None)
+    if shards is None:
+        return _scan(source, labels, image)
+    parts = [[s.sha256 for s in shards], list(labels), image.views]
+    content = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+    folder = pathlib.Path(cache_dir or source.directory)  # type: ignore[attr-defined]
+    path = folder / f"labels-{source.split}-{content}.npz"  # type: ignore[attr-defined]
+    try:
+        with np.load(path, allow_pickle=False) as f:
+            return LabelIndex(f["records"], f["labels"], f["patients"], f["ids"], content)
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as e:
+        logging.warning("%s is damaged (%s); reading the labels again", path, e)
+    index = dataclasses.replace(_scan(source, labels, image), content=content)
+    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as f:
+            np.savez_compressed(
+                f, records=index.records, labels=index.labels, patients=index.patients,
+                ids=index.ids,
+            )  # fmt: skip
+        os.replace(temporary, path)
+    except OSError as e:
+        logging.warning("labels are not kept: %s cannot be written (%s)", path, e)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return index
+
+
+def _scan(source: Source, labels: Sequence[str], image: ImageConfig) -> LabelIndex:
+    records, rows, patients, ids = [], [], [], []
+    for i in range(len(source)):
+        record = source[i]
+        if eligible_images(record, image):
+            records.append(i)
+            rows.append([record.labels.get(name, -2) for name in labels])
+            patients.append(record.patient_id or f"record {record.id}")
+            ids.append(record.id)
+    if not records:
+        raise DataError(f"no record of {source!r} has an image of the views {image.views}")
+    return LabelIndex(
+        np.array(records),
+        np.array(rows, np.int8).reshape(len(records), len(labels)),
+        np.array(patients, np.str_),
+        np.array(ids, np.str_),
+    )
+
+
+def labelled_iterator(
+    config: DataConfig,
+    steps: int,
+    sources: Sequence[Source],
+    indices: Sequence[LabelIndex],
+    rows: Sequence[Int[np.ndarray, "m"]],
+    process_index: int = 0,
+    process_count: int = 1,
+) -> TrainIterator:
+    """Batches of chosen records with labels, masks and boxes as ``config`` says, without texts.
+
+    As :func:`medvlp_jax.data.pipeline.train_iterator`, which it shares all else with.
+
+    Args:
+      indices, rows: of each source, its index and the positions in it to visit.
+
+    Raises:
+      DataError: a source without a row, or flips where a mask or label names a side.
+    """
+    config = dataclasses.replace(config, text=NO_TEXT)
+    named = [n for n in (*config.labels, *config.masks) if names_a_side(n)]
+    if config.image.geometry.flip > 0 and named and not config.image.allow_flip:
+        raise DataError(
+            f"image.geometry.flip={config.image.geometry.flip} would make {named[0]!r} wrong; set "
+            "it to 0, or image.allow_flip=True if you mean it"
+        )
+    for source, chosen in zip(sources, rows, strict=True):
+        if not len(chosen):
+            raise DataError(f"no record of {source!r} is left to train on")
+    groups = len(NO_TEXT.groups)
+    visited = [
+        TextIndex(
+            index.records[chosen],
+            np.zeros((len(chosen), groups), np.int32),
+            np.zeros(0, np.int32),
+            {"records": len(chosen)},
+            f"{index.content}:{hashlib.sha256(np.asarray(chosen, np.int64)).hexdigest()[:16]}",
+        )
+        for index, chosen in zip(indices, rows, strict=True)
+    ]
+    weights = [s.weight for s in config.sources]
+    plan = Plan(visited, weights, NO_TEXT, config.batch_size, config.seed)
+    share = process_rows(config.batch_size, process_index, process_count)
+    builder = BatchBuilder(config, NoTokenizer())  # type: ignore[arg-type]
+    loader = TrainLoader(builder, plan, sources, share, RowThreads(threads_of(config)))
+    return TrainIterator(loader, plan.describe(), config, steps)

@@ -1,0 +1,159 @@
+"""Segmentation: a binary question a pixel and mask.
+
+Two losses, as published code has them (MGCA and GLoRIA; MedKLIP and MAVL). Both flatten the batch:
+their Dice is one ratio over all pixels of a mask in the batch, not a mean over images, so that an
+image without the finding still has a gradient.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from medvlp_jax.core.config import parse
+from medvlp_jax.core.state import ModelDef
+from medvlp_jax.tasks.base import Batch, Metrics, Predict
+from medvlp_jax.tasks.images import PixelConfig
+from medvlp_jax.tasks.supervised import bce
+
+#: Added to both sides of the Dice ratio.
+_SMOOTH = 1.0
+_FOCAL_WEIGHT, _GAMMA = 10.0, 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmentationConfig(PixelConfig):
+    """``config.task`` of a segmentation run.
+
+    Attributes:
+      loss: ``focal_dice`` is 10·focal(γ = 2) − log Dice; ``bce_dice`` is BCE + 1 − Dice.
+      label_of_mask: for each mask the label that says whether the region exists at all, -1 for
+        none (an organ). A record without a mask whose label is negative has an empty one; where
+        the label is positive or not known, the mask is unknown and left out.
+      frozen: see ``SupervisedConfig``.
+    """
+
+    loss: Literal["focal_dice", "bce_dice"] = "focal_dice"
+    label_of_mask: tuple[int, ...] = ()
+    num_labels: int = 0
+    frozen: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.label_of_mask:
+            raise ValueError("label_of_mask must have an entry for each mask")
+        if max(self.label_of_mask) >= self.num_labels:
+            raise ValueError(f"label_of_mask={self.label_of_mask} exceeds {self.num_labels} labels")
+
+
+def known_masks(
+    given: Bool[Any, "b l"], labels: Any, label_of_mask: tuple[int, ...]
+) -> Bool[Any, "b l"]:
+    """Which masks of which records are truth: those given, and the empty ones of negatives.
+
+    Works on numpy and JAX arrays.
+    """
+    if max(label_of_mask) < 0:
+        return given
+    column = np.maximum(label_of_mask, 0)
+    return given | ((labels[:, column] == 0) & (np.array(label_of_mask) >= 0))
+
+
+def flat_dice(
+    probability: Float[Array, "b y x l"], truth: Float[Array, "b y x l"], weight: Array
+) -> Float[Array, "l"]:
+    """(2 Σ p t + 1) / (Σ p + Σ t + 1) over all pixels of the batch, one value a mask.
+
+    Nothing to find and nothing predicted gives 1.
+    """
+    both = jnp.sum(probability * truth * weight, axis=(0, 1, 2))
+    total = jnp.sum((probability + truth) * weight, axis=(0, 1, 2))
+    return (2 * both + _SMOOTH) / (total + _SMOOTH)
+
+
+def focal(
+    logits: Float[Array, "b y x l"],
+    truth: Float[Array, "b y x l"],
+    weight: Array,
+    gamma: float = _GAMMA,
+) -> Float[Array, ""]:
+    """Mean of (1 − p_t)^γ · cross-entropy, p_t the probability of the truth (Lin et al. 2017)."""
+    entropy = jax.nn.softplus(logits) - logits * truth
+    p_true = jnp.exp(-entropy)
+    weight = jnp.broadcast_to(weight, logits.shape)
+    return jnp.sum((1 - p_true) ** gamma * entropy * weight) / jnp.maximum(jnp.sum(weight), 1.0)
+
+
+def segmentation_loss(
+    kind: Literal["focal_dice", "bce_dice"],
+    logits: Float[Array, "b y x l"],
+    truth: Float[Array, "b y x l"],
+    known: Float[Array, "b l"],
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """(loss, soft Dice), each mask's Dice averaged over the masks that some record knows."""
+    weight = known[:, None, None, :]
+    dice = flat_dice(jax.nn.sigmoid(logits), truth, weight)
+    there = (jnp.sum(known, axis=0) > 0).astype(jnp.float32)
+    count = jnp.maximum(jnp.sum(there), 1.0)
+    mean = jnp.sum(dice * there) / count
+    if kind == "focal_dice":
+        log_dice = jnp.sum(jnp.log(dice) * there) / count
+        return _FOCAL_WEIGHT * focal(logits, truth, weight) - log_dice, mean
+    full = jnp.broadcast_to(weight, logits.shape)
+    return bce(logits, truth, full) + jnp.sum((1 - dice) * there) / count, mean
+
+
+class SegmentationTask:
+    """For models called as :class:`medvlp_jax.models.segmenter.Segmenter`.
+
+    ``predict["mask"]`` is uint8 [b, s, s, l]: probability in 256ths, to spare the bus; 128 and
+    above is a probability of at least one half.
+    """
+
+    cached = False
+
+    def __init__(self, model_def: ModelDef, config: SegmentationConfig):
+        self.model_def = model_def
+        self.config = config
+
+        def mask(model: Any, batch: Batch) -> jax.Array:
+            logits = model(config.prepare(batch["image"]), train=False)
+            share = jnp.floor(jax.nn.sigmoid(logits) * 256)
+            return jnp.minimum(share, 255).astype(jnp.uint8)
+
+        self.predict: Mapping[str, Predict] = {"mask": mask}
+
+    def batch_spec(self, batch_size: int, text_len: int) -> dict[str, jax.ShapeDtypeStruct]:
+        del text_len
+        c, b, of = self.config, batch_size, jax.ShapeDtypeStruct
+        masks = len(c.label_of_mask)
+        return c.batch_spec(b) | {
+            "labels": of((b, c.num_labels), jnp.int8),
+            "masks": of((b, c.image_size, c.image_size, masks), jnp.uint8),
+            "mask_given": of((b, masks), jnp.bool_),
+        }
+
+    def embed(self, model: Any, batch: Batch, rng: jax.Array | None) -> Any:
+        raise NotImplementedError("this loss is not split into embedding and head")
+
+    def loss(
+        self, model: Any, embeddings: Any, batch: Batch, rng: jax.Array | None = None
+    ) -> tuple[Float[Array, ""], Metrics]:
+        """Over the batch it is given: with micro-batches, Dice is a ratio over each of them."""
+        del embeddings, rng
+        c = self.config
+        logits = model(c.prepare(batch["image"]), train=True, frozen=c.frozen)
+        known = known_masks(batch["mask_given"], batch["labels"], c.label_of_mask)
+        known = (known & batch["valid"][:, None]).astype(jnp.float32)
+        truth = batch["masks"].astype(jnp.float32)
+        loss, dice = segmentation_loss(c.loss, logits, truth, known)
+        return loss, {"soft_dice": dice}
+
+
+def make_segmentation(model_def: ModelDef, config: Mapping[str, Any]) -> SegmentationTask:
+    """The factory behind ``TASKS["segmentation"]``; raises ConfigError for a wrong key."""
+    return SegmentationTask(model_def, parse(SegmentationConfig, config, "config.task"))
