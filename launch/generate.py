@@ -48,8 +48,20 @@ def import_source(config: dict[str, Any]) -> None:
     print(report)
 
 
+def curate(config: dict[str, Any]) -> None:
+    from data_gen import summary
+    from data_gen.curation.clean import CurateConfig, clean
+    from data_gen.report import write_data_report
+
+    cleaned = clean(parse(CurateConfig, config), OUT.value)
+    print(summary.table(cleaned.summary))
+    print(cleaned)
+    print(f"see {write_data_report(OUT.value)}")
+
+
 GENERATORS: dict[str, Callable[[dict[str, Any]], None]] = {
     "phantom": generate_phantom,
+    "curate": curate,
     "csv": import_source,
     "chexpert": import_source,
     "mimic_cxr": import_source,

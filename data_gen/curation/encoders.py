@@ -78,13 +78,29 @@ def make_encoder(config: EncoderConfig) -> Encoder | None:
     return ClipEncoder(config) if config.kind == "clip" else TowerEncoder(config)
 
 
+def thresholds(config: EncoderConfig) -> tuple[float, float]:
+    """``bad_threshold`` and ``same_threshold`` of a kind of encoder, without loading it."""
+    if config.kind in ("none", "pixels"):
+        return PixelEncoder.bad_threshold, PixelEncoder.same_threshold
+    from data_gen.curation.towers import ClipEncoder, TowerEncoder
+
+    made = ClipEncoder if config.kind == "clip" else TowerEncoder
+    return made.bad_threshold, made.same_threshold
+
+
 class PixelEncoder:
     """Local contrast at 32 x 32: what is left of a film without its anatomy in the large, so that
-    films of two patients are unlike although both are of a chest."""
+    films of two patients are unlike although both are of a chest.
+
+    It finds copies, not kinds of fault. Of 2200 procedural films (128 or 224 px) the most alike two
+    have a cosine of 0.91, of 205 real ones 0.84; a JPEG copy, another size, noise, gamma 1.5 or a
+    contrast of 1.3 leave 0.96 and more, a crop of 1 % of the side 0.94, one of 4 % about 0.8. The
+    thresholds lie between.
+    """
 
     width = _SIDE * _SIDE
-    bad_threshold = 0.9
-    same_threshold = 0.9
+    bad_threshold = 0.92
+    same_threshold = 0.95
 
     def encode(self, images: Sequence[Pixels]) -> Float[np.ndarray, "n d"]:
         if not len(images):

@@ -53,8 +53,8 @@ class JudgeConfig:
       questions: keys of :data:`QUESTIONS`.
       most_no: so many questions may be answered with no.
       checkpoint: of ``clip``: a workdir or a checkpoint.
-      minimum: of ``clip``: the share of the softmax that yes must get.
-      temperature: of that softmax.
+      minimum: of ``clip``: the share of good films that must get less of a yes than the image.
+      reference: of ``clip``: folder of pictures of good films; empty takes procedural ones.
       size: of ``server``: longer side, in pixels, of the picture that is sent.
       attempts: of ``server``: how often a picture is asked about until the answer can be read.
       on_failure: of ``server``: what becomes of a picture without a usable answer.
@@ -65,8 +65,8 @@ class JudgeConfig:
     questions: tuple[str, ...] = tuple(q.key for q in QUESTIONS)
     most_no: int = 0
     checkpoint: str = ""
-    minimum: float = 0.5
-    temperature: float = 0.1
+    minimum: float = 0.01
+    reference: str = ""
     size: int = 512
     attempts: int = 2
     on_failure: Literal["reject", "accept"] = "reject"
@@ -83,8 +83,10 @@ class JudgeConfig:
             raise ValueError("judge.chat belongs to judge.kind='server': give both or neither")
         if self.chat is not None and self.chat.backend != "openai":
             raise ValueError("judge.chat.backend must be 'openai'; judges with eyes are servers")
-        if self.most_no < 0 or self.attempts < 1 or self.size < 1 or self.temperature <= 0:
-            raise ValueError("judge: attempts, size, temperature positive, most_no not negative")
+        if self.most_no < 0 or self.attempts < 1 or self.size < 1:
+            raise ValueError("judge: attempts and size must be positive, most_no not negative")
+        if not 0 <= self.minimum <= 1:
+            raise ValueError(f"judge.minimum={self.minimum} must be 0 to 1")
 
     @property
     def identity(self) -> dict[str, Any]:

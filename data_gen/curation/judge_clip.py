@@ -1,15 +1,22 @@
 """A CLIP of ours as the judge: each question is a choice between two groups of sentences.
 
-It knows only what it was trained on. A model that saw nothing but chest films cannot tell a hand
-from a heart by words; look at what it refuses before relying on it.
+What a CLIP says to two sentences has no natural zero, and one that saw nothing but chest films
+leans to either side of a question at random. So an image is not compared with a number but with
+films known to be good: it is refused where it is worse than nearly all of them. Such a model has
+learnt what films show and not whether they are fit; look at what it refuses before relying on it.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float
 
-from data_gen.curation.candidate import Candidate
+from data_gen.curation.candidate import Candidate, Pixels
 from data_gen.curation.judge import QUESTIONS, JudgeConfig, Judgement, decide
+from data_gen.curation.similarity import read_pictures
+
+#: Procedural films to compare with, their side in pixels, and the index of the first study.
+_FILMS, _SIDE, _FIRST = 256, 224, 3_100_000_000
 
 #: Question -> what says yes, and what says no.
 SENTENCES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -41,7 +48,8 @@ SENTENCES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 
 class ClipJudge:
-    """See :class:`data_gen.curation.judge.ImageJudge`; scores are the share of yes."""
+    """See :class:`data_gen.curation.judge.ImageJudge`; scores are shares of the good films that
+    get less of a yes than the image."""
 
     def __init__(self, config: JudgeConfig) -> None:
         from data_gen.curation.towers import open_clip_of_ours
@@ -51,18 +59,32 @@ class ClipJudge:
         self._keys = [q.key for q in QUESTIONS if q.key in config.questions]
         sides = [side for key in self._keys for side in SENTENCES[key]]
         self._sentences = self._clip.prompts(sides)
+        self._good = np.sort(self._lean(good_films(config.reference)), axis=0)
+
+    def _lean(self, images: Sequence[Pixels]) -> Float[np.ndarray, "n q"]:
+        rows = self._clip.images(images).astype(np.float64)
+        # Rounded: a matrix product rounds differently by position, and verdicts must not.
+        return np.round(rows @ (self._sentences[0::2] - self._sentences[1::2]).T, 6)
 
     def judge(self, candidates: Sequence[Candidate]) -> list[Judgement]:
         """One judgement per candidate, in order."""
-        rows = self._clip.images([c.image for c in candidates]).astype(np.float64)
-        yes, no = self._sentences[0::2], self._sentences[1::2]
-        # Rounded: a matrix product rounds differently by position, and verdicts must not.
-        odds = np.round(rows @ yes.T - rows @ no.T, 6) / self.config.temperature
         found = []
-        for shares in 1 / (1 + np.exp(-odds)):
+        for row in self._lean([c.image for c in candidates]):
+            shares = (self._good < row).mean(0)
             answers = {
                 k: bool(s >= self.config.minimum) for k, s in zip(self._keys, shares, strict=True)
             }
             scores = {f"judge/{k}": float(s) for k, s in zip(self._keys, shares, strict=True)}
             found.append(Judgement(decide(answers, self.config.most_no), scores))
         return found
+
+
+def good_films(folder: str) -> list[Pixels]:
+    """The pictures of a folder, or procedural films that no data job makes."""
+    if folder:
+        return read_pictures(folder)
+    from data_gen.phantom.render import render_batch
+    from data_gen.phantom.sample import sample_study
+
+    studies = [sample_study(0, _FIRST + i) for i in range(_FILMS)]
+    return list(render_batch(studies, _SIDE, masks=False).images)

@@ -1,15 +1,17 @@
 """The bad set: images that no accepted one may resemble."""
 
 import dataclasses
+import os
 import pathlib
 
 import numpy as np
 from jaxtyping import Float
 
+from data_gen.curation.candidate import Pixels
 from data_gen.curation.duplicates import unit
 from data_gen.curation.encoders import Encoder
 from medvlp_jax.core.errors import UserError
-from medvlp_jax.data.image import decode
+from medvlp_jax.data.image import ImageError, decode
 
 #: What a folder of pictures may hold.
 PICTURES = (".png", ".jpg", ".jpeg", ".dcm")
@@ -58,11 +60,7 @@ class BadSet:
                     f"{encoder.width}; embed the bad images again, or give their folder"
                 )
             return cls(unit(rows), threshold)
-        files = sorted(p for p in place.rglob("*") if p.suffix.lower() in PICTURES)
-        if not files:
-            raise UserError(f"bad.folder={place} holds no picture ({', '.join(PICTURES)})")
-        images = [decode(p.read_bytes(), p.suffix[1:], gray=True) for p in files]
-        return cls(unit(encoder.encode(images)), threshold)
+        return cls(unit(encoder.encode(read_pictures(place))), threshold)
 
     def likeness(self, rows: Float[np.ndarray, "n d"]) -> list[float]:
         """Per row its largest cosine to a bad image; -1 for an empty set."""
@@ -70,3 +68,23 @@ class BadSet:
             return [-1.0] * len(rows)
         # Rounded: a matrix product rounds differently by position, and verdicts must not.
         return np.round((unit(rows) @ self.rows.T).max(1), 9).tolist()
+
+
+def read_pictures(folder: str | os.PathLike[str]) -> list[Pixels]:
+    """All pictures below ``folder`` in the order of their paths, as grey levels.
+
+    Raises:
+      UserError: there is none, or one cannot be decoded; the message names it.
+    """
+    place = pathlib.Path(folder)
+    files = sorted(p for p in place.rglob("*") if p.suffix.lower() in PICTURES)
+    if not files:
+        raise UserError(f"{place} holds no picture ({', '.join(PICTURES)})")
+    found = []
+    for path in files:
+        kind = "dicom" if path.suffix.lower() == ".dcm" else path.suffix[1:].lower()
+        try:
+            found.append(decode(path.read_bytes(), kind, gray=True))
+        except ImageError as error:
+            raise UserError(f"{path}: {error}") from error
+    return found

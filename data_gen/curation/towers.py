@@ -33,10 +33,16 @@ _OTHERS, _LONGEST = 128, 64
 
 
 class ClipEncoder:
-    """The image tower of a checkpoint of ours."""
+    """The image tower of a checkpoint of ours.
 
-    bad_threshold = 0.95
-    same_threshold = 0.995
+    It is trained to put films of the same findings together, so both thresholds are for copies. Of
+    a model of 128 dimensions, trained on 6000 procedural studies: films of two patients come as
+    near as 0.996, a JPEG copy of quality 30 has 0.999 (median), and films spoilt in one way are no
+    nearer to others spoilt in the same way than sound films are.
+    """
+
+    bad_threshold = 0.998
+    same_threshold = 0.998
 
     def __init__(self, config: EncoderConfig) -> None:
         self._clip = open_clip_of_ours(config.model, config.batch_size)

@@ -44,13 +44,29 @@ def write_report(
     Returns:
       ``path``; written atomically.
     """
-    path = pathlib.Path(path)
     sections = _sections(results, history, samples, heatmaps, rejects)
+    return write_page(path, str(results["name"]), _header(results) + strip(heatmaps), sections)
+
+
+def write_page(
+    path: str | os.PathLike[str], title: str, header: str, sections: Sequence[tuple[str, str, str]]
+) -> pathlib.Path:
+    """Writes a page in the style of the reports, atomically.
+
+    Args:
+      title: of the browser's window.
+      header: markup above the sections.
+      sections: (anchor, title, markup) in page order.
+
+    Returns:
+      ``path``.
+    """
+    path = pathlib.Path(path)
     page = string.Template((_FOLDER / "page.html").read_text(encoding="utf-8")).substitute(
-        title=esc(results["name"]),
+        title=esc(title),
         style=(_FOLDER / "page.css").read_text(encoding="utf-8"),
         nav="".join(tag("a", esc(title), href=f"#{key}") for key, title, _ in sections),
-        header=_header(results) + strip(heatmaps),
+        header=header,
         body="".join(
             tag("section", tag("h2", esc(title)), body, id=key) for key, title, body in sections
         ),
