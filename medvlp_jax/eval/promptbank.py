@@ -18,6 +18,9 @@ A bank is a JSON file::
 
 ``{a}`` is a name as written, ``{c}`` the same without a leading article. A template is filled with
 every name and every combination of the slots that it uses; equal results are kept once.
+
+``no finding`` is never filled into the templates of the bank, because their denial would be denied
+twice: it gives its own sentences, or is left out of the bank.
 """
 
 import dataclasses
@@ -35,6 +38,10 @@ from medvlp_jax.eval.protocol import EvalError
 
 #: The banks that come with the package.
 FOLDER = pathlib.Path(__file__).parent / "prompts"
+
+#: Never filled into the templates: "no no finding" would be the opposite of what it says
+#: (CheXzero's AUC of 0.07 for this class).
+NO_FINDING = "no finding"
 
 _BANK_KEYS = {"name", "description", "positive", "negative", "slots", "classes"}
 _CLASS_KEYS = {"names", "slots", "positive", "negative"}
@@ -95,11 +102,23 @@ def load_bank(name: str | pathlib.Path, *, max_prompts: int = 0, seed: int = 0) 
     classes = {}
     for class_name, entry in raw["classes"].items():
         _check_keys(path, f"class {class_name!r}", entry, _CLASS_KEYS, required=set())
+        if class_name == NO_FINDING and "positive" not in entry:
+            raise PromptError(
+                f"{path}: class {NO_FINDING!r} must give its own 'positive' sentences (and "
+                "'negative' ones), because the denying templates would deny it twice; or leave it "
+                "out, and it is one minus the most likely finding"
+            )
         slots = raw.get("slots", {}) | entry.get("slots", {})
         names = entry.get("names", [class_name])
         sides = [
             _thin(
-                _expand(entry.get(side, raw.get(side, [])), names, slots, path, class_name),
+                _expand(
+                    entry.get(side, [] if class_name == NO_FINDING else raw.get(side, [])),
+                    names,
+                    slots,
+                    path,
+                    class_name,
+                ),
                 max_prompts,
                 seed,
             )

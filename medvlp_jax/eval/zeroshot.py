@@ -1,53 +1,45 @@
 """Zero-shot classification from prompts, with thresholds from validation data and intervals."""
 
-import dataclasses
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from medvlp_jax.eval.bootstrap import Bootstrap, mean_interval
+from medvlp_jax.eval.bootstrap import Bootstrap
+from medvlp_jax.eval.class_scores import ClassScores, WordIdsFn
 from medvlp_jax.eval.compare import classification_result
-from medvlp_jax.eval.embedded import Embedded, FromBatch, Predicted, Rows, cosine, ensemble
-from medvlp_jax.eval.promptbank import ClassPrompts, PromptBank
-from medvlp_jax.eval.protocol import EvalError, EvalResult, PredictFn, TokenizeFn
+from medvlp_jax.eval.embedded import Embedded, FromBatch, Rows
+from medvlp_jax.eval.multiway import exclusive_subset, multiway
+from medvlp_jax.eval.promptbank import PromptBank
+from medvlp_jax.eval.protocol import EvalResult, PredictFn, TokenizeFn
+from medvlp_jax.eval.recipes import Recipe
 from medvlp_jax.eval.scores import ThresholdRule
-
-Protocol = Literal["pos_vs_neg", "positive", "multiclass"]
-NO_FINDING = "no finding"
 
 
 class ZeroShot:
-    """Scores every class of every image from text prompts.
+    """Scores every class of every image from text prompts; see ``eval.recipes`` for how.
 
-    ``pos_vs_neg`` (CheXzero): softmax over the cosines to the affirming and the denying ensemble,
-    divided by ``temperature``. The score is its log-odds, (cos+ - cos-) / temperature, which unlike
-    the probability never saturates into ties; so AUC, and everything at a threshold chosen on
-    validation data, do not depend on the temperature. (CheXzero has none, that is 1.)
-    ``positive``: the score is the cosine to the affirming ensemble.
-    ``multiclass``: the score is the log of a softmax over the affirming cosines of all classes,
-    divided by ``temperature``; also the accuracy of the largest, among records with exactly one
-    of the classes.
-
-    ``no finding`` never passes through a denial of a denial: it has its own pair of prompts in
-    the bank, or else it is one minus the largest probability of the other classes, in log-odds
-    minus the largest score.
+    With ``rule="multiclass"`` the result also has ``top1_accuracy`` and ``balanced_accuracy`` of
+    the largest score among records with exactly one of the classes.
 
     Args:
       test: the set that is reported.
       classes: names, all of them labels of ``test`` and entries of ``bank``.
       bank: the prompts.
-      tokenize: of the text tower.
-      validation: another set, from which the threshold of every class is taken.
-      protocol, temperature: see above.
-      threshold_rule: ``youden`` or ``max_f1``.
+      tokenize, word_ids: of the tokenizer; the latter for ``score="pairs"`` alone.
+      recipe: how to score.
+      validation: another set, from which the threshold and the calibration of every class are
+        taken.
+      threshold_rule: ``youden``, ``max_f1`` or ``max_mcc``.
+      per_class: 0: all records; else a balanced subset of the test set, so many records of each
+        class that have no other label, drawn once with ``subset_seed`` (200 of 5 classes is the
+        5x200 protocol).
       bootstrap: of the intervals.
       subgroups: host string columns (``view``) whose values are scored on their own as well.
 
     Raises:
       EvalError: a class is unknown to the set or the bank, or lacks denying prompts.
-      ValueError: unknown settings.
     """
 
     def __init__(
@@ -57,79 +49,35 @@ class ZeroShot:
         bank: PromptBank,
         tokenize: TokenizeFn,
         *,
+        recipe: Recipe | None = None,
+        word_ids: WordIdsFn | None = None,
         validation: Embedded | None = None,
-        protocol: Protocol = "pos_vs_neg",
-        temperature: float = 1.0,
         threshold_rule: ThresholdRule = "youden",
+        per_class: int = 0,
+        subset_seed: int = 0,
         bootstrap: Bootstrap | None = None,
         subgroups: Sequence[str] = ("view",),
     ):
-        if protocol not in ("pos_vs_neg", "positive", "multiclass"):
-            raise ValueError(
-                f"protocol {protocol!r} must be 'pos_vs_neg', 'positive' or 'multiclass'"
-            )
-        if temperature <= 0:
-            raise ValueError(f"temperature={temperature} must be positive")
         self.test, self.validation = test, validation
         self.classes = tuple(classes)
-        self.protocol, self.temperature = protocol, temperature
+        self.recipe = recipe or Recipe()
         self.threshold_rule: ThresholdRule = threshold_rule
+        self.per_class, self.subset_seed = per_class, subset_seed
         self.bootstrap = bootstrap or Bootstrap()
         self.subgroups = tuple(subgroups)
-        self._bank, self._tokenize = bank, tokenize
-        # Without a pair of its own, "no finding" follows from the others.
-        self._derived = NO_FINDING if self._without_pair(NO_FINDING) else ""
-        self._prompts = bank.select([c for c in self.classes if c != self._derived])
-        if not self._prompts:
-            raise EvalError(f"the prompt bank {bank.name!r} covers none of {self.classes}")
-        if protocol == "multiclass" and len(self._prompts) < 2:
-            raise EvalError(
-                "protocol='multiclass' weighs classes against each other and needs two or more, "
-                f"not only {self.classes}; add 'no finding', or use protocol='positive'"
-            )
-        if protocol == "multiclass" and self._derived:
-            raise EvalError(
-                f"prompt bank {bank.name!r} has no prompts for {NO_FINDING!r}, which "
-                "protocol='multiclass' cannot derive from the other classes"
-            )
-        if protocol == "pos_vs_neg":
-            for name, p in zip(self._scored(), self._prompts, strict=True):
-                if not p.negative:
-                    raise EvalError(
-                        f"prompt bank {bank.name!r}: class {name!r} has no denying prompts; "
-                        "use protocol='positive' or 'multiclass', or add some"
-                    )
-        self._image = Predicted("image_embed")
+        self.class_scores = ClassScores(self.classes, bank, self.recipe, tokenize, word_ids)
+        self._column = self.class_scores.column()
         for data in filter(None, (test, validation)):
             data.label_columns(self.classes)
-            data.want(self._image)
-
-    def _without_pair(self, name: str) -> bool:
-        prompts: ClassPrompts | None = self._bank.classes.get(name)
-        return name in self.classes and (
-            prompts is None or (self.protocol == "pos_vs_neg" and not prompts.negative)
-        )
-
-    def _scored(self) -> list[str]:
-        return [c for c in self.classes if c != self._derived]
+            data.want(self._column)
 
     def __call__(self, predict: PredictFn) -> EvalResult:
-        text = self._text(predict)
-        labels, scores, rows = self._score(self.test, predict, text)
+        text = self.class_scores.text(predict)
+        rows, subset = self._rows(predict)
+        labels, scores = self._score(self.test, rows, text)
         validation = None
         if self.validation is not None:
-            validation = self._score(self.validation, predict, text)[:2]
-        protocol: dict[str, Any] = {
-            "kind": "zeroshot",
-            "protocol": self.protocol,
-            "temperature": self.temperature,
-            "prompt_bank": self._bank.name,
-            "prompts": {
-                c: dataclasses.asdict(p) for c, p in zip(self._scored(), self._prompts, strict=True)
-            },
-        }
-        if self._derived:
-            protocol["derived"] = f"{NO_FINDING} = 1 - max of the other classes"
+            validation = self._score(self.validation, self.validation.rows(predict), text)
         result = classification_result(
             self.test,
             rows,
@@ -141,65 +89,37 @@ class ZeroShot:
             threshold_rule=self.threshold_rule,
             validation=self.validation,
             validation_scores=validation,
-            protocol=protocol,
+            protocol={"kind": "zeroshot"} | self.class_scores.describe() | subset,
         )
-        if self.protocol == "multiclass":
+        if self.recipe.rule == "multiclass":
             clusters = self.test.clusters(rows)
-            top1 = top1_accuracy(self.classes, labels, scores, self.bootstrap, clusters)
+            top1 = multiway(self.classes, labels, scores, self.bootstrap, clusters)
             result.details["top1"] = top1
-            value = top1["accuracy"]["value"]
-            result.metrics["top1_accuracy"] = float("nan") if value is None else value
+            for name in ("accuracy", "balanced_accuracy"):
+                value = top1[name]["value"]
+                key = "top1_accuracy" if name == "accuracy" else name
+                result.metrics[key] = float("nan") if value is None else value
         return result
 
-    def _text(self, predict: PredictFn) -> Float[np.ndarray, "s e"]:
-        sides = [p.positive for p in self._prompts]
-        if self.protocol == "pos_vs_neg":
-            sides += [p.negative for p in self._prompts]
-        return ensemble(predict, self._tokenize, sides)
+    def _rows(self, predict: PredictFn) -> tuple[Rows, dict[str, Any]]:
+        """The records that are reported, and a word on how they were chosen."""
+        rows = self.test.rows(predict)
+        if not self.per_class:
+            return rows, {}
+        found = exclusive_subset(
+            self.test.label_names,
+            rows[FromBatch("labels")],
+            self.classes,
+            self.per_class,
+            self.subset_seed,
+            self.test.name,
+        )
+        return rows.take(found), {
+            "subset": {"per_class": self.per_class, "seed": self.subset_seed, "of": len(rows)}
+        }
 
     def _score(
-        self, data: Embedded, predict: PredictFn, text: Float[np.ndarray, "s e"]
-    ) -> tuple[Int[np.ndarray, "n k"], Float[np.ndarray, "n k"], Rows]:
-        rows = data.rows(predict)
-        similarity = cosine(rows[self._image], text)
-        k = len(self._prompts)
-        if self.protocol == "pos_vs_neg":
-            scored = (similarity[:, :k] - similarity[:, k:]) / self.temperature
-        elif self.protocol == "positive":
-            scored = similarity
-        else:
-            logits = (similarity - similarity.max(1, keepdims=True)) / self.temperature
-            scored = logits - np.log(np.exp(logits).sum(1, keepdims=True))
-        scores = np.empty((len(scored), len(self.classes)))
-        for column, name in enumerate(self._scored()):
-            scores[:, self.classes.index(name)] = scored[:, column]
-        if self._derived:
-            scores[:, self.classes.index(self._derived)] = -scored.max(1)
+        self, data: Embedded, rows: Rows, text: Float[np.ndarray, "t e"] | None
+    ) -> tuple[Int[np.ndarray, "n k"], Float[np.ndarray, "n k"]]:
         labels = rows[FromBatch("labels")][:, data.label_columns(self.classes)]
-        return labels, scores, rows
-
-
-def top1_accuracy(
-    classes: Sequence[str],
-    labels: Int[np.ndarray, "n k"],
-    scores: Float[np.ndarray, "n k"],
-    bootstrap: Bootstrap,
-    clusters: Int[np.ndarray, "n"] | None,
-) -> dict[str, Any]:
-    """Accuracy of the arg-max among records with exactly one positive class, and the confusion.
-
-    Equal largest scores share the hit, so that a constant score gives 1 / classes.
-    """
-    single = (labels == 1).sum(1) == 1
-    truth = labels.argmax(1)
-    best = scores == scores.max(1, keepdims=True)
-    hit = np.where(single, best[np.arange(len(truth)), truth] / best.sum(1), np.nan)
-    confusion = np.zeros((len(classes), len(classes)))
-    np.add.at(confusion, truth[single], (best / best.sum(1, keepdims=True))[single])
-    accuracy = mean_interval(hit, bootstrap, clusters)
-    return {
-        "records": int(single.sum()),
-        "accuracy": accuracy.to_json(),
-        "chance": 1 / len(classes),
-        "confusion": {"rows": "truth", "classes": list(classes), "counts": confusion.tolist()},
-    }
+        return labels, self.class_scores(rows[self._column], text)

@@ -355,9 +355,12 @@ class CLIP(nnx.Module):
             patches = self.patch_proj(found, train=train)
         return l2_normalize(patches) if normalize else patches
 
-    def project_text(self, features: TextFeatures, *, train: bool = False) -> Float[Array, "b e"]:
+    def project_text(
+        self, features: TextFeatures, *, normalize: bool = True, train: bool = False
+    ) -> Float[Array, "b e"]:
         """Unit vectors of whole texts from the tower's output."""
-        return l2_normalize(self.text_proj(features.pooled, train=train))
+        texts = self.text_proj(features.pooled, train=train)
+        return l2_normalize(texts) if normalize else texts
 
     def project_tokens(
         self,

@@ -126,6 +126,13 @@ class ContrastiveTask(TwoTowers):
                 "(SigLIP starts with -10, and with config.model.logit_scale=10)"
             )
         super().__init__(model_def, config)
+        self.predict = {
+            **self.predict,
+            # BioViL's zero-shot protocol averages prompts before it normalises them.
+            "text_embed_unnormalised": lambda model, batch: model.project_text(
+                model.encode_text(batch["text"], batch["text_mask"]), normalize=False
+            ),
+        }
         self._clamp = losses.clamp_inward(0.0, math.log(config.max_logit_scale))
 
     def batch_spec(self, batch_size: int, text_len: int) -> dict[str, jax.ShapeDtypeStruct]:

@@ -13,6 +13,7 @@ from medvlp_jax.eval.compare import compare
 from medvlp_jax.eval.embedded import Embedded, FromBatch, Predicted, embed_texts, gather_strings
 from medvlp_jax.eval.promptbank import FOLDER, PromptError, load_bank
 from medvlp_jax.eval.protocol import EvalError
+from medvlp_jax.eval.recipes import Recipe
 from medvlp_jax.eval.zeroshot import ZeroShot
 
 from .fake_model import CLASSES, batches, direction, read, row_of, tokenize
@@ -60,8 +61,8 @@ def _set(labels, **columns):
 def test_embeddings_that_encode_labels_give_auc_one(labels, protocol):
     data = _set(labels)
     evaluator = ZeroShot(
-        data, CLASSES, load_bank("brief"), tokenize, validation=_set(labels), protocol=protocol,
-        bootstrap=FEW,
+        data, CLASSES, load_bank("brief"), tokenize, validation=_set(labels), 
+        recipe=Recipe(protocol), bootstrap=FEW,
     )  # fmt: skip
     result = evaluator(Oracle(labels))
     assert result.metrics["auc_macro"] == 1.0
@@ -76,7 +77,9 @@ def test_embeddings_that_encode_labels_give_auc_one(labels, protocol):
 def test_score_is_the_log_odds_of_a_softmax_over_the_two_ensembles(labels):
     oracle = Oracle(labels, noise=0.5)
     bank = load_bank("reports")
-    got = ZeroShot(_set(labels), ["edema"], bank, tokenize, temperature=0.1, bootstrap=FEW)(oracle)
+    got = ZeroShot(
+        _set(labels), ["edema"], bank, tokenize, recipe=Recipe(temperature=0.1), bootstrap=FEW
+    )(oracle)
     image = np.concatenate([oracle("image_embed", b)[b["valid"]] for b in batches(labels)])
     image /= np.linalg.norm(image, axis=1, keepdims=True)
     logits = []
@@ -92,7 +95,12 @@ def test_score_is_the_log_odds_of_a_softmax_over_the_two_ensembles(labels):
 def test_temperature_does_not_change_the_ranking(labels):
     aucs = {
         t: ZeroShot(
-            _set(labels), CLASSES, load_bank("brief"), tokenize, temperature=t, bootstrap=FEW
+            _set(labels),
+            CLASSES,
+            load_bank("brief"),
+            tokenize,
+            recipe=Recipe(temperature=t),
+            bootstrap=FEW,
         )(Oracle(labels, noise=1.0)).metrics["auc_macro"]
         for t in (1.0, 1e-4)
     }
@@ -108,8 +116,8 @@ def test_no_finding_uses_its_own_pair_where_the_bank_has_one(labels):
 
 def test_multiclass_counts_records_with_one_class(labels):
     got = ZeroShot(
-        _set(labels), ["edema", "nodule"], load_bank("brief"), tokenize, protocol="multiclass",
-        bootstrap=FEW,
+        _set(labels), ["edema", "nodule"], load_bank("brief"), tokenize,
+        recipe=Recipe("multiclass"), bootstrap=FEW,
     )(Oracle(labels))  # fmt: skip
     single = labels[:, :2].sum(1) == 1
     assert got.details["top1"]["records"] == single.sum()
@@ -123,8 +131,8 @@ def test_multiclass_of_a_blind_model_is_chance(labels):
         return np.ones((len(next(iter(batch.values()))), 4))
 
     got = ZeroShot(
-        _set(labels), ["edema", "nodule"], load_bank("brief"), tokenize, protocol="multiclass",
-        bootstrap=FEW,
+        _set(labels), ["edema", "nodule"], load_bank("brief"), tokenize,
+        recipe=Recipe("multiclass"), bootstrap=FEW,
     )(blind)  # fmt: skip
     assert got.metrics["top1_accuracy"] == got.details["top1"]["chance"] == 0.5
     assert got.metrics["auc_macro"] == 0.5
@@ -171,11 +179,11 @@ def test_unknown_classes_and_protocols(labels):
     with pytest.raises(ValueError, match="'mass' is not a label of set 'toy'"):
         ZeroShot(_set(labels), ["mass"], bank, tokenize)
     with pytest.raises(ValueError, match="protocol"):
-        ZeroShot(_set(labels), CLASSES, bank, tokenize, protocol="softmax")  # type: ignore
+        Recipe("softmax")  # type: ignore
     with pytest.raises(ValueError, match="no denying prompts"):
         ZeroShot(_set(labels), ["edema"], load_bank("descriptive"), tokenize)
     with pytest.raises(ValueError, match="cannot derive"):
-        ZeroShot(_set(labels), CLASSES, bank, tokenize, protocol="multiclass")
+        ZeroShot(_set(labels), CLASSES, bank, tokenize, recipe=Recipe("multiclass"))
 
 
 # ------------------------------------------------------------------------------------ the cache
@@ -281,7 +289,7 @@ def test_banks_of_the_package(name):
 
 
 def test_both_sides_of_a_class_have_the_same_number_of_prompts():
-    for name in ("reports", "brief"):
+    for name in ("reports", "brief", "statements"):
         for prompts in load_bank(name).classes.values():
             assert len(prompts.positive) == len(prompts.negative)
 
@@ -319,7 +327,9 @@ def test_malformed_banks(tmp_path, bank, message):
 
 
 def test_missing_and_broken_bank(tmp_path):
-    with pytest.raises(PromptError, match="one of brief, descriptive, reports"):
+    with pytest.raises(
+        PromptError, match="one of brief, descriptive, one_against_four, reports, statements"
+    ):
         load_bank("nothing")
     (tmp_path / "bad.json").write_text("{")
     with pytest.raises(PromptError, match="not JSON"):
@@ -371,4 +381,4 @@ def test_baseline_is_scored_like_the_model_and_compared_in_pairs(labels):
 def test_multiclass_needs_two_classes(labels):
     data = Embedded("toy", lambda: batches(labels), CLASSES)
     with pytest.raises(EvalError, match="needs two or more"):
-        ZeroShot(data, CLASSES[:1], load_bank("reports"), tokenize, protocol="multiclass")
+        ZeroShot(data, CLASSES[:1], load_bank("reports"), tokenize, recipe=Recipe("multiclass"))
