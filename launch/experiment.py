@@ -1,0 +1,97 @@
+"""Trains the same recipes on different data, several seeds each, and compares them in pairs.
+
+python launch/experiment.py --config=configs/cxr/synthetic_vs_real.py --out=runs/suffices
+    [--config.data.real=data/mimic --config.data.cleaned=data/mimic_clean ...]
+
+Every trial is a process of its own. The same command goes on where it was stopped and writes
+report.html, table.csv, table.md and results.json from what is finished. On a cluster:
+
+python launch/experiment.py ... --list                    names of the trials
+python launch/experiment.py ... --only=NAME_OR_NUMBER     one trial, for a job array
+sbatch --array=0-23 launch/experiment.sbatch ...          all of them, side by side
+python launch/experiment.py ... --table                   the table, training nothing
+
+Exit status: 0 when done, 75 when a trial was asked to stop and saved, 2 after an error.
+"""
+
+import pathlib
+import subprocess
+import sys
+
+from absl import flags
+from ml_collections import config_flags
+
+from medvlp_jax.core import distributed
+from medvlp_jax.core.errors import UserError, run
+from medvlp_jax.core.preemption import EXIT_CODE
+from medvlp_jax.core.presets import apply_cpu_preset
+
+CONFIG = config_flags.DEFINE_config_file("config", help_string="the grid", lock_config=True)
+OUT = flags.DEFINE_string("out", None, "runs and tables go here", required=True)
+ONLY = flags.DEFINE_string("only", "", "name or number of the one trial to run")
+LIST = flags.DEFINE_bool("list", False, "print the trials and what is finished")
+TABLE = flags.DEFINE_bool("table", False, "write the table of what is finished")
+flags.mark_flag_as_required("config")
+
+
+def main(argv: list[str]) -> None:
+    apply_cpu_preset()
+    if ONLY.value:
+        distributed.initialize()
+    from medvlp_jax.trials import run as trial_run
+    from medvlp_jax.trials.grid import find, parse_grid, trials
+
+    grid, out = parse_grid(CONFIG.value), pathlib.Path(OUT.value)
+    every = trials(grid)
+    if LIST.value:
+        for i, trial in enumerate(every):
+            print(f"{i:4} {trial.name:<48} {'done' if trial_run.is_done(out, trial) else ''}")
+        return
+    if ONLY.value:
+        name = ONLY.value
+        if name.isdigit() and int(name) >= len(every):
+            raise UserError(f"--only={name}: the trials are numbered 0 to {len(every) - 1}")
+        trial = every[int(name)] if name.isdigit() else find(grid, name)
+        try:
+            trial_run.run_trial(grid, trial, out)
+        except trial_run.Preempted as stopped:
+            print(stopped, file=sys.stderr)
+            sys.exit(EXIT_CODE)
+        return
+    if not TABLE.value:
+        for i, trial in enumerate(every):
+            if trial_run.is_done(out, trial):
+                continue
+            print(f"\n== trial {i + 1} of {len(every)}: {trial.name}", flush=True)
+            command = [sys.executable, *sys.argv, f"--only={trial.name}"]
+            status = subprocess.run(command, check=False).returncode
+            if status == EXIT_CODE:
+                sys.exit(EXIT_CODE)
+            if status:
+                raise UserError(
+                    f"{trial.name} ended with status {status}; its message is above. The same "
+                    "command goes on from here"
+                )
+    table(argv[0], grid, out)
+
+
+def table(script: str, grid: object, out: pathlib.Path) -> None:
+    """Writes the table of the finished trials and prints it."""
+    from medvlp_jax.trials import run as trial_run
+    from medvlp_jax.trials.grid import GridConfig, trials
+    from medvlp_jax.trials.page import write_page
+    from medvlp_jax.trials.summary import summarise
+
+    assert isinstance(grid, GridConfig)
+    every = trials(grid)
+    done = {t: trial_run.run_trial(grid, t, out) for t in every if trial_run.is_done(out, t)}
+    if not done:
+        raise UserError(f"no trial in {out} is finished; run without --table")
+    command = "python " + " ".join([script, *sys.argv[1:]])
+    page = write_page(out, summarise(grid, done), name=grid.name, command=command, total=len(every))
+    print((out / "table.md").read_text())
+    print(f"{len(done)} of {len(every)} trials; wrote {page}")
+
+
+if __name__ == "__main__":
+    run(main)
