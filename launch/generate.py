@@ -6,23 +6,33 @@ python launch/generate.py --config=configs/data_gen/phantom.py --out=data/phanto
 The folder holds ArrayRecord shards, a manifest, the metadata that lets TFDS read it,
 ``summary.json`` and ``preview.png``. The same command goes on where it was stopped, by shard. Exit
 status: 0 when done, 130 after Ctrl-C, 2 after an error that the message says how to mend.
+
+Shards are made in processes of this machine (config.processes), or with --runner=ray on a cluster
+that Ray starts here, or on the one at --ray_address; whichever it is, the bytes are the same.
 """
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 from ml_collections import config_flags
 
 from medvlp_jax.core.config import ConfigError, parse, to_plain
-from medvlp_jax.core.errors import run
+from medvlp_jax.core.errors import UserError, run
+
+if TYPE_CHECKING:
+    from data_gen.runners.job import Runner
 
 # Not locked: tables of columns take any key. parse() refuses what is unknown, by name.
 CONFIG = config_flags.DEFINE_config_file(
     "config", help_string="what to make", lock_config=False, accept_new_attributes=True
 )
 OUT = flags.DEFINE_string("out", None, "the data folder to make", required=True)
+RUNNER = flags.DEFINE_enum("runner", "local", ["local", "ray"], "where the shards are made")
+RAY_ADDRESS = flags.DEFINE_string(
+    "ray_address", "", "of a running Ray cluster; empty starts one on this machine"
+)
 flags.mark_flag_as_required("config")
 
 
@@ -30,9 +40,35 @@ def generate_phantom(config: dict[str, Any]) -> None:
     from data_gen import summary
     from data_gen.phantom.job import PhantomConfig, generate
 
-    result = generate(parse(PhantomConfig, config), OUT.value)
+    parsed, runner = parse(PhantomConfig, config), ray_runner()
+    result = generate(parsed, OUT.value, runner=runner)
+    if runner is not None:
+        runner.close()
     print(summary.table(result.summary))
     print(f"{OUT.value}: {result.made} shards made, {result.found} found; see preview.png")
+
+
+def generate_syncxr(config: dict[str, Any]) -> None:
+    from data_gen import summary
+    from data_gen.syncxr.config import read
+    from data_gen.syncxr.fan_out import FanOut
+    from data_gen.syncxr.pipeline import generate, told
+
+    parsed = read(config)
+    fan_out = FanOut(parsed, RUNNER.value, RAY_ADDRESS.value)
+    try:
+        result = generate(parsed, OUT.value, fan_out)
+    finally:
+        fan_out.close()
+    print(summary.table(result.summary))
+    print(told(result))
+
+
+def ray_runner() -> "Runner | None":
+    """What --runner=ray asks for; None for local processes."""
+    from data_gen.runners.on_ray import OnRay
+
+    return OnRay(RAY_ADDRESS.value) if RUNNER.value == "ray" else None
 
 
 def import_source(config: dict[str, Any]) -> None:
@@ -40,6 +76,8 @@ def import_source(config: dict[str, Any]) -> None:
     from data_gen.sources.job import run_import
 
     source = config.pop("generator")
+    if RUNNER.value != "local":
+        raise UserError("--runner=ray: imports read files of this machine; leave --runner out")
     per_shard, processes = config.pop("records_per_shard", 1000), config.pop("processes", 0)
     workers = 0 if processes == 1 else processes or jobs.cores()
     report = run_import(source, config, OUT.value, per_shard, workers, sys.stderr.isatty())
@@ -53,7 +91,10 @@ def curate(config: dict[str, Any]) -> None:
     from data_gen.curation.clean import CurateConfig, clean
     from data_gen.report import write_data_report
 
-    cleaned = clean(parse(CurateConfig, config), OUT.value)
+    parsed, runner = parse(CurateConfig, config), ray_runner()
+    cleaned = clean(parsed, OUT.value, runner=runner)
+    if runner is not None:
+        runner.close()
     print(summary.table(cleaned.summary))
     print(cleaned)
     print(f"see {write_data_report(OUT.value)}")
@@ -61,6 +102,7 @@ def curate(config: dict[str, Any]) -> None:
 
 GENERATORS: dict[str, Callable[[dict[str, Any]], None]] = {
     "phantom": generate_phantom,
+    "syncxr": generate_syncxr,
     "curate": curate,
     "csv": import_source,
     "chexpert": import_source,

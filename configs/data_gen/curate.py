@@ -1,8 +1,9 @@
 """Cleans a data folder, real or synthetic: every image is reviewed, every drop has its reason.
 
 python launch/generate.py --config=configs/data_gen/curate.py --config.source=data/x
-    --out=data/x_clean [--config.gate.encoder.kind=dinov2 --config.gate.encoder.model=weights/rad-dino
-    --config.gate.agreement.checkpoint=runs/x --config.gate.statistics.max_layout=0.6 ...]
+    --out=data/x_clean [--config.gate.statistics.max_layout=0.6
+    --config.gate.encoder.kind=dinov2 --config.gate.encoder.model=weights/rad-dino
+    --config.gate.agreement.checkpoint=runs/x ...]
 
 A server as the judge: --config=configs/data_gen/curate.py:server
     --config.gate.judge.chat.url=http://HOST:8000/v1 --config.gate.judge.chat.model=NAME

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import medvlp_jax
-from data_gen import jobs, summary
+from data_gen import jobs
 from data_gen.curation.decisions import Drop, decide
 from data_gen.curation.encoders import thresholds
 from data_gen.curation.gate import GateConfig

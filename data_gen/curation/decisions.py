@@ -54,9 +54,7 @@ def decide(
         raise UserError("two images of the folder have one id; import it again with unique ids")
     drops = {one.id: Drop("images", one.reasons) for one in lines if one.reasons}
     left = [one for one in lines if one.id not in drops and one.embedding is not None]
-    bad = [
-        one for one in lines if one.embedding is not None and _JUDGED.intersection(one.reasons)
-    ]
+    bad = [one for one in lines if one.embedding is not None and _JUDGED.intersection(one.reasons)]
     if bad_above < 1 and bad and left:
         drops |= _like_bad(left, bad, bad_above)
         left = [one for one in left if one.id not in drops]

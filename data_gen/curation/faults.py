@@ -105,7 +105,7 @@ def compressed(film: Pixels, rng: np.random.Generator) -> Pixels:
     """JPEG of quality 1 to 6."""
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(1, 7))]
     _, data = cv2.imencode(".jpg", film, quality)
-    return cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE))
 
 
 def stretched(film: Pixels, rng: np.random.Generator) -> Pixels:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import pathlib
 from collections.abc import Sequence
 
 import medvlp_jax
@@ -44,6 +45,11 @@ class GateConfig:
         settings = to_plain(self)
         del settings["encoder"]["batch_size"], settings["agreement"]["batch_size"]
         settings["judge"] = self.judge.identity
+        settings["files"] = [
+            _digest(place)
+            for place in (self.encoder.model, self.bad.folder, self.judge.reference)
+            if place
+        ]
         return fingerprint(medvlp_jax.__version__, settings)
 
 
@@ -111,3 +117,10 @@ class Gate:
             Verdict(not f, tuple(f), s, embeddings.get(i))
             for i, (f, s) in enumerate(zip(found, scores, strict=True))
         ]
+
+
+def _digest(place: str) -> str:
+    """Of the names and sizes of the files of a folder, or of one file."""
+    root = pathlib.Path(place)
+    files = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]
+    return fingerprint([(str(p.relative_to(root)), p.stat().st_size) for p in files if p.exists()])

@@ -63,9 +63,7 @@ class ServerJudge:
     def _prompts(self, asked: Sequence[Candidate], attempt: int) -> Iterator[Prompt]:
         for c in asked:
             # The id decides about the seed of the answer: by picture and attempt, not by company.
-            yield Prompt(
-                f"{c.id}/{attempt}", messages(c.image, self._questions, self.config.size)
-            )
+            yield Prompt(f"{c.id}/{attempt}", messages(c.image, self._questions, self.config.size))
 
     def _count(self, error: str) -> None:
         # The client counts within one call, and a call may be for a few pictures only.

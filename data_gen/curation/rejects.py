@@ -65,10 +65,9 @@ class RejectRow:
 
 def write_rejects(folder: pathlib.Path, rows: Iterable[RejectRow]) -> None:
     """Writes ``rejects.jsonl``, whole or not at all."""
+    lines = (json.dumps(row.as_json(), ensure_ascii=False) + "\n" for row in rows)
     with whole_file(folder / FILE) as temporary, write_errors(folder / FILE):
-        with temporary.open("w", encoding="utf-8") as stream:
-            for row in rows:
-                stream.write(json.dumps(row.as_json(), ensure_ascii=False) + "\n")
+        temporary.write_text("".join(lines), encoding="utf-8")
 
 
 def read_rejects(folder: pathlib.Path) -> list[dict[str, Any]]:

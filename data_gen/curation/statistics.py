@@ -189,9 +189,7 @@ def _detail(gray: np.ndarray) -> float:
     octaves' mean contrast. Blur takes the finest first, whatever the contrast of the film."""
     levels = [gray.astype(np.float32)]
     levels += [cv2.GaussianBlur(levels[0], (0, 0), sigma) for sigma in (1.0, 2.0, 4.0)]
-    fine, middle, coarse = (
-        float(np.abs(a - b).mean()) for a, b in itertools.pairwise(levels)
-    )
+    fine, middle, coarse = (float(np.abs(a - b).mean()) for a, b in itertools.pairwise(levels))
     # Less what rounding to whole grey levels puts into each: else a smooth picture seems detailed.
     sharp = max(fine - 0.22, 0.0) / max(middle, 0.1)
     return sharp * max(middle - 0.05, 0.0) / max(coarse, 0.1)

@@ -14,7 +14,6 @@ from data_gen.curation.duplicates import unit
 from data_gen.curation.encoders import EncoderConfig
 from data_gen.phantom.report import write_report
 from medvlp_jax.core import pretrained
-from medvlp_jax.core.errors import UserError
 from medvlp_jax.core.predict import Predictor
 from medvlp_jax.core.sharding import MeshConfig, make_mesh
 from medvlp_jax.core.state import ModelDef
@@ -192,9 +191,7 @@ def fitted(image: Pixels, config: ImageConfig) -> UInt8[np.ndarray, "s s c"]:
     return out if out.ndim == 3 else cv2.cvtColor(out, cv2.COLOR_GRAY2RGB)
 
 
-def in_batches(
-    rows: Sequence[np.ndarray], size: int, function: Any
-) -> Float[np.ndarray, "n d"]:
+def in_batches(rows: Sequence[np.ndarray], size: int, function: Any) -> Float[np.ndarray, "n d"]:
     """``function`` of stacks of exactly ``size`` rows, the last filled up; compiled once."""
     found = []
     for start in range(0, len(rows), size):

@@ -94,15 +94,3 @@ def _whole_edges(low: float, high: float) -> np.ndarray:
     step = max(1, -(-(last - first + 1) // _BINS))
     count = -(-(last - first + 1) // step)
     return first - 0.5 + step * np.arange(count + 1)
-
-
-#: Beside the style sheet of the evaluation report.
-STYLE = (
-    "<style>.hist{fill:var(--accent);opacity:.75}.hist.b{fill:var(--contrast);opacity:.55}"
-    ".swatch.hist-a{background:var(--accent)}.swatch.hist-b{background:var(--contrast)}"
-    ".bars{width:100%}.bars td:last-child{width:45%}.bars .bar{height:8px}.bars .bar.b i"
-    "{background:var(--contrast)}.two{display:grid;gap:16px;grid-template-columns:"
-    "repeat(auto-fit,minmax(330px,1fr));align-items:start}.two .scroll{width:100%}"
-    ".reject-group{margin:26px 0 0}.rejects{grid-template-columns:repeat(auto-fill,"
-    "minmax(170px,1fr))}.reject code{overflow-wrap:anywhere}</style>"
-)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 from jaxtyping import Float
 
@@ -18,11 +19,12 @@ from medvlp_jax.data.dataset import RecordSource, open_dataset, splits
 from medvlp_jax.data.image import ImageError, decode
 from medvlp_jax.data.records import Record
 from medvlp_jax.eval.report import Reject, Sample, sample_of
+from medvlp_jax.eval.report.pictures import SIDE
 
 #: Records that lengths, entities and scores are counted in, and whose images are compared.
 _COUNTED, _COMPARED = 20_000, 1500
 #: Studies and rejected images shown.
-_STUDIES, _PER_REASON = 12, 6
+_STUDIES, _PER_REASON = 12, 8
 
 
 @dataclasses.dataclass
@@ -37,6 +39,8 @@ class Folder:
       scores: name of a score -> its values in images that were kept, and in those dropped.
       likeness: cosine of an image to its nearest other one, by the pixels.
       texts: distinct texts, and texts, per section.
+      samples: studies to show.
+      rejects, pictured: all rows of ``rejects.jsonl``, and those to show with their pictures.
     """
 
     path: pathlib.Path
@@ -50,7 +54,6 @@ class Folder:
     samples: list[Sample]
     rejects: list[dict[str, Any]]
     pictured: list[Reject]
-    provenance: dict[str, Any]
 
 
 def collect(folder: pathlib.Path) -> Folder:
@@ -67,14 +70,12 @@ def collect(folder: pathlib.Path) -> Folder:
     said: dict[str, Counter[str]] = {}
     kept: dict[str, list[float]] = {}
     total = sum(map(len, sources))
-    first: dict[str, Any] = {}
     pixels: list[np.ndarray] = []
     encoder = PixelEncoder()
     chosen = _places(sources, _COUNTED)
     every = max(1, len(chosen) // _COMPARED)
     for n, (source, i) in enumerate(chosen):
         record = source[i]
-        first = first or record.provenance
         for text in record.texts:
             words.setdefault(text.section, []).append(len(text.text.split()))
             said.setdefault(text.section, Counter())[text.text] += 1
@@ -101,7 +102,6 @@ def collect(folder: pathlib.Path) -> Folder:
         samples=_samples(sources),
         rejects=rejects,
         pictured=_pictured(folder, rejects),
-        provenance=first,
     )
 
 
@@ -127,17 +127,13 @@ def _entities(record: Record) -> dict[str, list[str]]:
     return found
 
 
-def _scores(record: Record) -> list[dict[str, float]]:
-    """The scores of a record's images, as curation and pipelines note them."""
-    found = []
-    curation = record.provenance.get("curation", {})
-    for scores in curation.get("scores", ()) if isinstance(curation, Mapping) else ():
-        found.append(scores)
-    verdict = record.provenance.get("verdict")
-    if isinstance(verdict, Mapping):
-        scores = verdict.get("scores", verdict)
-        if isinstance(scores, Mapping):
-            found.append({k: v for k, v in scores.items() if isinstance(v, int | float)})
+def _scores(record: Record) -> list[Mapping[str, float]]:
+    """The scores of a record's images, as a cleaning or a pipeline notes them."""
+    kept = record.provenance
+    found = list(kept.get("curation", {}).get("scores", ()))
+    image = kept.get("image")
+    if isinstance(image, Mapping) and "verdict" in image:
+        found.append(image["verdict"]["scores"])
     return found
 
 
@@ -181,10 +177,19 @@ def _samples(sources: Sequence[RecordSource]) -> list[Sample]:
         record = source[i]
         if record.images:
             try:
-                found.append(sample_of(record, note=record.split))
+                found.append(_enlarged(sample_of(record, note=record.split)))
             except ImageError:
                 continue
     return found
+
+
+def _enlarged(sample: Sample) -> Sample:
+    """Small pictures in the size of the page, or the names of their boxes would cover them."""
+    factor = SIDE / max(sample.image.shape[:2])
+    if factor <= 1:
+        return sample
+    image = cv2.resize(sample.image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+    return dataclasses.replace(sample, image=image)
 
 
 def _pictured(folder: pathlib.Path, rejects: Sequence[Mapping[str, Any]]) -> list[Reject]:

@@ -11,17 +11,19 @@ import numpy as np
 from data_gen.curation import rejects
 from data_gen.curation.encoders import PixelEncoder
 from data_gen.curation.reasons import REASONS
-from data_gen.report.charts import STYLE, histogram
+from data_gen.report.charts import histogram
 from data_gen.report.collect import Folder, collect
+from data_gen.report.making import making_section
 from medvlp_jax.eval.report.charts import bar
 from medvlp_jax.eval.report.html import count, empty, esc, facts, table, tag
+from medvlp_jax.eval.report.inputs import Reject
 from medvlp_jax.eval.report.page import write_page
-from medvlp_jax.eval.report.pictures import rejects_section, samples_section
+from medvlp_jax.eval.report.pictures import data_uri, samples_section, to_pil
 from medvlp_jax.eval.report.tables import counts_table, name_cell, nth, td, th
 
 FILE = "data_report.html"
-#: Entities listed per type.
-_TOP = 25
+#: Entities listed per type; rejects without a picture quoted per reason, and their longest text.
+_TOP, _QUOTED, _LONG = 25, 3, 240
 #: Scores that the page draws, with their names there.
 _DRAWN = {
     "grey/contrast": "Contrast (standard deviation of grey, 0 to 1)",
@@ -68,8 +70,9 @@ def _header(found: Folder) -> str:
         "page made": f"{now:%Y-%m-%d %H:%M} UTC",
     }
     about = found.whole.get("description", "")
+    style = (pathlib.Path(__file__).parent / "data.css").read_text(encoding="utf-8")
     return (
-        STYLE
+        f"<style>{style}</style>"
         + tag("p", "medvlp_jax · data report", class_="eyebrow")
         + tag("h1", esc(found.path.resolve().name))
         + (tag("p", esc(about), class_="how") if about else "")
@@ -80,6 +83,9 @@ def _header(found: Folder) -> str:
 def _sections(found: Folder) -> list[tuple[str, str, str]]:
     """(anchor, title, markup) in page order; parts without content are left out."""
     sections = [("studies", "Studies that stayed", _studies(found))]
+    made = making_section(found.whole, found.path)
+    if made:
+        sections.append(("making", "How it was made", made))
     sections.append(("rejects", "Left out, and why", _rejects(found)))
     if any(s["labels"] for s in found.whole["splits"].values()):
         sections.append(("labels", "Labels", _labels(found)))
@@ -123,8 +129,42 @@ def _rejects(found: Folder) -> str:
     for kind in kinds:
         if kind in groups:
             heading = tag("h3", esc(kind), " ", tag("small", f"{kinds[kind]:,}"))
-            parts.append(tag("div", heading, rejects_section(groups[kind]), class_="reject-group"))
-    return "".join(parts)
+            parts.append(tag("div", heading, _gallery(groups[kind]), class_="reject-group"))
+    return "".join(parts) + _refused_texts(found)
+
+
+def _refused_texts(found: Folder) -> str:
+    """The first rows of each reason that have no picture, with what they say."""
+    seen: dict[str, int] = {}
+    rows = []
+    for row in found.rejects:
+        kind = str(row.get("kind", ""))
+        said = str(row.get("text", "")) or str(row.get("detail", ""))
+        if row.get("thumbnail") or not said or seen.get(kind, 0) == _QUOTED:
+            continue
+        if any(one.reason == kind for one in found.pictured):
+            continue
+        seen[kind] = seen.get(kind, 0) + 1
+        detail = str(row.get("detail", "")) if row.get("text") else ""
+        cells = [name_cell(kind), td(esc(detail[:_LONG])), td(esc(said[:_LONG]))]
+        rows.append([*cells, td(tag("code", esc(row.get("where", ""))))])
+    if not rows:
+        return ""
+    head = [th("reason"), th("what was wrong"), th("what was said"), th("where")]
+    return tag("h3", "Without a picture") + table(head, rows, class_="prompts")
+
+
+def _gallery(refused: Sequence[Reject]) -> str:
+    """Small cards under the heading of their reason, which they need not repeat."""
+    cards = []
+    for one in refused:
+        assert one.image is not None  # collect() gives those with a picture
+        film = to_pil(one.image)
+        words = " · ".join(" ".join(part for part in text if part) for text in one.texts)
+        picture = tag("img", src=data_uri(film), alt=f"refused image {one.id}",
+                      width=film.size[0], height=film.size[1])  # fmt: skip
+        cards.append(tag("figure", picture, tag("code", esc(one.id)), tag("small", esc(words))))
+    return tag("div", *cards, class_="gallery")
 
 
 class Counts(dict[str, int]):
@@ -213,9 +253,7 @@ def _texts(found: Folder) -> str:
             nth("95 %"), nth("longest")]  # fmt: skip
     how = f"Counted in {_of(found)}."
     return (
-        tag("p", esc(how), class_="how")
-        + table(head, rows)
-        + tag("div", *charts, class_="charts")
+        tag("p", esc(how), class_="how") + table(head, rows) + tag("div", *charts, class_="charts")
     )
 
 

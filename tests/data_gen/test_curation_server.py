@@ -158,17 +158,16 @@ def test_an_answer_that_cannot_be_read_is_asked_for_again(server, config):
 
 def test_a_dead_server_stops_the_run_even_if_few_are_asked_at_a_time(config):
     chat = dataclasses.replace(config.chat, url="http://127.0.0.1:9/v1", attempts=1)
-    config = dataclasses.replace(config, chat=chat)
+    config = dataclasses.replace(config, chat=chat, attempts=1)
     one = ServerJudge(config, OpenAIChat(chat, sleep=lambda seconds: None))
+    for first in range(1, GIVE_UP):
+        assert one.judge(candidates(first))[0].reasons == ("judge failed",)
     with pytest.raises(UserError, match=f"failed {GIVE_UP} times in a row.*no connection"):
-        for first in range(GIVE_UP):
-            one.judge(candidates(first))
+        one.judge(candidates(0))
 
 
 def test_nothing_is_asked_twice_whatever_the_company(server, config, tmp_path):
-    config = dataclasses.replace(
-        config, chat=dataclasses.replace(config.chat, cache=str(tmp_path))
-    )
+    config = dataclasses.replace(config, chat=dataclasses.replace(config.chat, cache=str(tmp_path)))
     first = judge(config, 1, 2, 3)
     assert len(server.seen) == 3
     chat = OpenAIChat(config.chat)

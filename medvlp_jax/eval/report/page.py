@@ -8,9 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medvlp_jax.eval.report.curves import curves_section
+from medvlp_jax.eval.report.downstream import (
+    detection_section,
+    efficiency_section,
+    segmentation_section,
+)
 from medvlp_jax.eval.report.headline import headline
 from medvlp_jax.eval.report.html import count, esc, facts, table, tag
-from medvlp_jax.eval.report.inputs import Heatmap, Reject, Sample
+from medvlp_jax.eval.report.inputs import Heatmap, Reject, Sample, Segmented
 from medvlp_jax.eval.report.pictures import (
     heatmaps_section,
     rejects_section,
@@ -31,6 +36,7 @@ def write_report(
     samples: Sequence[Sample] = (),
     heatmaps: Sequence[Heatmap] = (),
     rejects: Sequence[Reject] = (),
+    segmented: Sequence[Segmented] = (),
 ) -> pathlib.Path:
     """Writes the page; it needs no model, no network and no other file.
 
@@ -40,11 +46,12 @@ def write_report(
       samples: studies to show with their reports.
       heatmaps: phrases on images (``inputs.heatmaps_of``).
       rejects: studies that the checks refused.
+      segmented: films with regions (``inputs.segmented_of``).
 
     Returns:
       ``path``; written atomically.
     """
-    sections = _sections(results, history, samples, heatmaps, rejects)
+    sections = _sections(results, history, samples, heatmaps, rejects, segmented)
     return write_page(path, str(results["name"]), _header(results) + strip(heatmaps), sections)
 
 
@@ -83,6 +90,7 @@ def _sections(
     samples: Sequence[Sample],
     heatmaps: Sequence[Heatmap],
     rejects: Sequence[Reject],
+    segmented: Sequence[Segmented],
 ) -> list[tuple[str, str, str]]:
     """(anchor, title, markup) in page order; parts without content are left out."""
     of_kind: dict[str, dict[str, Entry]] = {}
@@ -107,6 +115,19 @@ def _sections(
     if "grounding" in of_kind or heatmaps:
         body = _phrases(list(of_kind.get("grounding", {}).values()), heatmaps)
         sections.append(("phrases", "Phrases on images", body))
+    for kind, title in (("probe", "Linear probe"), ("finetune", "Fine-tuning")):
+        if kind in of_kind:
+            body = "".join(map(efficiency_section, of_kind[kind].values()))
+            sections.append((kind, title, body))
+    if "segmentation" in of_kind:
+        parts = [
+            segmentation_section(e, [s for s in segmented if s.set == e["set"]])
+            for e in of_kind["segmentation"].values()
+        ]
+        sections.append(("segmentation", "Segmentation", "".join(parts)))
+    if "detection" in of_kind:
+        body = "".join(map(detection_section, of_kind["detection"].values()))
+        sections.append(("detection", "Detection", body))
     sections.append(("again", "To do it again", _reproduce(results)))
     return sections
 
