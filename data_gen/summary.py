@@ -71,8 +71,12 @@ def _examples(directory: str | os.PathLike[str], split: str) -> list[dict[str, A
     return out
 
 
-def finish(directory: str | os.PathLike[str], description: str) -> dict[str, Any]:
+def finish(
+    directory: str | os.PathLike[str], description: str, more: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Ends a job: TFDS metadata, then ``preview.png``, then ``summary.json``; returns the summary.
+
+    ``more``: what else the summary is to hold, by key.
 
     Raises:
         ShardError: the folder is not complete, or the disk is full.
@@ -82,7 +86,7 @@ def finish(directory: str | os.PathLike[str], description: str) -> dict[str, Any
     source = open_dataset(directory, _largest_split(directory))
     with whole_file(directory / PREVIEW) as temporary:
         write_preview(source, temporary, _PICTURES)
-    whole = summarise(directory, description)
+    whole = {**summarise(directory, description), **(more or {})}
     with whole_file(directory / SUMMARY) as temporary:
         temporary.write_text(json.dumps(whole, indent=1, ensure_ascii=False), encoding="utf-8")
     return whole

@@ -52,7 +52,8 @@ def generate_syncxr(config: dict[str, Any]) -> None:
     from data_gen import summary
     from data_gen.syncxr.config import read
     from data_gen.syncxr.fan_out import FanOut
-    from data_gen.syncxr.pipeline import generate, told
+    from data_gen.syncxr.pipeline import generate
+    from data_gen.syncxr.telling import told
 
     parsed = read(config)
     fan_out = FanOut(parsed, RUNNER.value, RAY_ADDRESS.value)
@@ -61,7 +62,8 @@ def generate_syncxr(config: dict[str, Any]) -> None:
     finally:
         fan_out.close()
     print(summary.table(result.summary))
-    print(told(result))
+    print(told(result.summary["syncxr"]))
+    print(f"{OUT.value}: {result.made} shards made, {result.found} found; see {result.report}")
 
 
 def ray_runner() -> "Runner | None":

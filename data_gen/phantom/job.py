@@ -15,6 +15,7 @@ from data_gen.phantom.draw import FindingMix
 from data_gen.phantom.findings import NO_FINDING, Study
 from data_gen.phantom.report import Report, write_report
 from data_gen.phantom.sample import sample_study
+from data_gen.runners.job import Runner
 from medvlp_jax.core.config import to_plain
 from medvlp_jax.data.manifest import fingerprint
 from medvlp_jax.data.records import Box, Image, Mask, Record, Text, with_content_hash
@@ -139,7 +140,7 @@ class PhantomJob:
                     Box(b.x0, b.y0, b.x1, b.y1, b.label, report.phrases[b.finding])
                     for b in rendered.boxes[i]
                 ),
-                masks=_masks({k: v[i] for k, v in rendered.masks.items()}, study),
+                masks=joined_masks({k: v[i] for k, v in rendered.masks.items()}, study),
                 provenance=_provenance(study, report),
             )
             records.append(with_content_hash(record))
@@ -148,7 +149,7 @@ class PhantomJob:
     def _image(self, pixels: np.ndarray, study: Study) -> Image:
         c = self.config
         options = [cv2.IMWRITE_JPEG_QUALITY, c.quality] if c.image_format == "jpeg" else []
-        data = _encode(f".{c.image_format}", pixels, options)
+        data = encode(f".{c.image_format}", pixels, options)
         return Image(data, c.image_format, study.view, "xray", c.size, c.size)
 
 
@@ -160,14 +161,15 @@ def _captions(study: Study, report: Report) -> Iterator[Text]:
         yield Text(phrase[:1].upper() + phrase[1:], "caption", "grammar", (name,))
 
 
-def _encode(extension: str, pixels: np.ndarray, options: Sequence[int] = ()) -> bytes:
+def encode(extension: str, pixels: np.ndarray, options: Sequence[int] = ()) -> bytes:
+    """uint8 pixels as a file; ``extension`` with its dot, ``options`` of OpenCV."""
     done, data = cv2.imencode(extension, pixels, list(options))
     if not done:
         raise RuntimeError(f"OpenCV cannot encode an array of {pixels.shape} as {extension}")
     return data.tobytes()
 
 
-def _masks(masks: dict[str, np.ndarray], study: Study) -> tuple[Mask, ...]:
+def joined_masks(masks: dict[str, np.ndarray], study: Study) -> tuple[Mask, ...]:
     """Organs as they come, findings joined by name, empty ones left out."""
     joined: dict[str, np.ndarray] = {}
     for name, mask in masks.items():
@@ -178,7 +180,7 @@ def _masks(masks: dict[str, np.ndarray], study: Study) -> tuple[Mask, ...]:
             name = study.findings[i].name
         joined[name] = joined[name] | mask if name in joined else mask
     return tuple(
-        Mask(_encode(".png", mask * np.uint8(255)), name)
+        Mask(encode(".png", mask * np.uint8(255)), name)
         for name, mask in joined.items()
         if mask.any()
     )
@@ -205,11 +207,16 @@ def _provenance(study: Study, report: Report) -> dict[str, Any]:
 
 
 def generate(
-    config: PhantomConfig, directory: str | os.PathLike[str], progress: bool = True
+    config: PhantomConfig,
+    directory: str | os.PathLike[str],
+    progress: bool = True,
+    runner: Runner | None = None,
 ) -> JobResult:
     """Makes the data set ``config`` in ``directory``, or what of it is missing there.
+
+    ``runner``: where, instead of ``config.processes`` processes of this machine.
 
     Raises:
         UserError: see :func:`data_gen.jobs.run_job`.
     """
-    return jobs.run_job(PhantomJob(config), directory, config.processes, progress)
+    return jobs.run_job(PhantomJob(config), directory, config.processes, progress, runner)
