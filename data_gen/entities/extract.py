@@ -37,6 +37,7 @@ _SKIP = ARTICLES | _NOT | frozenset(
     ).split()
 )  # fmt: skip
 _MOST_SKIPS = 5
+_OTHERWISE = frozenset({"other", "remaining", "otherwise", "rest", "remainder"})
 #: Belong to a thing that follows them, in what a bank keeps of it.
 _MODIFIERS = frozenset(
     (
@@ -111,9 +112,13 @@ class LexiconExtractor:
             if match is None:
                 at += 1
                 continue
+            at, match = self._reaching(words, at, match)
             stop, found, inner = match
             if _is_heading(words, at, stop):
                 at = stop
+                continue
+            if found[3] and at and words[at - 1] in _OTHERWISE:
+                at = stop  # "the remaining ribs are intact" denies nothing
                 continue
             span = Span(at, stop, found[1] == "ANATOMY")
             spans.append(span)
@@ -123,6 +128,18 @@ class LexiconExtractor:
         return tuple(
             self._mention(tokens, span, kind) for span, kind in zip(spans, kinds, strict=True)
         )
+
+    def _reaching(self, words: list[str], at: int, match: "_Match") -> "tuple[int, _Match]":
+        """``match`` at ``at``, or one that begins within it and reaches further.
+
+        "Left fifth rib fracture" is a rib fracture, not a fifth rib.
+        """
+        for later in range(at + 1, match[0]):
+            node = self._root.children.get(words[later])
+            other = _longest(node, words, later + 1) if node is not None else None
+            if other is not None and other[0] > match[0]:
+                return later, other
+        return at, match
 
     def _mention(
         self, tokens: Tokens, span: Span, kind: tuple[str, EntityType, str, bool]
@@ -151,9 +168,11 @@ class LexiconExtractor:
         return concept.fixed if concept else ""
 
 
-def _longest(
-    node: _Node, words: list[str], at: int
-) -> tuple[int, tuple[str, EntityType, str, bool], bool] | None:
+#: Where a wording ends, what it is (canonical, type, label, denies), and a negation within it.
+_Match = tuple[int, tuple[str, EntityType, str, bool], bool]
+
+
+def _longest(node: _Node, words: list[str], at: int) -> _Match | None:
     """The longest wording from ``node`` on: its end, what it is, and whether it is negated."""
     best = None if node.found is None else (at, node.found, False)
     negation, skipped, count = False, 0, len(words)

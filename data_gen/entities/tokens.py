@@ -16,6 +16,7 @@ _IRREGULAR = {
     "granulomata": "granuloma",
     "calices": "calyx",
     "septa": "septum",
+    "axillae": "axilla",
     "oedema": "edema",
     "haemothorax": "hemothorax",
     "haemorrhage": "hemorrhage",
