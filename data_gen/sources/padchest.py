@@ -30,6 +30,7 @@ from medvlp_jax.data.records import Text
 
 _COLUMNS = ("ImageID", "ImageDir", "StudyID", "PatientID", "Projection", "MethodLabel", "Labels")
 _VIEWS = {"L": "LATERAL", "AP_horizontal": "AP"}
+_UNCHANGED = "unchanged"
 _UNUSABLE = "exclude"  # the label of images that the readers took out
 
 
@@ -67,7 +68,8 @@ def items(config: PadchestConfig, rejects: Rejects) -> Iterator[Item]:
     """One item per study.
 
     A class of the three lists that the labels do not name is negative, unless they name one of its
-    kinds: "clavicle fracture" leaves "fracture" not judged.
+    kinds: "clavicle fracture" leaves "fracture" not judged. "unchanged" speaks of an earlier study,
+    so nothing is negative beside it.
     """
     root = pathlib.Path(config.root)
     table = Table(find(root, ("PADCHEST*labels*.csv*",), "PADCHEST table of labels"), rejects)
@@ -139,6 +141,8 @@ def parse_labels(cell: str) -> list[str]:
 
 
 def _labels(names: list[str], judged: tuple[str, ...]) -> dict[str, int]:
+    if _UNCHANGED in names:
+        return {name: 1 for name in names if name != _UNCHANGED}
     words = [set(name.split()) for name in names]
     return {
         name: value

@@ -22,7 +22,7 @@ from data_gen.sources.base import (
     patient_split,
 )
 from data_gen.sources.source import Source
-from data_gen.sources.splits import Count, NamedSplit, Shuffle, list_path, stem
+from data_gen.sources.splits import Count, NamedSplit, Shuffle, list_path, stem, strict_order
 from data_gen.sources.tables import Row, Table, find_or_none, present
 
 LABEL = "pneumonia"
@@ -144,7 +144,7 @@ def _classes(root: pathlib.Path, rejects: Rejects) -> dict[str, dict[str, int]]:
 
 
 def _export(config: RsnaConfig, rejects: Rejects) -> Iterator[Item]:
-    for split in config.split_lists:
+    for split in strict_order(config.split_lists):
         table = Table(list_path(config, split), rejects)
         table.require(("ID", "img_path", "boxes", "classes"), f"config.split_lists.{split}")
         for number, row in table:

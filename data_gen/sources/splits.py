@@ -149,9 +149,12 @@ def assign(
         )
     else:
         places = shuffle(keys, split.how)
-    if len(set(keys)) < len(keys):
-        twice = next(k for k in keys if keys.count(k) > 1)
-        raise SourceError(f"{twice!r} is the name of several images; split {name!r} cannot be used")
+    ids: dict[str, str] = {}
+    for item, own in zip(kept, keys, strict=True):
+        if ids.setdefault(own, item.id) != item.id:
+            raise SourceError(
+                f"{own!r} names both {ids[own]} and {item.id}; split {name!r} cannot tell them"
+            )
     for item, own in zip(kept, keys, strict=True):
         if own in places:
             yield dataclasses.replace(item, split=places[own])
@@ -174,6 +177,11 @@ def _cut(keys: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarra
     return keys[order[:count]], keys[order[count:]]
 
 
+def strict_order(names: Iterable[str]) -> list[str]:
+    """Splits in the order in which they may claim an id: special ones, test, validation, train."""
+    return sorted(names, key=lambda name: _STRICT.index(name) if name in _STRICT else -1)
+
+
 def list_path(config: SourceConfig, split: str) -> pathlib.Path:
     """Where the list of a split is."""
     return pathlib.Path(config.root, config.split_lists[split])
@@ -186,9 +194,8 @@ def _places(
     key: Callable[[str], str],
     present: set[str],
 ) -> dict[str, str]:
-    splits = sorted(config.split_lists, key=lambda s: _STRICT.index(s) if s in _STRICT else -1)
     places: dict[str, str] = {}
-    for split in splits:
+    for split in strict_order(config.split_lists):
         path = list_path(config, split)
         for own in dict.fromkeys(map(key, read_list(path))):
             if own not in present:
