@@ -143,8 +143,7 @@ class _Run:
         if not count:
             raise JobError("config.splits is empty; give at least one split a positive count")
         plan = plan_in(self.plan_folder, bank, count, c.sampler)
-        with whole_file(self.folder / HISTOGRAM) as temporary:
-            plan.histogram(temporary)
+        plan.histogram(self.folder / HISTOGRAM)
         self.reports = ReportsJob(
             c,
             self.reports_folder,
