@@ -42,7 +42,7 @@ def near_duplicates(
     """
     if len(ids) != len(embeddings) or len(set(ids)) != len(ids):
         raise UserError(f"near-duplicates: {len(embeddings)} embeddings need as many distinct ids")
-    if not len(ids):
+    if not len(ids) or threshold >= 1:  # rounding may put a cosine above 1
         return {}
     rows = unit(embeddings)
     single = rows.astype(np.float32)

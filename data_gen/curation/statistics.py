@@ -76,14 +76,14 @@ def measure(image: Pixels) -> dict[str, float]:
     small = _reduce(gray, SIDE)
     inner, border = _without_border(small)
     low, high = np.quantile(inner, (0.05, 0.95))
-    full = np.count_nonzero(inner <= 1) + np.count_nonzero(inner >= 254)
+    full = float(((inner <= 1) | (inner >= 254)).mean())
     return {
         "size/shorter": float(min(height, width)),
         "size/aspect": max(height, width) / min(height, width),
         "grey/bright": float(np.quantile(small, 0.99)) / 255,
         "grey/dark": float(np.quantile(small, 0.01)) / 255,
         "grey/contrast": float(small.std()) / 255,
-        "grey/clipped": full / inner.size,
+        "grey/clipped": full,
         **_colour(image),
         "text/share": _print_share(small),
         "focus/detail": _detail(inner),
