@@ -131,8 +131,9 @@ class Embedded:
       name: shown in results and errors, for instance ``synthetic``.
       batches: called once per pass; yields the batches of this process, the same number with the
         same shapes on all processes. Rows with ``valid`` False are dropped.
-      label_names: the order of the columns of ``labels``, of the channels of ``masks``, and what
-        the numbers in ``box_label`` mean.
+      label_names: the order of the columns of ``labels``, and what the numbers in ``box_label``
+        mean.
+      mask_names: the order of the channels of ``masks``; by default ``label_names``.
       split: shown in results.
       groups: host string columns that subgroups and the bootstrap may use where the batches have
         them, for instance ``view`` and ``patient_id``.
@@ -147,12 +148,14 @@ class Embedded:
         label_names: Sequence[str],
         *,
         split: str = "test",
+        mask_names: Sequence[str] | None = None,
         groups: Sequence[str] = ("view", "patient_id"),
         gather: GatherFn = gather_processes,
     ):
         self.name = name
         self.split = split
         self.label_names = tuple(label_names)
+        self.mask_names = self.label_names if mask_names is None else tuple(mask_names)
         self.batches = batches
         self._groups = tuple(groups)
         self._gather = gather
@@ -243,6 +246,20 @@ class Embedded:
                     f"it has {', '.join(self.label_names)}"
                 )
         return [self.label_names.index(c) for c in classes]
+
+    def mask_columns(self, classes: Sequence[str]) -> list[int]:
+        """Channel of each class among the masks.
+
+        Raises:
+          EvalError: a class has no channel.
+        """
+        for name in classes:
+            if name not in self.mask_names:
+                raise EvalError(
+                    f"class {name!r} has no mask in set {self.name!r}; "
+                    f"there are {', '.join(self.mask_names) or 'none'}"
+                )
+        return [self.mask_names.index(c) for c in classes]
 
 
 def embed_texts(

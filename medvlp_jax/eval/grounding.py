@@ -11,13 +11,13 @@ from medvlp_jax.eval import heatmap
 from medvlp_jax.eval.bootstrap import Bootstrap, finite, interval, weighted_mean
 from medvlp_jax.eval.embedded import Column, Embedded, FromBatch, Rows
 from medvlp_jax.eval.pairs import (
+    OVERLAPS,
     PAIR_METRICS,
     FindRegions,
     Pairs,
     boxes_of_classes,
     boxes_of_phrases,
     masks_of_classes,
-    render,
     score_pairs,
 )
 from medvlp_jax.eval.promptbank import PromptBank
@@ -35,15 +35,21 @@ class Grounding:
     the denying ensemble; ``contrast``, that minus its mean over the classes ``among``;
     ``phrases``, the words that the record itself gives its boxes.
 
-    Reported over all (record, class or phrase) pairs with a region, and per class:
+    Reported over all (record, class or phrase) pairs with a region, where all regions of one pair
+    are joined, and per class:
     ``pointing`` (largest pixel inside) beside ``pointing_chance`` (area of the union, exact),
     ``pointing_other_phrase`` (the same region under the other maps of that image: what a map that
     does not listen to the phrase would score) and, with validation data,
     ``pointing_prior`` (always pointing where the class is most often found there);
-    ``cnr`` signed; ``auprc`` over pixels beside its chance; ``miou`` over fixed cuts of the map
-    rescaled to [-1, 1]; ``dice`` and ``iou`` of the map rescaled to [0, 1] at the threshold with
-    the best mean Dice on validation data, ``dice_oracle`` at the best threshold on the set itself.
-    An empty prediction scores 0.
+    ``cnr`` signed, and its absolute value ``cnr_absolute``, which also rewards a map that avoids
+    the region; ``auprc`` over pixels beside its chance; the mean IoU over fixed cuts (0.1 to 0.5)
+    of the cosines themselves (``miou_raw``, BioViL) and of the map rescaled to [-1, 1] (``miou``,
+    MaCo);
+    ``dice``, ``iou``, ``precision`` and ``recall`` of the map rescaled to [0, 1] at the threshold
+    with the best mean Dice on validation data; ``dice_oracle`` and its like at the best threshold
+    on the set itself, which is what zero-shot segmentation tables of MedKLIP's kind report.
+    An empty prediction scores 0. Records without a region are not looked at: with masks, this is
+    segmentation of the positives. What a crop of the film leaves out is not compared.
 
     Args:
       test: the set; its batches carry ``boxes`` and ``box_label``, or ``masks``.
@@ -53,9 +59,7 @@ class Grounding:
       truth: ``boxes`` or ``masks``.
       query: see above.
       among: classes of a contrast; by default ``classes``.
-      sigma: of the smoothing, as a fraction of the side of the patch grid (BioViL: 1.5 patches of
-        15).
-      size: side in pixels at which maps and regions are compared.
+      maps: from patches to pixels; ``heatmap.MAPS`` has those of the protocols by name.
       pictures: heat-maps per class that are kept for the report.
       bootstrap: of the intervals; resamples records (patients), not pairs.
 
@@ -75,8 +79,7 @@ class Grounding:
         truth: Literal["boxes", "masks"] = "boxes",
         query: Literal["positive", "difference", "contrast", "phrases"] = "positive",
         among: Sequence[str] = (),
-        sigma: float = 0.1,
-        size: int = 128,
+        maps: heatmap.MapConfig | None = None,
         pictures: int = 2,
         bootstrap: Bootstrap | None = None,
     ):
@@ -90,7 +93,8 @@ class Grounding:
             raise ValueError("query='phrases' needs truth='boxes': masks carry no phrase")
         self.test, self.validation = test, validation
         self.classes = tuple(classes)
-        self.truth, self.query, self.sigma, self.size = truth, query, sigma, size
+        self.truth, self.query = truth, query
+        self.maps = maps or heatmap.MAPS["default"]
         self.bootstrap = bootstrap or Bootstrap()
         self._said: dict[str, str] = {}
         self._maps: Column
@@ -102,7 +106,7 @@ class Grounding:
             self._said = {c: p.positive[0] for c, p in zip(classes, said, strict=True)}
         columns: list[Column] = [self._maps]
         if truth == "masks":
-            columns.append(RegionMasks(size))
+            columns.append(RegionMasks(self.maps.size))
         else:
             columns += [FromBatch("boxes"), FromBatch("box_label")]
         if query == "phrases":
@@ -110,6 +114,8 @@ class Grounding:
         self._pictures = Pictures(pictures) if truth == "boxes" and pictures else None
         for data in filter(None, (test, validation)):
             data.label_columns(self.classes)
+            if truth == "masks":
+                data.mask_columns(self.classes)
             for column in columns:
                 data.want(column)
         if self._pictures:
@@ -135,8 +141,7 @@ class Grounding:
             "validation": validation,
             "truth": self.truth,
             "query": self.query,
-            "sigma": self.sigma,
-            "size": self.size,
+            "maps": dataclasses.asdict(self.maps),
             "phrases": self._said,
             "bootstrap": dataclasses.asdict(self.bootstrap),
         }
@@ -144,34 +149,34 @@ class Grounding:
         return EvalResult(metrics, origin | thresholds | details, arrays | self._shown(rows, pairs))
 
     def _score(self, data: Embedded, rows: Rows) -> Pairs:
-        columns = data.label_columns(self.classes)
+        size = self.maps.size
         find: FindRegions
         if self.truth == "masks":
-            find = masks_of_classes(columns, self.size)
+            find = masks_of_classes(data.mask_columns(self.classes), size)
         elif self.query == "phrases":
-            find = boxes_of_phrases(columns, self.size)
+            find = boxes_of_phrases(data.label_columns(self.classes), size)
         else:
-            find = boxes_of_classes(columns, self.size)
-        return score_pairs(rows, rows[self._maps], find, self.size, self.sigma)
+            find = boxes_of_classes(data.label_columns(self.classes), size)
+        return score_pairs(rows, rows[self._maps], find, self.maps)
 
     def _values(
         self, pairs: Pairs, known: Pairs | None
     ) -> tuple[Float[np.ndarray, "p m"], tuple[str, ...], dict[str, Any]]:
         """All per-pair metrics, their names, and the thresholds."""
-        oracle = int(pairs.dice.mean(0).argmax())
-        columns = [pairs.values, pairs.dice[:, oracle, None], pairs.iou[:, oracle, None]]
-        names = (*PAIR_METRICS, "dice_oracle", "iou_oracle")
+        oracle = pairs.best_level()
+        columns = [pairs.values, pairs.at_level(oracle)]
+        names = (*PAIR_METRICS, *(f"{name}_oracle" for name in OVERLAPS))
         thresholds: dict[str, Any] = {"threshold_oracle": float(heatmap.LEVELS[oracle])}
         if known is not None and len(known.record):
-            best = int(known.dice.mean(0).argmax())
+            best = known.best_level()
             thresholds["threshold"] = float(heatmap.LEVELS[best])
             where = {k: known.where(k) for k in range(len(self.classes))}
             prior = [
                 np.nan if (w := where[r.label]) is None else heatmap.pointing(w, r.mask)
                 for r in pairs.regions
             ]
-            columns += [pairs.dice[:, best, None], pairs.iou[:, best, None], np.c_[prior]]
-            names += ("dice", "iou", "pointing_prior")
+            columns += [pairs.at_level(best), np.c_[prior]]
+            names += (*OVERLAPS, "pointing_prior")
         columns.append(pairs.values[:, [0]] - pairs.values[:, [1]])
         return np.concatenate(columns, 1), (*names, "pointing_gain"), thresholds
 
@@ -224,7 +229,7 @@ class Grounding:
                 continue
             taken[region.label] = taken.get(region.label, 0) + 1
             images.append(image)
-            pixels = render(rows[self._maps][i][region.query], self.size, self.sigma)
+            pixels = heatmap.to_pixels(rows[self._maps][i][region.query], self.maps)
             maps.append(heatmap.rescale(pixels))
             boxes.append(np.where(region.boxes[:, None], rows[FromBatch("boxes")][i], np.nan))
             if self.query == "phrases":

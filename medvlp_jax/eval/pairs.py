@@ -13,8 +13,11 @@ from medvlp_jax.eval.regions import RegionMasks, distinct
 
 #: Scores of one pair, in the order of the columns of ``Pairs.values``.
 PAIR_METRICS = (
-    "pointing", "pointing_chance", "pointing_other_phrase", "cnr", "auprc", "auprc_chance", "miou",
+    "pointing", "pointing_chance", "pointing_other_phrase", "cnr", "cnr_absolute", "auprc",
+    "auprc_chance", "miou", "miou_raw",
 )  # fmt: skip
+#: Scores at a threshold, as :class:`~medvlp_jax.eval.heatmap.Overlap` names them.
+OVERLAPS = heatmap.Overlap._fields
 
 
 class Region(NamedTuple):
@@ -82,8 +85,15 @@ class Pairs(NamedTuple):
     regions: list[Region]
     label: Int[np.ndarray, "p"]  # that of the region
     values: Float[np.ndarray, "p m"]  # PAIR_METRICS
-    dice: Float[np.ndarray, "p l"]  # at heatmap.LEVELS
-    iou: Float[np.ndarray, "p l"]
+    overlap: heatmap.Overlap  # [p, l] each, at heatmap.LEVELS
+
+    def best_level(self) -> int:
+        """The index of the level with the largest mean Dice."""
+        return int(self.overlap.dice.mean(0).argmax())
+
+    def at_level(self, level: int) -> Float[np.ndarray, "p o"]:
+        """:data:`OVERLAPS` of every pair at one level."""
+        return np.stack([of[:, level] for of in self.overlap], 1)
 
     def where(self, label: int) -> Float[np.ndarray, "s s"] | None:
         """How often each pixel is in a region of this class; ``None`` without any."""
@@ -91,48 +101,52 @@ class Pairs(NamedTuple):
         return np.stack(masks).sum(0, dtype=np.float64) if masks else None
 
 
-def score_pairs(rows: Rows, maps: np.ndarray, find: FindRegions, size: int, sigma: float) -> Pairs:
+def score_pairs(
+    rows: Rows, maps: np.ndarray, find: FindRegions, config: heatmap.MapConfig
+) -> Pairs:
     """Scores every region against its map.
 
     Args:
       rows: of the set.
       maps: per record the maps [q, h, w] of its queries, or ``None``.
       find: the regions of a record.
-      size: pixels at which both are compared.
-      sigma: of the smoothing, as a fraction of the side of the map.
+      config: from patches to pixels.
 
     Raises:
       EvalError: a map is not finite; the record is named.
     """
-    record, regions, values, dice, iou = [], [], [], [], []
+    record, regions, values, overlap = [], [], [], []
     for i in range(len(rows)):
         if maps[i] is None:
             continue
         found = list(find(rows, i))
         if not found:
             continue
-        pixels = render(maps[i], size, sigma)
+        pixels = heatmap.to_pixels(maps[i], config)
         if not np.isfinite(pixels).all():
             raise EvalError(f"the heat-map of record {str(rows.ids[i])!r} is not finite")
         for region in found:
             mine, mask = pixels[region.query], region.mask
             others = [heatmap.pointing(p, mask) for j, p in enumerate(pixels) if j != region.query]
             scaled = heatmap.rescale(mine)
-            at, over = heatmap.overlaps(scaled, mask, heatmap.LEVELS)
-            cuts = heatmap.overlaps(2 * scaled - 1, mask, heatmap.MIOU_CUTS)[1]
+            cuts = [
+                heatmap.overlaps(m, mask, heatmap.MIOU_CUTS).iou.mean()
+                for m in (2 * scaled - 1, mine)
+            ]
+            contrast = heatmap.contrast_to_noise(mine, mask)
             record.append(i)
             regions.append(region)
-            dice.append(at)
-            iou.append(over)
+            overlap.append(heatmap.overlaps(scaled, mask, heatmap.LEVELS))
             values.append(
                 (
                     heatmap.pointing(mine, mask),
                     region.area,
                     float(np.mean(others)) if others else np.nan,
-                    heatmap.contrast_to_noise(mine, mask),
+                    contrast,
+                    abs(contrast),
                     heatmap.pixel_average_precision(mine, mask),
                     float(mask.mean()),
-                    float(cuts.mean()),
+                    *map(float, cuts),
                 )
             )
     return Pairs(
@@ -140,13 +154,9 @@ def score_pairs(rows: Rows, maps: np.ndarray, find: FindRegions, size: int, sigm
         regions,
         np.array([r.label for r in regions], np.int64),
         np.array(values, np.float64).reshape(len(record), len(PAIR_METRICS)),
-        np.array(dice).reshape(len(record), len(heatmap.LEVELS)),
-        np.array(iou).reshape(len(record), len(heatmap.LEVELS)),
+        heatmap.Overlap(
+            *np.array(overlap)
+            .reshape(len(record), len(OVERLAPS), len(heatmap.LEVELS))
+            .swapaxes(0, 1)
+        ),
     )
-
-
-def render(
-    maps: Float[np.ndarray, "*q h w"], size: int, sigma: float
-) -> Float[np.ndarray, "*q size size"]:
-    """Pixel maps; ``sigma`` as a fraction of the side of the map."""
-    return heatmap.to_pixels(maps.astype(np.float64), size, sigma * maps.shape[-2])

@@ -1,12 +1,12 @@
 """Heat-maps to look at, for sets without boxes: there is nothing to score them by."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 
 from medvlp_jax.eval import heatmap
 from medvlp_jax.eval.embedded import Embedded, FromBatch
-from medvlp_jax.eval.pairs import render
 from medvlp_jax.eval.promptbank import PromptBank
 from medvlp_jax.eval.protocol import EvalResult, PredictFn, TokenizeFn
 from medvlp_jax.eval.regions import ClassQuery, PositiveMaps, class_maps
@@ -21,7 +21,7 @@ class PhrasePictures:
       test: the set.
       classes: labels of the set and entries of the bank.
       bank, tokenize: the prompts.
-      query, among, sigma, size: as for ``Grounding``.
+      query, among, maps: as for ``Grounding``.
       per_class: pictures of each class.
 
     Raises:
@@ -37,16 +37,16 @@ class PhrasePictures:
         *,
         query: ClassQuery = "positive",
         among: Sequence[str] = (),
-        sigma: float = 0.1,
-        size: int = 128,
+        maps: heatmap.MapConfig | None = None,
         per_class: int = 2,
     ):
         self.test, self.classes = test, tuple(classes)
-        self.query, self.sigma, self.size, self.per_class = query, sigma, size, per_class
-        maps = class_maps(bank, self.classes, tokenize, query, among)
+        self.query, self.per_class = query, per_class
+        self.maps = maps or heatmap.MAPS["default"]
+        asked = class_maps(bank, self.classes, tokenize, query, among)
         self._said = [p.positive[0] for p in bank.select(self.classes)]
         self._column = test.want(
-            PositiveMaps(maps, tuple(test.label_columns(self.classes)), per_class)
+            PositiveMaps(asked, tuple(test.label_columns(self.classes)), per_class)
         )
 
     def __call__(self, predict: PredictFn) -> EvalResult:
@@ -57,7 +57,7 @@ class PhrasePictures:
             for i in np.flatnonzero(positive[:, k])[: self.per_class]:
                 image, patches = rows[self._column][i]
                 images.append(image)
-                maps.append(heatmap.rescale(render(patches[k], self.size, self.sigma)))
+                maps.append(heatmap.rescale(heatmap.to_pixels(patches[k], self.maps)))
                 classes.append(k)
                 ids.append(str(rows.ids[i]))
         details = {
@@ -65,7 +65,7 @@ class PhrasePictures:
             "set": self.test.name,
             "split": self.test.split,
             "query": self.query,
-            "sigma": self.sigma,
+            "maps": dataclasses.asdict(self.maps),
             "pictures": len(images),
         }
         if not images:

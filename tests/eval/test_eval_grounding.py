@@ -12,11 +12,13 @@ from medvlp_jax.eval import heatmap
 from medvlp_jax.eval.bootstrap import Bootstrap
 from medvlp_jax.eval.embedded import Embedded
 from medvlp_jax.eval.grounding import Grounding
+from medvlp_jax.eval.heatmap import MapConfig
 from medvlp_jax.eval.promptbank import load_bank
 
 from .fake_model import CLASSES, batches, direction, read, row_of, tokenize
 
 FEW = Bootstrap(200)
+SMALL = MapConfig(size=32)
 
 
 @pytest.mark.parametrize("sigma", [0.5, 1.5, 4.0])
@@ -32,13 +34,14 @@ def test_smoothing_equals_scipy(n, sigma):
 def test_upsampling_equals_opencv(h, w, size):
     x = np.random.default_rng(1).normal(size=(h, w))
     expected = cv2.resize(x, (size, size), interpolation=cv2.INTER_LINEAR)
-    np.testing.assert_allclose(heatmap.to_pixels(x, size, 0.0), expected, atol=1e-6)
+    np.testing.assert_allclose(heatmap.to_pixels(x, MapConfig(0.0, size=size)), expected, atol=1e-6)
 
 
 def test_batches_of_maps():
     x = np.random.default_rng(2).normal(size=(5, 4, 4))
-    got = heatmap.to_pixels(x, 16, 1.0)
-    np.testing.assert_allclose(got[3], heatmap.to_pixels(x[3], 16, 1.0))
+    config = MapConfig(1.0, "patches", size=16)
+    got = heatmap.to_pixels(x, config)
+    np.testing.assert_allclose(got[3], heatmap.to_pixels(x[3], config))
 
 
 def test_union_area_is_exact():
@@ -97,9 +100,11 @@ def test_pixel_average_precision():
 def test_overlaps_equal_a_loop():
     rng = np.random.default_rng(7)
     x, region = heatmap.rescale(np.round(rng.normal(size=(12, 12)), 1)), rng.random((12, 12)) < 0.3
-    dice, iou = heatmap.overlaps(x, region, heatmap.LEVELS)
-    for level, d, i in zip(heatmap.LEVELS, dice, iou, strict=True):
+    rows = zip(heatmap.LEVELS, *heatmap.overlaps(x, region, heatmap.LEVELS), strict=True)
+    for level, d, i, precision, recall in rows:
         called = x > level
+        assert precision == pytest.approx(sk.precision_score(region.ravel(), called.ravel()))
+        assert recall == pytest.approx(sk.recall_score(region.ravel(), called.ravel()))
         both, union = (called & region).sum(), (called | region).sum()
         assert d == pytest.approx(2 * both / (called.sum() + region.sum()))
         assert i == pytest.approx(both / union)
@@ -109,9 +114,7 @@ def test_empty_predictions_and_regions_score_zero():
     constant = heatmap.rescale(np.full((4, 4), 3.0))
     region = np.eye(4, dtype=bool)
     for x, r in ((constant, region), (constant, np.zeros((4, 4), bool))):
-        dice, iou = heatmap.overlaps(x, r, [0.0, 0.5])
-        assert (dice == 0).all()
-        assert (iou == 0).all()
+        assert (np.array(heatmap.overlaps(x, r, [0.0, 0.5])) == 0).all()
 
 
 # --------------------------------------------------------------------------------- the evaluator
@@ -163,7 +166,7 @@ def _set(boxed, **more):
 
 
 def _grounding(boxed, **kw):
-    kw = {"bootstrap": FEW, "size": 32, "validation": _set(boxed)} | kw
+    kw = {"bootstrap": FEW, "maps": SMALL, "validation": _set(boxed)} | kw
     return Grounding(_set(boxed), ["edema", "nodule"], load_bank("brief"), tokenize, **kw)
 
 
@@ -235,7 +238,7 @@ def test_masks_as_truth(boxed):
     present = masks.any((1, 2))
     data = Embedded("toy", lambda: batches(present, masks=masks), CLASSES)
     got = Grounding(
-        data, ["edema", "nodule"], load_bank("brief"), tokenize, truth="masks", size=32,
+        data, ["edema", "nodule"], load_bank("brief"), tokenize, truth="masks", maps=SMALL,
         bootstrap=FEW,
     )(Looker(boxed))  # fmt: skip
     expected = _grounding(boxed, validation=None)(Looker(boxed))
@@ -273,7 +276,7 @@ def test_phrases_of_the_record(boxed):
     phrase[5, 0] = phrase[5, 0].upper()
     data = _set(boxed, box_phrase=phrase)
     got = Grounding(
-        data, ["edema", "nodule"], load_bank("brief"), tokenize, query="phrases", size=32,
+        data, ["edema", "nodule"], load_bank("brief"), tokenize, query="phrases", maps=SMALL,
         bootstrap=FEW,
     )(Looker(boxed))  # fmt: skip
     expected = _grounding(boxed, validation=None)(Looker(boxed))
@@ -294,7 +297,12 @@ def test_equal_phrases_share_one_region():
         CLASSES,
     )
     got = Grounding(
-        data, ["edema"], load_bank("brief"), tokenize, query="phrases", size=32, sigma=0.0
+        data,
+        ["edema"],
+        load_bank("brief"),
+        tokenize,
+        query="phrases",
+        maps=MapConfig(sigma=0.0, size=32),
     )(Looker((boxes, labels)))
     assert got.metrics["pairs"] == 4
     assert got.metrics["pointing_chance"] == pytest.approx(0.125)

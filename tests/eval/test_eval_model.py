@@ -10,6 +10,7 @@ from medvlp_jax.core.state import ModelDef
 from medvlp_jax.eval.base import EVALUATORS, evaluate, flat_metrics
 from medvlp_jax.eval.bootstrap import Bootstrap
 from medvlp_jax.eval.embedded import Embedded
+from medvlp_jax.eval.heatmap import MapConfig
 from medvlp_jax.eval.promptbank import load_bank
 from medvlp_jax.models.clip import build_clip, clip_config
 from medvlp_jax.tasks.base import make_task
@@ -55,7 +56,7 @@ def outcome(clip, mesh):
         "zeroshot": EVALUATORS["zeroshot"](data, studies.classes, bank, short, bootstrap=few),
         "retrieval": EVALUATORS["retrieval"](data, bootstrap=few),
         "grounding": EVALUATORS["grounding"](
-            data, located, bank, short, query="difference", size=32, bootstrap=few
+            data, located, bank, short, query="difference", maps=MapConfig(size=32), bootstrap=few
         ),
         "pictures": EVALUATORS["pictures"](data, located, bank, short),
     }

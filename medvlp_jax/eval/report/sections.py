@@ -134,7 +134,13 @@ def grounding_section(entry: Entry) -> str:
         "contrast": "the affirming prompts of the class minus their mean over the classes",
         "phrases": "the words that the record gives its boxes",
     }[entry["query"]]
-    asked = f"Asked: {words}; compared with {esc(entry['truth'])} at {entry['size']} pixels."
+    maps = entry["maps"]
+    unit = "patches" if maps["unit"] == "patches" else "of the side of the patch grid"
+    smoothed = f"smoothed with a sigma of {maps['sigma']:g} {unit}, " if maps["sigma"] else ""
+    asked = (
+        f"Asked: {words}; {smoothed}{esc(maps['upsample'])} upsampling; compared with "
+        f"{esc(entry['truth'])} at {maps['size']} pixels."
+    )
     return (
         tag("h3", esc(f"{entry['set']}, {entry['split']}"))
         + _how(entry)
