@@ -237,3 +237,29 @@ def test_bad_values(options, message):
 def test_schedule_longer_than_the_run():
     with pytest.raises(ValueError, match="more than the 10 steps"):
         make_schedule(OptimConfig(warmup_steps=11), 10)
+
+
+def test_what_is_held_does_not_move_and_starts_smoothly():
+    free = OptimConfig(lr=0.1, schedule="constant", clip_norm=None)
+    held = OptimConfig(lr=0.1, schedule="constant", clip_norm=None, hold={"w": 3})
+    for steps in (1, 3):
+        params, _, _ = train(held, steps)
+        np.testing.assert_array_equal(params["w"], PARAMS["w"])
+        np.testing.assert_array_equal(params["b"], train(free, steps)[0]["b"])
+    # The fourth update is that of the moments gathered meanwhile, not the jump of fresh ones.
+    step = train(held, 4)[0]["w"] - PARAMS["w"]
+    expected = train(free, 4)[0]["w"] - train(free, 3)[0]["w"]
+    np.testing.assert_allclose(step, expected, atol=1e-6)
+
+
+def test_rows_are_scaled_back_to_length_one():
+    config = OptimConfig(lr=0.1, schedule="constant", unit_norm=("w",), hold={"b": 99})
+    params, _, _ = train(config, 2)
+    np.testing.assert_allclose(np.linalg.norm(params["w"], axis=1), 1, rtol=1e-6)
+    np.testing.assert_array_equal(params["b"], PARAMS["b"])
+
+
+@pytest.mark.parametrize("key", [{"hold": {"wrong": 1}}, {"unit_norm": ("wrong",)}])
+def test_a_pattern_of_these_that_matches_nothing_is_an_error(key):
+    with pytest.raises(ValueError, match="pattern 'wrong' matches no parameter"):
+        make_optimizer(OptimConfig(**key), PARAMS, AXES, 10)

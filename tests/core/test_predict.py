@@ -72,3 +72,18 @@ def test_errors(model):
         predictor("image_embed", toy.batch_of(0, 4))
     with pytest.raises(KeyError, match="image_embed, text_embed"):
         predictor.with_state(state)("imgae_embed", toy.batch_of(0, 4))
+
+
+@pytest.mark.multidevice
+@pytest.mark.parametrize("rows", [8, 3])
+def test_what_all_rows_share_is_whole_on_every_device(model, rows):
+    state, _ = model
+    mesh = make_mesh(MeshConfig(8))
+    predictor = Predictor(
+        toy.model_def(), {"scores": lambda m, b: m.vision(b["image"]) @ b["text_embed"].T}, mesh
+    )
+    batch = {"image": toy.batch_of(0, rows)["image"]}
+    images = expected(state, batch)
+    shared = np.random.default_rng(0).normal(size=(5, images.shape[1])).astype(np.float32)
+    got = predictor.with_state(state)("scores", batch, {"text_embed": shared})
+    np.testing.assert_allclose(got, images @ shared.T, rtol=1e-4, atol=1e-5)

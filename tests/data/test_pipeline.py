@@ -670,3 +670,25 @@ def test_any_tokenizer_folder_can_be_named(folder, tmp_path):
     train_wordpiece(["There is mild opacity number 3. Heart normal."] * 3, tmp_path / "other")
     config = config_of(folder, text=TextConfig(tokenizer=str(tmp_path / "other")))
     assert find_tokenizer(config).name == str(tmp_path / "other")
+
+
+def test_words_and_second_versions_on_request(folder, tokenizer):
+    plain = run(config_of(folder), tokenizer, 3)
+    text = TextConfig(
+        policy="sentence", buckets=(8, 12, 16), window=3, with_words=True, variant=0.3
+    )
+    more = run(config_of(folder, text=text), tokenizer, 3)
+    extra = {"word_ids", "text_variant", "text_variant_mask"}
+    assert more[0].keys() - plain[0].keys() == extra
+    assert_equal([{k: v for k, v in b.items() if k not in extra} for b in more], plain)
+    differ = 0
+    for batch in more:
+        assert batch["word_ids"].dtype == np.int32
+        assert batch["word_ids"].shape == batch["text_variant"].shape == batch["text"].shape
+        assert (batch["word_ids"][:, 0] == 0).all()
+        assert (batch["word_ids"][~batch["text_mask"]] == -1).all()
+        differ += int((batch["text_variant"] != batch["text"]).any(1).sum())
+    assert differ > 6
+    one = next(iter(eval_batches(config_of(folder, text=text), SourceConfig(str(folder), "val"), 4,
+                                 tokenizer=tokenizer)))  # fmt: skip
+    np.testing.assert_array_equal(one["text_variant"], one["text"])  # no chance in evaluation

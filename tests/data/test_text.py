@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 
 from medvlp_jax.data.records import Image, Record, Text
-from medvlp_jax.data.text import TextConfig, candidates, names_a_side, reports, sentences, text_key
+from medvlp_jax.data.text import (
+    TextConfig,
+    candidates,
+    names_a_side,
+    reports,
+    sentences,
+    text_key,
+    vary,
+)
 from medvlp_jax.data.tokenizer import Tokenizer, TokenizerError, check_known, train_wordpiece
 
 PIXEL = Image(b"x", "png")
@@ -263,3 +271,69 @@ def test_missing_and_changed_folders_give_one_line(tmp_path, wordpiece):
         Tokenizer.load(tmp_path / "changed")
     with pytest.raises(TokenizerError, match="no text"):
         train_wordpiece([], tmp_path / "none")
+
+
+def test_words_of_tokens(wordpiece):
+    t = Tokenizer.load(wordpiece)
+    text = "No zebra-like effusion."
+    ids, mask = t([text], 40)
+    words = t.word_ids([text, "", "heart"], 40)
+    assert words.dtype == np.int32
+    pieces = t._fast.encode(text).tokens
+    count = 0
+    for token, word, real in zip(pieces, words[0], mask[0], strict=False):
+        assert real
+        if token == "[CLS]":
+            assert word == 0
+        elif token == "[SEP]":
+            assert word == -1
+        else:
+            count += not token.startswith("##")
+            assert word == count
+    assert count == 6  # no, zebra, -, like, effusion, .
+    assert (words[0, mask[0].sum() :] == -1).all()
+    assert words[1].tolist() == [0] + [-1] * 39  # [CLS] [SEP]
+    assert words[2, :3].tolist() == [0, 1, -1]
+    assert len(ids[0]) == len(words[0])
+
+
+def test_words_of_a_text_that_is_cut(wordpiece):
+    """As the ids: the last pieces go, [SEP] stays."""
+    t = Tokenizer.load(wordpiece)
+    text = "no pleural effusion"
+    assert t.word_ids([text], 8)[0].tolist() == [0, 1, 2, 3, -1, -1, -1, -1]
+    assert t.word_ids([text], 4)[0].tolist() == [0, 1, 2, -1]
+
+
+def test_a_slow_tokenizer_does_not_know_words(wordpiece):
+    t = Tokenizer.load(wordpiece)
+    t._fast = None
+    with pytest.raises(TokenizerError, match="use a fast one"):
+        t.word_ids(["heart"], 4)
+
+
+def test_varied_texts_lose_or_exchange_a_few_words():
+    text = " ".join(f"w{i}" for i in range(40))
+    words = text.split()
+    lost = swapped = 0
+    for seed in range(200):
+        got = vary(text, 0.1, np.random.default_rng(seed)).split()
+        if sorted(got) == sorted(words):
+            moved = sum(a != b for a, b in zip(got, words, strict=True))
+            assert moved <= 8
+            swapped += moved > 0
+        else:
+            assert [w for w in words if w in got] == got
+            assert len(got) >= 20
+            lost += 1
+    assert lost > 60
+    assert swapped > 60
+    again = [vary(text, 0.1, np.random.default_rng(5)) for _ in range(2)]
+    assert again[0] == again[1]
+
+
+def test_varied_texts_are_never_empty():
+    for seed in range(20):
+        assert vary("no effusion", 0.99, np.random.default_rng(seed)).split()
+    assert vary("effusion", 0.99, np.random.default_rng(0)) == "effusion"
+    assert vary("", 0.5, np.random.default_rng(0)) == ""

@@ -327,3 +327,51 @@ def test_graph_mode_and_tree_mode_agree(tmp_path, repo_root):
     assert results["true"].keys() == results["false"].keys()
     for key, value in results["true"].items():
         np.testing.assert_array_equal(value, results["false"][key], err_msg=key)
+
+
+HEAD = ProjectionConfig(kind="mlp_bn", hidden=8, activation="relu", bias=True)
+
+
+@pytest.mark.parametrize(
+    ("tower", "map_"), [("class", "own"), ("resnet", "own"), ("resnet", "middle")]
+)
+def test_projections_of_their_own_for_patches_and_tokens(tower, map_):
+    config = dataclasses.replace(
+        CONFIGS[tower], patch_map=map_, token_map="own", local_proj=HEAD, prototypes=5
+    )
+    model = filled(CLIP, config)
+    assert model.prototypes.shape == (5, config.embed_dim)
+    image, text = model.encode_image(IMAGE), model.encode_text(IDS, MASK)
+    found = image.middle if map_ == "middle" else image.patches
+    np.testing.assert_allclose(
+        model.project_patches(image, normalize=False), model.patch_proj(found), rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        model.project_tokens(text.tokens), model.token_proj(text.tokens), rtol=1e-5
+    )
+
+
+def test_a_normalised_head_leaves_padding_out_of_its_statistics():
+    """The last layer's output has mean 0 and variance 1 where it counts."""
+    model = filled(CLIP, dataclasses.replace(TINY, token_map="own", local_proj=HEAD))
+    tokens = model.encode_text(IDS, MASK).tokens
+    got = np.asarray(model.project_tokens(tokens, train=True, where=MASK))[np.asarray(MASK)]
+    np.testing.assert_allclose(got.mean(0), 0, atol=1e-4)
+    np.testing.assert_allclose(got.var(0), 1, atol=0.05)  # eps of the norm
+    other = jnp.where(MASK[..., None], tokens, 99.0)
+    again = np.asarray(model.project_tokens(other, train=True, where=MASK))[np.asarray(MASK)]
+    np.testing.assert_allclose(again, got, rtol=1e-4, atol=1e-5)
+    assert model.token_proj.out_norm.scale is None
+
+
+def test_prototypes_start_as_unit_vectors():
+    config = dataclasses.replace(TINY, prototypes=7)
+    params, _ = jax.jit(ModelDef.of(build_clip(config)).init)(jax.random.key(0))
+    np.testing.assert_allclose(np.linalg.norm(params["prototypes"], axis=1), 1, rtol=1e-6)
+
+
+def test_a_local_head_that_does_not_fit():
+    with pytest.raises(ValueError, match=r"local_proj.kind='none' needs embed_dim"):
+        dataclasses.replace(
+            CONFIGS["resnet"], patch_map="own", embed_dim=5, local_proj=ProjectionConfig("none")
+        )
