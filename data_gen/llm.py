@@ -1,7 +1,7 @@
 """Reports from lists of findings: one protocol, a grammar or any language model behind it.
 
-- ``grammar``: the phantom's own grammar. It needs the structured findings of a phantom study and
-  no weights, and says nothing that is not so.
+- ``grammar``: no weights, and nothing that is not so. Of a phantom study it writes with the
+  phantom's own grammar, of entities with that of :mod:`data_gen.entities.writer`.
 - the back ends of :mod:`data_gen.llm_chat`: a language model is asked for a report, and its answer
   is cut into sections.
 """
@@ -104,6 +104,8 @@ class ReportWriterConfig:
       backend: ``grammar``, or ``chat`` for a language model.
       seed: of the grammar's choices.
       chat: the language model.
+      impression: of the grammar's reports of entities: ``summary`` sums up what is present, ``all``
+        names every entity again.
       system: what it is told to be; empty for :data:`SYSTEM`.
       example: show it one report first, which small models need to keep to the form.
     """
@@ -111,6 +113,7 @@ class ReportWriterConfig:
     backend: Literal["grammar", "chat"] = "grammar"
     seed: int = 0
     chat: ChatConfig | None = None
+    impression: Literal["summary", "all"] = "summary"
     system: str = ""
     example: bool = True
 
@@ -126,15 +129,16 @@ def make_writer(config: ReportWriterConfig) -> ReportWriter:
       UserError: its model cannot be loaded.
     """
     if config.chat is None:
-        return GrammarWriter(config.seed)
+        return GrammarWriter(config.seed, config.impression == "all")
     return ChatWriter(make_chat(config.chat), config.system or SYSTEM, config.example)
 
 
 class GrammarWriter:
-    """The phantom's report grammar."""
+    """Reports by grammar: of a phantom study, or of entities."""
 
-    def __init__(self, seed: int = 0) -> None:
-        self.seed = seed
+    def __init__(self, seed: int = 0, repeat_all: bool = False) -> None:
+        """``repeat_all``: the IMPRESSION of a report of entities names all of them."""
+        self.seed, self.repeat_all = seed, repeat_all
 
     @property
     def name(self) -> str:
@@ -142,18 +146,22 @@ class GrammarWriter:
 
     @property
     def fingerprint(self) -> str:
-        return fingerprint(medvlp_jax.__version__, {"backend": "grammar", "seed": self.seed})
+        settings = {"backend": "grammar", "seed": self.seed}
+        if self.repeat_all:
+            settings["repeat_all"] = True
+        return fingerprint(medvlp_jax.__version__, settings)
 
     def write(self, requests: Iterable[ReportRequest]) -> Iterator[WrittenReport]:
-        """See :class:`ReportWriter`; a request without a study is that report's error."""
+        """See :class:`ReportWriter`."""
+        from data_gen.entities.writer import write_entities
         from data_gen.phantom.report import write_report
 
         for request in requests:
-            if request.study is None:
-                error = "the grammar needs a phantom study, not words; use a language model"
-                yield WrittenReport(request.id, "", "", self.name, error=error)
-                continue
-            report = write_report(request.study, self.seed, request.study.index)
+            if request.study is not None:
+                report = write_report(request.study, self.seed, request.study.index)
+            else:
+                key = f"{self.seed} {request.id} {request.attempt}"
+                report = write_entities(items_of(request), key, repeat_all=self.repeat_all)
             yield WrittenReport(request.id, report.findings, report.impression, self.name)
 
 
@@ -182,14 +190,40 @@ def report_messages(
     return (
         {"role": "system", "content": system},
         *(shown if example else []),
-        {"role": "user", "content": _question(request.entities, request.view)},
+        {
+            "role": "user",
+            "content": _question(
+                request.entities, request.view, request.absent, request.anatomy, request.feedback
+            ),
+        },
     )
 
 
-def _question(entities: tuple[str, ...], view: str) -> str:
-    found = "\n".join(f"- {entity}" for entity in entities) or "- no abnormality"
+def _question(
+    entities: tuple[str, ...],
+    view: str,
+    absent: tuple[str, ...] = (),
+    anatomy: tuple[str, ...] = (),
+    feedback: tuple[str, ...] = (),
+) -> str:
     what = f"{view} chest X-ray" if view else "Chest X-ray"
-    return f"{what}. Found:\n{found}\nWrite the report."
+    lines = [f"{what}. Found:", *(f"- {entity}" for entity in entities or ("no abnormality",))]
+    if absent:
+        lines += ["Not there, and to be said so:", *(f"- {thing}" for thing in absent)]
+    if anatomy:
+        lines += [
+            "Places to be named; tie what was found to them where that makes sense, and call them "
+            "normal where it does not:",
+            *(f"- {place}" for place in anatomy),
+        ]
+    if absent or anatomy:
+        lines.append(
+            "Use every item once in FINDINGS, with its own words, and name no other finding. Sum "
+            "up in IMPRESSION what was found."
+        )
+    if feedback:
+        lines += ["An earlier report of this was wrong. Mend this:", *(f"- {f}" for f in feedback)]
+    return "\n".join([*lines, "Write the report."])
 
 
 class ChatWriter:
@@ -213,14 +247,15 @@ class ChatWriter:
 
         def prompts() -> Iterator[Prompt]:
             for request in requests:
-                asked[request.id] = request
-                messages = report_messages(request, self._system, self._example)
-                yield Prompt(request.id, messages)
+                # Another id is another answer: the random numbers come from it.
+                name = f"{request.id}#{request.attempt}" if request.attempt else request.id
+                asked[name] = request
+                yield Prompt(name, report_messages(request, self._system, self._example))
 
         for reply in self.chat.answer(prompts()):
             request = asked.pop(reply.id)
             if reply.error:
-                yield WrittenReport(reply.id, "", "", self.name, error=reply.error)
+                yield WrittenReport(request.id, "", "", self.name, error=reply.error)
             else:
                 yield read_report(request, reply.text, self.name, cut=reply.cut)
 
@@ -272,6 +307,19 @@ _SEVERITY = {"small", "large", "minimal", "moderate", "severe", "marked", "sligh
 def _mentioned(entity: str, said: str) -> bool:
     words = [w for w in re.findall(r"[a-z]{5,}", entity.lower()) if w not in _SEVERITY]
     return all(word[:6] in said for word in words)
+
+
+def items_of(request: ReportRequest) -> tuple[Entity, ...]:
+    """The entities of a request; read from its words where it has none."""
+    from data_gen.entities.bank import entity
+
+    if request.items:
+        return request.items
+    return (
+        *(entity(text, "ABNORMALITY") for text in request.entities),
+        *(entity(text, "NON-ABNORMALITY") for text in request.absent),
+        *(entity(text, "ANATOMY") for text in request.anatomy),
+    )
 
 
 def request_of(record: Record) -> ReportRequest:

@@ -113,20 +113,17 @@ class Ontology:
 
     @functools.cached_property
     def implied(self) -> Mapping[str, frozenset[str]]:
-        """Concept -> itself and all that may be seen with it, transitively."""
-        return {name: self._closure(name) for name in self.concepts}
+        """Concept -> itself, what it shows, and for a disease or abnormality :data:`GENERAL`.
 
-    def _closure(self, name: str) -> frozenset[str]:
-        seen, todo = set(), [name]
-        while todo:
-            one = todo.pop()
-            if one not in seen:
-                seen.add(one)
-                todo += self.concepts[one].shows
-        concept = self.concepts[name]
-        if concept.type != "ANATOMY" and concept.organ != "devices":
-            seen.add(GENERAL)
-        return frozenset(seen)
+        Not transitive: an effusion may come from a failing heart without showing an edema.
+        """
+        return {
+            name: frozenset(
+                {name, *c.shows}
+                | ({GENERAL} if c.type != "ANATOMY" and c.organ != "devices" else set())
+            )
+            for name, c in self.concepts.items()
+        }
 
     def located(self, concept: str, place: str) -> bool:
         """Whether ``concept`` may lie in the anatomy ``place``; True for what is not known."""

@@ -102,8 +102,12 @@ def test_the_grammar_writes_what_the_record_holds(records):
     assert other.findings == write_report(study, 1, study.index).findings
 
 
-def test_the_grammar_needs_a_study():
-    assert "needs a phantom study" in next(GrammarWriter().write([REQUEST])).error
+def test_the_grammar_writes_of_words_where_there_is_no_study():
+    report = next(GrammarWriter().write([REQUEST]))
+    assert "pleural effusion" in report.findings
+    assert "rib fracture" in report.impression
+    normal = next(GrammarWriter().write([ReportRequest("n")]))
+    assert "lungs are clear" in normal.findings
 
 
 def test_entities_of_a_record_without_a_phantom():
