@@ -10,7 +10,7 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ class Needs:
     workers: int = 0
     cpus: float = 1.0
     gpus: float = 0.0
-    resources: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    resources: dict[str, float] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if min(self.workers, self.cpus, self.gpus, *self.resources.values(), 0) < 0:

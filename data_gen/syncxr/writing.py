@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +104,9 @@ class ReportsJob:
         writer, answers = self._make_writer(shard)
         reports = {r.id: r for r in checked_reports(writer, checker, requests, c.report_attempts)}
         rejects = [
-            (_reject(name, reject), b"") for name in rows for reject in reports[name].rejects
+            (_reject(name, reject, reports[name].labels), b"")
+            for name in rows
+            for reject in reports[name].rejects
         ]
         attempts = collections.Counter(str(r.attempts) for r in reports.values() if r.report)
         missing = sum(r.report is None for r in reports.values())
@@ -128,8 +130,18 @@ class ReportsJob:
         return make_writer(dataclasses.replace(config, chat=chat)), answers
 
 
-def _reject(name: str, reject: dict[str, Any]) -> RejectRow:
-    raise NotImplementedError
+def _reject(name: str, reject: Mapping[str, Any], labels: Mapping[str, int]) -> RejectRow:
+    kinds = dict.fromkeys(reason.partition(":")[0] for reason in reject["reasons"])
+    sections = (reject["findings"], reject["impression"])
+    return RejectRow(
+        id=name,
+        stage=STAGE,
+        reasons=tuple(kinds),
+        detail="; ".join(reject["reasons"]),
+        attempt=reject["attempt"],
+        text=" / ".join(text for text in sections if text),
+        labels=dict(labels),
+    )
 
 
 def _record(
@@ -157,7 +169,7 @@ def _record(
             "report": {
                 "writer": checked.report.source,
                 "attempts": checked.attempts,
-                "rejects": list(checked.rejects),
+                "refused for": [reject["reasons"] for reject in checked.rejects],
             },
         },
     )
