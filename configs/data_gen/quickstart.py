@@ -15,7 +15,6 @@ def get_config() -> ml_collections.ConfigDict:
     config = phantom.get_config()
     config.name = "quickstart"
     config.size = 128
-    config.masks = False
     config.mix = {"normal": 0.2, "count": (1.0, 0.0, 0.0), "severity": (0.1, 0.3, 0.6)}
     config.splits = {"train": 6000, "validation": 400, "test": 800}
     return config

@@ -26,7 +26,7 @@ from medvlp_jax.data.plan import Plan
 from medvlp_jax.data.text import TextConfig, names_a_side
 from medvlp_jax.data.text_index import Source, TextIndex, eligible_images
 
-#: Batches without texts: no text has so many words, and the arrays of tokens are as short as can be.
+#: No text has so many words, and the arrays of tokens are as short as can be.
 NO_TEXT = TextConfig(min_words=1 << 30, missing="empty", buckets=(4,), window=0)
 
 

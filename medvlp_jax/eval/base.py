@@ -3,10 +3,14 @@
 from collections.abc import Callable, Mapping
 
 from medvlp_jax.eval.baselines import Baseline
+from medvlp_jax.eval.detection import Detection
+from medvlp_jax.eval.finetune import Finetune
 from medvlp_jax.eval.grounding import Grounding
 from medvlp_jax.eval.phrase_pictures import PhrasePictures
+from medvlp_jax.eval.probe import Probe
 from medvlp_jax.eval.protocol import Batch, EvalError, EvalResult, Evaluator, PredictFn, TokenizeFn
 from medvlp_jax.eval.retrieval import Retrieval
+from medvlp_jax.eval.segmentation import Segmentation
 from medvlp_jax.eval.zeroshot import ZeroShot
 
 __all__ = [
@@ -28,6 +32,10 @@ EVALUATORS: dict[str, Callable[..., Evaluator]] = {
     "grounding": Grounding,
     "baseline": Baseline,
     "pictures": PhrasePictures,
+    "probe": Probe,
+    "finetune": Finetune,
+    "segmentation": Segmentation,
+    "detection": Detection,
 }
 
 

@@ -11,12 +11,14 @@ from medvlp_jax.core.config import to_plain
 from medvlp_jax.core.predict import Predictor
 from medvlp_jax.eval.bootstrap import Bootstrap, Interval, interval
 from medvlp_jax.eval.boxes import THRESHOLDS, ClassDetections, detections_of, optimistic
-from medvlp_jax.eval.downstream import Sets, Tower, Towers, TuneConfig, Tuner
+from medvlp_jax.eval.downstream import Sets
 from medvlp_jax.eval.efficiency import Shares
 from medvlp_jax.eval.embedded import FromBatch, Predicted, Rows
 from medvlp_jax.eval.finetune import run_folder
 from medvlp_jax.eval.protocol import EvalError, EvalResult, PredictFn
 from medvlp_jax.eval.scores import mean_defined
+from medvlp_jax.eval.tower import Tower, Towers
+from medvlp_jax.eval.tuning import TuneConfig, Tuner
 from medvlp_jax.models.detector import Detector
 from medvlp_jax.tasks.detection import known_classes
 

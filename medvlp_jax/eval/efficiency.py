@@ -8,11 +8,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from medvlp_jax.eval.bootstrap import AucCounts, Bootstrap, interval
-from medvlp_jax.eval.downstream import STARTS, Start
 from medvlp_jax.eval.embedded import Embedded, FromBatch, Rows
 from medvlp_jax.eval.protocol import EvalResult
 from medvlp_jax.eval.scores import mean_defined, require_finite, roc_auc
-
+from medvlp_jax.eval.tower import STARTS, Start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +97,9 @@ class Collected:
 
 def macro_auc(labels: Int[np.ndarray, "n k"], scores: Float[np.ndarray, "n k"]) -> float:
     """Mean over the classes that have a positive and a negative; NaN without one."""
-    return float(mean_defined(np.array([roc_auc(*p) for p in zip(labels.T, scores.T, strict=True)])))
+    return float(
+        mean_defined(np.array([roc_auc(*p) for p in zip(labels.T, scores.T, strict=True)]))
+    )
 
 
 def efficiency_result(
@@ -174,7 +175,10 @@ def efficiency_result(
 
 
 def _aucs(
-    labels: np.ndarray, scores: Sequence[np.ndarray], bootstrap: Bootstrap, clusters: np.ndarray | None
+    labels: np.ndarray,
+    scores: Sequence[np.ndarray],
+    bootstrap: Bootstrap,
+    clusters: np.ndarray | None,
 ) -> tuple[Float[np.ndarray, "s k"], Float[np.ndarray, "k r"]]:
     """AUC of every subset and class, and the means over subsets in every resample."""
     of = [[AucCounts(labels[:, k], s[:, k]) for k in range(labels.shape[1])] for s in scores]

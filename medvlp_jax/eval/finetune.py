@@ -8,10 +8,12 @@ from typing import Any
 from medvlp_jax.core.config import to_plain
 from medvlp_jax.core.predict import Predictor
 from medvlp_jax.eval.bootstrap import Bootstrap
-from medvlp_jax.eval.downstream import Sets, Tower, Towers, TuneConfig, Tuner
+from medvlp_jax.eval.downstream import Sets
 from medvlp_jax.eval.efficiency import Collected, Shares, macro_auc
 from medvlp_jax.eval.embedded import FromBatch, Predicted
 from medvlp_jax.eval.protocol import EvalResult, PredictFn
+from medvlp_jax.eval.tower import Tower, Towers
+from medvlp_jax.eval.tuning import TuneConfig, Tuner
 from medvlp_jax.models.heads import Classifier
 from medvlp_jax.tasks.supervised import Uncertain
 
@@ -106,4 +108,3 @@ def run_folder(
     if folder is None:
         return None
     return folder / f"{kind}-{tower.digest()[:8]}" / f"{start}-{100 * fraction:g}pct-seed{seed}"
-

@@ -94,8 +94,7 @@ def overlap_table(
             stacked = np.mean([r[measure] for r in runs], axis=0)  # NaN where it does not count
             point = mean_defined(stacked)
             drawn = [
-                weighted_mean(stacked, c)
-                for c in bootstrap.counts(len(stacked), clusters=clusters)
+                weighted_mean(stacked, c) for c in bootstrap.counts(len(stacked), clusters=clusters)
             ]
             samples = np.concatenate(drawn, 1) if drawn else np.full((len(names), 0), np.nan)
             kept[start][measure] = point, samples
@@ -119,9 +118,7 @@ def _cells(
     macro = interval(float(mean_defined(point)), mean_defined(samples[defined]), level)
     return {
         "macro": macro.to_json(),
-        "masks": {
-            n: interval(point[i], samples[i], level).to_json() for i, n in enumerate(names)
-        },
+        "masks": {n: interval(point[i], samples[i], level).to_json() for i, n in enumerate(names)},
     }
 
 

@@ -15,10 +15,11 @@ from medvlp_jax.core.state import ModelDef
 from medvlp_jax.data.config import SourceConfig
 from medvlp_jax.data.labelled import LabelIndex
 from medvlp_jax.eval.bootstrap import Bootstrap
-from medvlp_jax.eval.downstream import Sets, Tower, Towers
+from medvlp_jax.eval.downstream import Sets
 from medvlp_jax.eval.efficiency import Collected, Shares, macro_auc
 from medvlp_jax.eval.embedded import FromBatch, Predicted
 from medvlp_jax.eval.protocol import EvalError, EvalResult, PredictFn
+from medvlp_jax.eval.tower import Tower, Towers
 from medvlp_jax.models.heads import TowerOnly
 
 _FEATURES = Predicted("features")

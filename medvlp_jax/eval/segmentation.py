@@ -10,12 +10,14 @@ import numpy as np
 from medvlp_jax.core.config import to_plain
 from medvlp_jax.core.predict import Predictor
 from medvlp_jax.eval.bootstrap import Bootstrap
-from medvlp_jax.eval.downstream import Sets, Tower, Towers, TuneConfig, Tuner
+from medvlp_jax.eval.downstream import Sets
 from medvlp_jax.eval.efficiency import Shares
 from medvlp_jax.eval.finetune import run_folder
 from medvlp_jax.eval.overlap import MEASURES, Counts, Shown, overlap, overlap_table
 from medvlp_jax.eval.protocol import EvalError, EvalResult, PredictFn
 from medvlp_jax.eval.scores import mean_defined
+from medvlp_jax.eval.tower import Tower, Towers
+from medvlp_jax.eval.tuning import TuneConfig, Tuner
 from medvlp_jax.models.segmenter import WIDTHS, Segmenter
 
 
@@ -25,12 +27,14 @@ class SegmentConfig(TuneConfig):
     loss: see ``tasks.segmentation.SegmentationConfig``.
     frozen: train the expanding path alone (MGCA); otherwise all (GLoRIA, MedKLIP).
     widths: channels of the expanding path.
+    stride: pixels a side of a position of the map whose logits are enlarged to the image.
     pictures: records shown per mask.
     """
 
     loss: Literal["focal_dice", "bce_dice"] = "focal_dice"
     frozen: bool = True
     widths: tuple[int, ...] = WIDTHS
+    stride: int = 1
     pictures: int = 1
 
 
@@ -87,7 +91,9 @@ class Segmentation:
             "label_of_mask": list(which), "num_labels": len(labels),
         }  # fmt: skip
         tuner = Tuner(
-            lambda rngs: Segmenter(tower.config, len(self.masks), widths=c.widths, rngs=rngs),
+            lambda rngs: Segmenter(
+                tower.config, len(self.masks), widths=c.widths, stride=c.stride, rngs=rngs
+            ),
             task, c, self.sets, dataclasses.replace(self.sets.data, **batches), score,
         )  # fmt: skip
         found: dict[float, dict[str, list[np.ndarray]]] = {}
@@ -131,7 +137,8 @@ class Segmentation:
             ],
             "levels": levels,
             "loss": c.loss, "frozen": c.frozen, "steps": c.steps, "batch_size": c.batch_size,
-            "lr": c.optim.lr, "patience": c.patience, "threshold": 0.5, "size": self.sets.data.image.size,
+            "lr": c.optim.lr, "patience": c.patience, "threshold": 0.5,
+            "size": self.sets.data.image.size,
             "bootstrap": dataclasses.asdict(self.bootstrap)
             | {"patients": None if clusters is None else len(np.unique(clusters))},
         }  # fmt: skip

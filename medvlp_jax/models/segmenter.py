@@ -24,9 +24,7 @@ class UpBlock(nnx.Module):
                 Conv(features_out, features_out, 3, dtype=dtype, rngs=rngs),
             ]
         )
-        self.norms = nnx.List(
-            [BatchNorm(features_out, dtype=dtype, rngs=rngs) for _ in range(2)]
-        )
+        self.norms = nnx.List([BatchNorm(features_out, dtype=dtype, rngs=rngs) for _ in range(2)])
 
     def __call__(
         self, x: Float[Array, "b h w c"], skip: Float[Array, "b y x s"] | None, *, train: bool
@@ -54,11 +52,12 @@ class Segmenter(nnx.Module):
     """Images to one logit a pixel and mask, at the resolution of the image.
 
     The expanding path follows the maps of the tower up to its finest, then doubles the resolution
-    without a skip until it reaches that of the image.
+    without a skip until it reaches ``stride``; the logits are enlarged the rest of the way.
 
     Args:
       masks: number of regions; they may overlap, so each is a binary question.
       widths: channels after each step up; the last one is used for all that follow.
+      stride: pixels a side of a position of the last map; 1 is the resolution of the image.
     """
 
     def __init__(
@@ -67,6 +66,7 @@ class Segmenter(nnx.Module):
         masks: int,
         *,
         widths: Sequence[int] = WIDTHS,
+        stride: int = 1,
         dtype: str = "float32",
         rngs: nnx.Rngs,
     ):
@@ -74,10 +74,10 @@ class Segmenter(nnx.Module):
         self.pyramid = Pyramid(vision, rngs=rngs)
         levels = Pyramid.levels(vision)
         skips = [c for c, _ in levels[:-1]][::-1]
-        stride = levels[0][1]
-        while stride >= 2:
+        reached = levels[0][1]
+        while reached >= 2 * stride:
             skips.append(0)
-            stride /= 2
+            reached /= 2
         channels, blocks = levels[-1][0], []
         for i, skip in enumerate(skips):
             out = widths[min(i, len(widths) - 1)]

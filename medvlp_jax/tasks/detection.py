@@ -103,7 +103,7 @@ def _balance(a: Array, b: Array) -> Array:
 
 
 def giou(a: Float[Array, "*s 4"], b: Float[Array, "*s 4"]) -> Float[Array, "*s"]:
-    """Generalised intersection over union in [-1, 1] (Rezatofighi et al. 2019, arXiv:1902.09630)."""
+    """Generalised intersection over union, -1 to 1 (Rezatofighi et al. 2019, arXiv:1902.09630)."""
 
     def area(x0: Array, y0: Array, x1: Array, y1: Array) -> Array:
         return jnp.maximum(x1 - x0, 0) * jnp.maximum(y1 - y0, 0)

@@ -59,6 +59,7 @@ class PixelConfig:
         ``image`` gives every image mean 0 and deviation 1, against differences of exposure.
       mean: of the pixels on the scale 0..1; one value or one a channel.
       std: the same.
+      upsample: side that the images are enlarged to in front of the tower (GLoRIA: 299); 0 = none.
     """
 
     image_size: int = 224
@@ -66,6 +67,7 @@ class PixelConfig:
     pixels: Literal["fixed", "image"] = "fixed"
     mean: tuple[float, ...] = (0.5,)
     std: tuple[float, ...] = (0.25,)
+    upsample: int = 0
 
     def __post_init__(self) -> None:
         if self.channels not in (1, 3) or self.image_size < 1:
@@ -81,9 +83,8 @@ class PixelConfig:
 
     def prepare(self, image: UInt8[Array, "b y x c"]) -> Float[Array, "b y x c"]:
         """What the tower eats."""
-        if self.pixels == "image":
-            return standardise(image)
-        return normalise(image, self.mean, self.std)
+        x = standardise(image) if self.pixels == "image" else normalise(image, self.mean, self.std)
+        return resize_corners(x, self.upsample) if self.upsample else x
 
     def batch_spec(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
         """The image, and which rows are records."""

@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float
 
 from medvlp_jax.core.config import parse
 from medvlp_jax.core.state import ModelDef
+from medvlp_jax.models.segmenter import resize
 from medvlp_jax.tasks.base import Batch, Metrics, Predict
 from medvlp_jax.tasks.images import PixelConfig
 from medvlp_jax.tasks.supervised import bce
@@ -122,6 +123,7 @@ class SegmentationTask:
 
         def mask(model: Any, batch: Batch) -> jax.Array:
             logits = model(config.prepare(batch["image"]), train=False)
+            logits = resize(logits, batch["image"].shape[1:3])
             share = jnp.floor(jax.nn.sigmoid(logits) * 256)
             return jnp.minimum(share, 255).astype(jnp.uint8)
 
@@ -147,6 +149,7 @@ class SegmentationTask:
         del embeddings, rng
         c = self.config
         logits = model(c.prepare(batch["image"]), train=True, frozen=c.frozen)
+        logits = resize(logits, batch["image"].shape[1:3])  # as it was before ``upsample``
         known = known_masks(batch["mask_given"], batch["labels"], c.label_of_mask)
         known = (known & batch["valid"][:, None]).astype(jnp.float32)
         truth = batch["masks"].astype(jnp.float32)

@@ -6,8 +6,10 @@ from medvlp_jax.eval.report.inputs import (
     LabelledBox,
     Reject,
     Sample,
+    Segmented,
     heatmaps_of,
     sample_of,
+    segmented_of,
 )
 from medvlp_jax.eval.report.page import write_report
 
@@ -16,8 +18,10 @@ __all__ = [
     "LabelledBox",
     "Reject",
     "Sample",
+    "Segmented",
     "heatmaps_of",
     "read_history",
     "sample_of",
+    "segmented_of",
     "write_report",
 ]

@@ -52,11 +52,47 @@ def headline(results: Mapping[str, Any], of_kind: Mapping[str, Mapping[str, Entr
         cards.append(
             _card(f"Image → report {measure.upper()}", entry, part, what, scale, line, kind)
         )
+    cards += [_learnt(kind, e) for kind in LEARNT for e in of_kind.get(kind, {}).values()]
     if not cards:
         return empty("Nothing was evaluated.")
     return tag("div", *cards, class_="cards") + legend(
         rule="rule without training", chance="chance"
     )
+
+
+#: Evaluators that train -> title, where the headline stands in a level, its scale.
+LEARNT: dict[str, tuple[str, tuple[str, ...], tuple[float, float]]] = {
+    "probe": ("Linear probe, macro AUC", ("auc",), AUC_DOMAIN),
+    "finetune": ("Fine-tuned, macro AUC", ("auc",), AUC_DOMAIN),
+    "segmentation": ("Segmentation, Dice of positives", ("dice_positive", "macro"), (0, 1)),
+    "detection": ("Detection, mAP", ("macro",), (0, 1)),
+}
+
+
+def _learnt(kind: str, entry: Entry) -> str:
+    """The card of an evaluator that trains, at its largest share of the labels."""
+    title, path, domain = LEARNT[kind]
+    level = max(entry["levels"], key=lambda e: e["fraction"])
+
+    def of(start: str) -> Any:
+        part = level[start]
+        for key in path:
+            part = part[key]
+        return part
+
+    first = "pretrained" if "pretrained" in level else "random"
+    part, marks, line, verdict_ = of(first), [], "", "open"
+    if "difference" in level:
+        random, gain = of("random"), of("difference")
+        marks = [Mark(random["value"], "rule", "random start")]
+        verdict_ = verdict(gain)
+        line = (
+            f"the same network from random initialisation {number(random['value'])}"
+            f"{_ends(random, number)}: {signed(gain['value'])}{_ends(gain, signed)}"
+        )
+    scale = whisker(part["value"], part["low"], part["high"], domain, marks, width=230)
+    what = f"{count(entry['records'])} studies, {100 * level['fraction']:g} % of the labels"
+    return _card(title, entry, part, what, scale, line, verdict_)
 
 
 def _card(

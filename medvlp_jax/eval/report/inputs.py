@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from medvlp_jax.data.image import decode
 from medvlp_jax.data.records import Record
@@ -75,6 +75,24 @@ class Heatmap:
     set: str = ""
 
 
+@dataclasses.dataclass(frozen=True)
+class Segmented:
+    """A film with the true and the predicted regions.
+
+    Attributes:
+      truth: bool [s, s, l].
+      names: of the l regions.
+      predicted: title -> bool [s, s, l].
+    """
+
+    image: Pixels
+    truth: Bool[np.ndarray, "s s l"]
+    names: tuple[str, ...]
+    predicted: Mapping[str, Bool[np.ndarray, "s s l"]]
+    id: str = ""
+    set: str = ""
+
+
 def sample_of(record: Record, note: str = "") -> Sample:
     """The first image of a record with its boxes, and all its texts."""
     image = record.images[0]
@@ -110,4 +128,28 @@ def heatmaps_of(result: EvalResult) -> list[Heatmap]:
             set=result.details["set"],
         )
         for i in range(len(a["shown_map"]))
+    ]
+
+
+def segmented_of(result: EvalResult) -> list[Segmented]:
+    """The pictures that a ``Segmentation`` evaluator kept."""
+    a = result.arrays
+    if "segmented_image" not in a:
+        return []
+    titles = {"pretrained": "trained tower", "random": "random start"}
+    names = tuple(map(str, a["segmented_names"]))
+    return [
+        Segmented(
+            image=a["segmented_image"][i],
+            truth=a["segmented_truth"][i],
+            names=names,
+            predicted={
+                title: a[f"segmented_{key}"][i]
+                for key, title in titles.items()
+                if f"segmented_{key}" in a
+            },
+            id=str(a["segmented_id"][i]),
+            set=result.details["set"],
+        )
+        for i in range(len(a["segmented_image"]))
     ]

@@ -8,11 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medvlp_jax.eval.report.curves import curves_section
-from medvlp_jax.eval.report.downstream import (
-    detection_section,
-    efficiency_section,
-    segmentation_section,
-)
+from medvlp_jax.eval.report.dense import detection_section, segmentation_section
+from medvlp_jax.eval.report.downstream import efficiency_section
 from medvlp_jax.eval.report.headline import headline
 from medvlp_jax.eval.report.html import count, esc, facts, table, tag
 from medvlp_jax.eval.report.inputs import Heatmap, Reject, Sample, Segmented

@@ -1,0 +1,55 @@
+"""Fine-tunes the vision tower of a checkpoint on labelled data; results.json and report.html.
+
+python launch/finetune.py --checkpoint=runs/clip --config=configs/cxr/finetune.py:full --out=runs/ft
+    --config.downstream.train[0].path=data/rsna --config.validation.path=data/rsna
+    --config.test.path=data/rsna [--config.downstream.seeds=3 ...]
+
+After the colon: probe, full, segmentation or detection. The same command goes on where it was
+stopped. Exit status: 0 when done, 75 when it was asked to stop (SIGTERM) and saved, 2 after an
+error that the message says how to mend.
+"""
+
+import sys
+
+from absl import flags
+from ml_collections import config_flags
+
+from medvlp_jax.core import distributed
+from medvlp_jax.core.errors import UserError, run
+from medvlp_jax.core.preemption import EXIT_CODE
+from medvlp_jax.core.presets import apply_cpu_preset
+
+CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "workdir of a run, or one checkpoint", required=True
+)
+OUT = flags.DEFINE_string("out", None, "folder for results, report and checkpoints", required=True)
+STEP = flags.DEFINE_string("step", "latest", "latest, best, or a step number")
+CONFIG = config_flags.DEFINE_config_file("config", help_string="the recipe", lock_config=True)
+flags.mark_flag_as_required("config")
+
+
+def main(argv: list[str]) -> None:
+    apply_cpu_preset()
+    distributed.initialize()
+    from medvlp_jax.eval.tuning import Interrupted
+    from medvlp_jax.finetuning import finetune
+
+    if STEP.value not in ("latest", "best") and not STEP.value.isdigit():
+        raise UserError(f"--step={STEP.value} must be latest, best or a number")
+    try:
+        done = finetune(
+            CHECKPOINT.value,
+            CONFIG.value,
+            OUT.value,
+            command="python " + " ".join([argv[0], *sys.argv[1:]]),
+            step=int(STEP.value) if STEP.value.isdigit() else STEP.value,  # type: ignore[arg-type]
+        )
+    except Interrupted:
+        sys.exit(EXIT_CODE)
+    if distributed.is_main():
+        print(done.summary())
+        print(f"wrote {done.results_path} and {done.report_path}")
+
+
+if __name__ == "__main__":
+    run(main)
