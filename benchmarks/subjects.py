@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from benchmarks import (
     cpu_preset,
+    curation,
     diffusion_step,
     lm_decode,
     loss_memory,
@@ -38,6 +39,7 @@ SUBJECTS: dict[str, Subject] = {
     "text_buckets": Subject(text_buckets.run, _CLIP),
     "pipeline": Subject(pipeline.run, (*_CLIP, "webdataset")),
     "phantom": Subject(phantom.run),
+    "curation": Subject(curation.run),
     "cpu_preset": Subject(cpu_preset.run),
     "loss_memory": Subject(loss_memory.run),
     "lm_decode": Subject(lm_decode.run, ("torch",)),

@@ -17,6 +17,7 @@ from medvlp_jax.core import pretrained
 from medvlp_jax.core.predict import Predictor
 from medvlp_jax.core.sharding import MeshConfig, make_mesh
 from medvlp_jax.core.state import ModelDef
+from medvlp_jax.core.step import abstract_model
 from medvlp_jax.data import geometry
 from medvlp_jax.data.augment import ImageConfig
 from medvlp_jax.data.image import to_gray
@@ -66,7 +67,8 @@ class TowerEncoder:
     def __init__(self, config: EncoderConfig) -> None:
         source = open_source(config.model).tower("vision")
         model = ModelDef.of(build(source.config))
-        arrays = source.load(model.abstract_params, model.abstract_buffers)
+        mesh = make_mesh(MeshConfig())
+        arrays = source.load(*abstract_model(model, mesh))
         pixels = source.pixels
         channels = source.config.channels
         side = source.config.image_size if isinstance(source.config, ViTConfig) else 224
@@ -76,7 +78,6 @@ class TowerEncoder:
         def embed(tower: Any, batch: Any) -> Any:
             return tower(normalise(batch["image"], pixels.mean, pixels.std)).pooled
 
-        mesh = make_mesh(MeshConfig())
         self._predict = Predictor(model, {"embed": embed}, mesh).with_arrays(*arrays)
         self.width = int(self._rows([np.zeros((side, side), np.uint8)]).shape[1])
 

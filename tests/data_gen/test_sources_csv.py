@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from data_gen.sources.base import Rejects, SourceError, patient_split
-from data_gen.sources.csv import SOURCE, BoxColumns, CsvConfig
+from data_gen.sources.csv import SOURCE, BoxColumns, CsvConfig, MaskColumns
+from data_gen.sources.label_text import label_texts
 from data_gen.sources.labels import LabelColumns
 from medvlp_jax.core.config import ConfigError, parse
 from medvlp_jax.data.image import decode
@@ -296,3 +297,85 @@ def test_split_of_a_patient_is_a_function_of_the_patient():
     assert patient_split("p17", {"test": 1.0}) == "test"
     other = [patient_split(f"p{i}", fractions, seed=1) == first[f"p{i}"] for i in range(4000)]
     assert 0.4 < sum(other) / 4000 < 0.7
+
+
+def test_masks_follow_their_image(tmp_path):
+    image_file(tmp_path / "a.png", 40, 20, value=1)
+    image_file(tmp_path / "b.png", 40, 20, value=2)
+    region = np.zeros((10, 20), np.uint8)
+    region[:5] = 255
+    assert cv2.imwrite(str(tmp_path / "half.png"), region)  # half the size of its image
+    assert cv2.imwrite(str(tmp_path / "square.png"), np.full((9, 9), 255, np.uint8))
+    assert cv2.imwrite(str(tmp_path / "none.png"), region * 0)
+    name = table(
+        tmp_path,
+        "path,study,view,lung,more\n"
+        "a.png,s,LATERAL,half.png,\n"
+        "b.png,s,PA,half.png,x=half.png;edema=half.png; skipped=gone.png\n"
+        "a.png,t,PA,gone.png,\na.png,u,PA,square.png,\na.png,v,PA,none.png,\n",
+    )
+    config = CsvConfig(
+        root=str(tmp_path),
+        csv=name,
+        study="study",
+        view="view",
+        views=("PA",),
+        masks=MaskColumns({"lung": "lungs"}, "more", names={"x": "mass", "edema": "edema"}),
+    )
+    (s, t, u, v), rejects, _ = run(config)
+    assert [(m.label, m.image) for m in s.masks] == [("lungs", 0), ("mass", 0), ("edema", 0)]
+    mask = decode(s.masks[0].data, "png")
+    assert mask.shape == (20, 40)
+    assert (mask[:10] == 255).all()
+    assert (mask[10:] == 0).all()
+    assert (t.masks, u.masks, v.masks) == ((), (), ())
+    assert [kind for _, kind in rejects] == ["missing mask", "mask of another shape", "empty mask"]
+
+
+def test_rows_of_different_sets_judge_different_labels(tmp_path):
+    image_file(tmp_path / "a.png")
+    name = table(tmp_path, "path,labels,of\na.png,Mass,x\n")
+    labels = LabelColumns(
+        list_column="labels",
+        judged=("edema",),
+        judged_column="of",
+        judged_by={"x": ("mass", "nodule")},
+    )
+    ((a,), _, _) = run(CsvConfig(root=str(tmp_path), csv=name, labels=labels))
+    assert a.labels == {"mass": 1, "nodule": 0}
+    table(tmp_path, "path,labels,of\na.png,Mass,y\n")
+    ((a,), _, _) = run(CsvConfig(root=str(tmp_path), csv=name, labels=labels))
+    assert a.labels == {"mass": 1, "edema": 0}
+    with pytest.raises(ValueError, match="judged_by needs judged_column"):
+        LabelColumns(judged_by={"x": ()})
+
+
+def test_sentences_of_labels_where_there_is_no_text(tmp_path):
+    image_file(tmp_path / "a.png")
+    image_file(tmp_path / "b.png")
+    name = table(tmp_path, "path,text,mass,edema\na.png,Own words.,1,0\nb.png,,1,0\n")
+    config = CsvConfig(
+        root=str(tmp_path),
+        csv=name,
+        texts={"text": "report"},
+        labels=LabelColumns(columns={"mass": "", "edema": ""}),
+        texts_from_labels=True,
+        text_required=True,
+    )
+    (a, b), rejects, _ = run(config)
+    assert rejects == []
+    assert [(t.text, t.source) for t in a.texts] == [("Own words.", "radiologist")]
+    (text,) = b.texts
+    assert (text.section, text.source, text.labels) == ("findings", "labels", ("mass",))
+    positive, negative = text.text.lower().split(". ")
+    assert "mass" in positive
+    assert "edema" in negative
+    assert negative.startswith(("no ", "there is no "))
+    assert label_texts("b.png", b.labels) == b.texts
+    assert len({label_texts(str(i), b.labels) for i in range(40)}) > 5
+    assert label_texts("x", {}) == ()
+    (normal,) = label_texts("x", {"no finding": 1})
+    assert "normal" in normal.text.lower() or "no abnormality" in normal.text.lower()
+    (unsure,) = label_texts("x", {"edema": -1})
+    assert not unsure.labels
+    assert "edema" in unsure.text.lower()

@@ -1,6 +1,8 @@
 """The import job: shards, resume, rejects on disk, and the real sample where there is one."""
 
+import importlib.util
 import json
+from collections import Counter
 
 import cv2
 import numpy as np
@@ -10,7 +12,7 @@ from data_gen.sources import SOURCES, SourceError, job, run_import
 from data_gen.sources.csv import CsvConfig
 from data_gen.sources.labels import LabelColumns
 from data_gen.sources.nih import FINDINGS
-from medvlp_jax.core.config import ConfigError
+from medvlp_jax.core.config import ConfigError, to_plain
 from medvlp_jax.core.lock import LockError, workdir_lock
 from medvlp_jax.data.dataset import open_dataset
 from medvlp_jax.data.image import decode
@@ -213,3 +215,29 @@ def test_real_images_of_the_sample(sample_dir, tmp_path, group):
     pixels = decode(record.images[0].data, record.images[0].format)
     assert pixels.shape[:2] == (record.images[0].height, record.images[0].width)
     assert record.provenance["licence"]
+
+
+def test_sample_config_imports_the_chest_radiographs(sample_dir, tmp_path, repo_root):
+    spec = importlib.util.spec_from_file_location("s", repo_root / "configs/data_gen/sample.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config = to_plain(module.get_config(str(sample_dir)))
+    assert config.pop("generator") == "csv"
+    del config["records_per_shard"], config["processes"]
+    report = run_import("csv", config, tmp_path, progress=False)
+    assert sum(report.records.values()) == 205
+    assert (report.rejected, report.shared_patients) == ({}, ())
+    assert set(report.records) == {"train", "validation", "test"}
+    records = [r for split in report.records for r in open_dataset(tmp_path, split)]
+    groups = Counter(r.provenance["group"] for r in records)
+    assert groups == {"nih_chestxray": 80, "kermany_paediatric_cxr": 77, "covid_chestxray": 48}
+    assert {i.view for r in records for i in r.images} == {"", "PA", "AP"}
+    assert all(len(r.texts) == 1 for r in records)
+    masks = Counter(m.label for r in records for m in r.masks)
+    assert masks == {"lungs": 46, "ground glass opacity": 2, "consolidation": 1}
+    judged = {len(r.labels) for r in records if r.provenance["group"] == "nih_chestxray"}
+    assert judged == {15}
+    for r in records:
+        if r.provenance["group"] == "kermany_paediatric_cxr":
+            assert set(r.labels) == {"pneumonia", "no finding"}
+            assert sum(r.labels.values()) == 1

@@ -158,3 +158,42 @@ def test_openi_views_from_a_table(openi_root, view_table):
 def test_openi_elsewhere(tmp_path):
     with pytest.raises(SourceError, match="ecgen-radiology"):
         run(openi.SOURCE, root=str(tmp_path))
+
+
+def test_copy_of_kaggle(tmp_path):
+    reports = [
+        "uid,MeSH,Problems,image,indication,comparison,findings,impression",
+        '1,normal,normal,Xray PA,cough,None.,"Heart is normal.\nLungs are clear.",Normal chest.',
+        "2,Cardiomegaly/mild;Pulmonary Edema,x,Xray,XXXX,,XXXX.,Mild edema.",
+        "3,normal,normal,,,,Clear.,",
+        "4,normal,normal,,,,Clear lungs.,",
+    ]
+    projections = [
+        "uid,filename,projection",
+        "1,1_IM-0001-4001.dcm.png,Frontal",
+        "1,1_IM-0001-3001.dcm.png,Lateral",
+        "2,2_IM-0652-1001.dcm.png,Frontal",
+        "4,4_IM-1111-1001.dcm.png,Frontal",
+    ]
+    (tmp_path / "indiana_reports.csv").write_text("\n".join(reports) + "\n")
+    (tmp_path / "indiana_projections.csv").write_text("\n".join(projections) + "\n")
+    for line in projections[1:4]:
+        image_file(tmp_path / "images" / "images_normalized" / line.split(",")[1])
+    records, rejects = run(openi.SOURCE, root=str(tmp_path))
+    assert list(records) == ["CXR1", "CXR2"]
+    one, two = records.values()
+    assert [i.view for i in one.images] == ["FRONTAL", "LATERAL"]
+    assert [(t.section, t.text) for t in one.texts] == [
+        ("findings", "Heart is normal. Lungs are clear."),
+        ("impression", "Normal chest."),
+        ("indication", "cough"),
+    ]
+    assert one.labels["no finding"] == 1
+    assert [(t.section, t.text) for t in two.texts] == [("impression", "Mild edema.")]
+    assert {k for k, v in two.labels.items() if v} == {"cardiomegaly", "edema"}
+    assert rejects == [
+        ("indiana_reports.csv row 4", "no image"),
+        ("indiana_reports.csv row 5", "missing image"),
+    ]
+    frontal, _ = run(openi.SOURCE, root=str(tmp_path), views=("PA", "AP"))
+    assert [len(r.images) for r in frontal.values()] == [1, 1]

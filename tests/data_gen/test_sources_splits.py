@@ -173,7 +173,7 @@ def test_split_names_that_are_wrong(table, tmp_path):
     with pytest.raises(SourceError, match=r"'mvl' is unknown here \(known: official, all, mavl"):
         run(nih.SOURCE, root=tmp_path, split_name="mvl")
     write(tmp_path / "Data_Entry_2017.csv", "Image Index,Finding Labels,Patient ID,View Position\n")
-    with pytest.raises(SourceError, match="'benchx' is made from lists; set config.split_lists"):
+    with pytest.raises(SourceError, match=r"'benchx' is made from lists; set config\.split_lists"):
         run(nih.SOURCE, root=tmp_path, split_name="benchx")
     with pytest.raises(ValueError, match="split_lists need split_name"):
         SOURCE.config(root="x", csv="t.csv", split_lists={"train": "x"})
