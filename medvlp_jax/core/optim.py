@@ -194,12 +194,15 @@ class Optimizer:
             update = -lr * jnp.asarray(multiplier, jnp.float32) * direction
             return jnp.where(step >= held, update, 0.0) if held else update
 
-        def moved(param: jax.Array, update: jax.Array, unit: bool) -> jax.Array:
+        def moved(param: jax.Array, update: jax.Array, unit: bool, held: int) -> jax.Array:
             new = (param + update).astype(param.dtype)
-            return new / jnp.linalg.norm(new, axis=-1, keepdims=True) if unit else new
+            if not unit:
+                return new
+            new = new / jnp.linalg.norm(new, axis=-1, keepdims=True)
+            return jnp.where(step >= held, new, param)  # held is held to the last bit
 
         updates = jax.tree.map(scaled, directions, self.multipliers, self.held)
-        new_params = jax.tree.map(moved, params, updates, self.unit)
+        new_params = jax.tree.map(moved, params, updates, self.unit, self.held)
         info = UpdateInfo(lr, grad_norm, optax.tree.norm(updates), jnp.zeros((), bool))
         if state.skip is None:
             return new_params, OptState(chain, None), info

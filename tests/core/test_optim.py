@@ -257,6 +257,8 @@ def test_rows_are_scaled_back_to_length_one():
     params, _, _ = train(config, 2)
     np.testing.assert_allclose(np.linalg.norm(params["w"], axis=1), 1, rtol=1e-6)
     np.testing.assert_array_equal(params["b"], PARAMS["b"])
+    both = OptimConfig(lr=0.1, schedule="constant", unit_norm=("w",), hold={"w": 99})
+    np.testing.assert_array_equal(train(both, 2)[0]["w"], PARAMS["w"])
 
 
 @pytest.mark.parametrize("key", [{"hold": {"wrong": 1}}, {"unit_norm": ("wrong",)}])

@@ -14,6 +14,8 @@ from medvlp_jax.tasks.words import clipped_weights, merge_pieces, merge_weights,
 from . import loss_oracle
 from . import method_oracle as oracle
 
+pytestmark = pytest.mark.usefixtures("quick_compiles")
+
 RNG = np.random.default_rng(0)
 PATCHES = RNG.normal(size=(3, 6, 4))
 WORDS = RNG.normal(size=(3, 5, 4))

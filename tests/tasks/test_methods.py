@@ -19,6 +19,8 @@ from medvlp_jax.tasks.images import resize_corners
 
 from . import method_oracle as oracle
 
+pytestmark = pytest.mark.usefixtures("quick_compiles")
+
 ROWS, SIDE, LENGTH, LABELS = 6, 16, 7, 5
 HEAD = ProjectionConfig(kind="mlp_bn", hidden=8, activation="relu", bias=True)
 RESNET = ResNetConfig(

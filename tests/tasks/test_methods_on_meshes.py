@@ -17,7 +17,7 @@ from medvlp_jax.tasks.base import make_task
 
 from .test_methods import LENGTH, MODELS, TASK, batch_of
 
-pytestmark = pytest.mark.multidevice
+pytestmark = [pytest.mark.multidevice, pytest.mark.usefixtures("quick_compiles")]
 
 ROWS, REGIONS, WIDTH = 16, 5, 6
 MESHES = {"8x1x1": MeshConfig(8, 1, 1), "2x2x2": MeshConfig(2, 2, 2)}
