@@ -13,8 +13,9 @@ class AgreementConfig:
     Attributes:
       checkpoint: of a CLIP of ours: a workdir or a checkpoint; empty compares nothing.
       minimum: the share of unrelated texts that an image's own text must beat. The share is
-        uniform where image and text have nothing to do with each other, so this also is the part
-        of wrong pairs that is found.
+        uniform where image and text have nothing to do with each other, so this also is about the
+        part of wrong pairs that is found. (A CLIP trained on 6000 procedural studies: at 0.2, 28 %
+        of shuffled pairs and 1 % of right ones are refused; at 0.3, 40 % and 2 %.)
       batch_size: images at a time.
     """
 
