@@ -6,13 +6,16 @@ import importlib.util
 from collections.abc import Callable, Sequence
 
 from benchmarks import (
+    bootstrap_auc,
     cpu_preset,
     curation,
     diffusion_step,
     lm_decode,
+    local_step,
     loss_memory,
     phantom,
     pipeline,
+    reports,
     text_buckets,
     train_step,
 )
@@ -31,16 +34,21 @@ class Subject:
 
 
 _CLIP = ("torch", "open_clip", "timm")
+_LOCAL = ("torch", "timm", "transformers")
 
 #: In the order in which they run.
 SUBJECTS: dict[str, Subject] = {
     "train_step_vit": Subject(functools.partial(train_step.run, "vit_b16"), _CLIP),
     "train_step_resnet": Subject(functools.partial(train_step.run, "resnet50"), _CLIP),
+    "gloria_step": Subject(functools.partial(local_step.run, "gloria"), _LOCAL),
+    "mgca_step": Subject(functools.partial(local_step.run, "mgca"), _LOCAL),
     "text_buckets": Subject(text_buckets.run, _CLIP),
     "pipeline": Subject(pipeline.run, (*_CLIP, "webdataset")),
     "phantom": Subject(phantom.run),
     "curation": Subject(curation.run),
+    "reports": Subject(reports.run),
     "cpu_preset": Subject(cpu_preset.run),
+    "bootstrap_auc": Subject(bootstrap_auc.run, ("sklearn",)),
     "loss_memory": Subject(loss_memory.run),
     "lm_decode": Subject(lm_decode.run, ("torch",)),
     "diffusion_step": Subject(diffusion_step.run, ("torch", "diffusers")),

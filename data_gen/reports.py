@@ -145,7 +145,9 @@ class ReportChecker:
         """An IMPRESSION names one present thing at least, and denies none of them."""
         present = [e for e in entities if e.positive]
         said = [m for m in found if m.positive]
-        if present and not any(self._same(e, m) or self._implies(e, m) for e in present for m in said):
+        if present and not any(
+            self._same(e, m) or self._implies(e, m) for e in present for m in said
+        ):
             yield Fault("missing", f"sum up {', '.join(e.text for e in present)}", "impression")
         for entity in entities:
             same = [m for m in found if self._same(entity, m) and not m.is_anatomy]
@@ -220,10 +222,13 @@ def _sides_fit(entity: Entity, against: Sequence[Mention]) -> bool:
 
 def _names_place(entity: Entity, found: Sequence[Mention], text: str) -> bool:
     """Whether a text names a place: as a mention of it, or by its words in one sentence."""
-    if any(
-        m.is_anatomy and m.canonical == entity.canonical and sides_meet(entity.side, m.side)
-        for m in found
-    ) and not entity.attributes:
+    if (
+        any(
+            m.is_anatomy and m.canonical == entity.canonical and sides_meet(entity.side, m.side)
+            for m in found
+        )
+        and not entity.attributes
+    ):
         return True
     wanted = set(content_words(entity.text)) - {"both"}
     return any(wanted <= set(content_words(s)) for s in text.replace(";", ".").split("."))
@@ -324,15 +329,12 @@ def _window(
         report = kept.get(request.id)
         texts = () if report is None else _texts(report, checker, labels)
         tried = len(rejects[request.id]) + (report is not None)
-        yield CheckedReport(
-            request.id, report, texts, labels, tried, tuple(rejects[request.id])
-        )
+        yield CheckedReport(request.id, report, texts, labels, tried, tuple(rejects[request.id]))
 
 
 def _texts(
     report: WrittenReport, checker: ReportChecker, labels: Mapping[str, int]
 ) -> tuple[Text, ...]:
     return tuple(
-        dataclasses.replace(t, labels=checker.stated_labels(t.text, labels))
-        for t in report.texts()
+        dataclasses.replace(t, labels=checker.stated_labels(t.text, labels)) for t in report.texts()
     )

@@ -170,7 +170,9 @@ def _described(text: str, kind: EntityType) -> Mapping[str, str | Mapping[str, s
         "side": first.side,
         "severity": graded[0] if graded and not anatomy and concept.scale else "",
         "finding": "" if kind.startswith("NON-") else concept.finding,
-        "attributes": {} if kind.startswith("NON-") else _attributes(extractor, text, first.canonical),
+        "attributes": {}
+        if kind.startswith("NON-")
+        else _attributes(extractor, text, first.canonical),
     }
 
 

@@ -92,9 +92,7 @@ def _drawable(concept: Concept, words: Ontology, wanted: int, seed: int) -> Iter
         if len(texts) >= wanted:
             return
         device = concept.attributes.get("device")
-        finding = (
-            make_device(rng, str(device)) if device else make_finding(rng, concept.finding)
-        )
+        finding = make_device(rng, str(device)) if device else make_finding(rng, concept.finding)
         rank, text, said = _word(concept, finding, words, rng)
         if text in texts:
             continue
@@ -152,10 +150,9 @@ def _word(
     if f.name == "pneumothorax" and rng.random() < 0.3:
         said["width_mm"] = float(round(float(f.attributes["width_mm"])))
         after = f"measuring {said['width_mm']:.0f} mm at the apex"
-    if f.name == "consolidation" and f.attributes["air_bronchogram"] == "yes":
-        if rng.random() < 0.4:
-            said["air_bronchogram"] = "yes"
-            after = "with air bronchograms"
+    if f.attributes.get("air_bronchogram") == "yes" and rng.random() < 0.4:
+        said["air_bronchogram"] = "yes"
+        after = "with air bronchograms"
     if f.name == "emphysema" and f.attributes["bullae"] == "yes" and rng.random() < 0.4:
         said["bullae"] = "yes"
         after = "with bullae"

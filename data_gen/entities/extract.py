@@ -26,29 +26,27 @@ class EntityExtractor(Protocol):
 
 #: May stand within a thing ("the heart is mildly enlarged"); the words that negate it too.
 _NOT = frozenset({"not", "no", "never"})
-_SKIP = ARTICLES | _NOT | frozenset(
-    (
-        "is are was were appear be been being remain has have both left right bilateral sided in at "
-        "mildly slightly moderately markedly severely grossly minimally massively borderline "
-        "mild slight minimal minor moderate severe marked small tiny trace large sizeable subtle "
-        "third fourth fifth sixth seventh eighth ninth tenth eleventh second first twelfth "
-        "3rd 4th 5th 6th 7th 8th 9th 10th 11th 12th 1st 2nd posterior lateral anterior healing acute "
-        "longer significantly definitely new also again"
-    ).split()
-)  # fmt: skip
+_WITHIN = """
+is are was were appear be been being remain has have both left right bilateral sided in at
+mildly slightly moderately markedly severely grossly minimally massively borderline
+mild slight minimal minor moderate severe marked small tiny trace large sizeable subtle
+first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth
+1st 2nd 3rd 4th 5th 6th 7th 8th 9th 10th 11th 12th posterior lateral anterior healing acute
+longer significantly definitely new also again
+"""
+_SKIP = ARTICLES | _NOT | frozenset(_WITHIN.split())
 _MOST_SKIPS = 5
 _OTHERWISE = frozenset({"other", "remaining", "otherwise", "rest", "remainder"})
 #: Belong to a thing that follows them, in what a bank keeps of it.
-_MODIFIERS = frozenset(
-    (
-        "left right bilateral sided small tiny trace large sizeable moderate medium sized mild slight minimal "
-        "minor severe marked massive extensive pronounced advanced subtle faint dense early florid "
-        "apical basal basilar bibasilar bibasal biapical upper lower mid middle perihilar "
-        "retrocardiac diffuse focal multifocal patchy acute chronic displaced minimally slightly "
-        "mildly clearly markedly third fourth fifth sixth seventh eighth ninth tenth old new "
-        "spiculated lobulated smooth calcified healing posterior lateral zone lung definite large"
-    ).split()
-)
+_BEFORE = """
+left right bilateral sided small tiny trace large sizeable moderate medium sized mild slight
+minimal minor severe marked massive extensive pronounced advanced subtle faint dense early florid
+apical basal basilar bibasilar bibasal biapical upper lower mid middle perihilar retrocardiac
+diffuse focal multifocal patchy acute chronic displaced minimally slightly mildly clearly markedly
+third fourth fifth sixth seventh eighth ninth tenth old new spiculated lobulated smooth calcified
+healing posterior lateral zone lung definite
+"""
+_MODIFIERS = frozenset(_BEFORE.split())
 
 
 class _Node:

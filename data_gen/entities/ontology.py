@@ -107,9 +107,7 @@ class Ontology:
     @property
     def surface_forms(self) -> int:
         """Number of wordings that stand in the files."""
-        return sum(
-            len(c.forms) + len(c.patterns) + len(c.normal) for c in self.concepts.values()
-        )
+        return sum(len(c.forms) + len(c.patterns) + len(c.normal) for c in self.concepts.values())
 
     @functools.cached_property
     def implied(self) -> Mapping[str, frozenset[str]]:

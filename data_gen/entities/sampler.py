@@ -115,9 +115,7 @@ class SamplePlan:
 
     def histogram(self, path: str | os.PathLike[str]) -> None:
         """Draws the balance before and after as a PNG."""
-        plot_balance(
-            np.array([e.count for e in self.bank]), self.uses, self.config.cap, path
-        )
+        plot_balance(np.array([e.count for e in self.bank]), self.uses, self.config.cap, path)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Writes ``plan.npy``, then ``plan.json``; each appears whole, the second completes it."""
@@ -294,28 +292,43 @@ class _Dealer:
         return exchanged
 
     def _bad(self, rows: Int[np.ndarray, " r"]) -> Bool[np.ndarray, "r w"]:
-        """Slots that do not fit one before them, or are one positive too many."""
+        """Slots that exclude another of their study, or are present in one with too many such."""
         drawn = self.dealt[rows]
         bad = np.zeros(drawn.shape, bool)
         for j in range(1, self.width):
             for i in range(j):
-                bad[:, j] |= self.rules.conflict(drawn[:, i], drawn[:, j])
+                both = self.rules.conflict(drawn[:, i], drawn[:, j])
+                bad[:, i] |= both
+                bad[:, j] |= both
         if self.config.max_positive:
             positive = self.rules.positive[drawn]
-            bad |= positive & (np.cumsum(positive, axis=1) > self.config.max_positive)
+            bad |= positive & (positive.sum(axis=1) > self.config.max_positive)[:, None]
         return bad
 
-    def _fits(
-        self, rows: Int[np.ndarray, " r"], columns: Int[np.ndarray, " r"], new: Int[np.ndarray, " r"]
-    ) -> Bool[np.ndarray, " r"]:
-        """Whether ``new`` may take the place of slot ``columns`` of each row."""
+    def _clashes(
+        self,
+        rows: Int[np.ndarray, " r"],
+        columns: Int[np.ndarray, " r"],
+        new: Int[np.ndarray, " r"],
+    ) -> Int[np.ndarray, " r"]:
+        """With how many others of its study ``new`` clashes in slot ``columns`` of each row."""
         drawn = self.dealt[rows]
         others = np.arange(self.width) != columns[:, None]
-        fits = ~(self.rules.conflict(drawn, new[:, None]) & others).any(axis=1)
+        clashes = (self.rules.conflict(drawn, new[:, None]) & others).sum(axis=1)
         if self.config.max_positive:
             positive = (self.rules.positive[drawn] & others).sum(axis=1)
-            fits &= ~self.rules.positive[new] | (positive < self.config.max_positive)
-        return fits
+            clashes += self.rules.positive[new] & (positive >= self.config.max_positive)
+        return clashes
+
+    def _better(
+        self,
+        rows: Int[np.ndarray, " r"],
+        columns: Int[np.ndarray, " r"],
+        new: Int[np.ndarray, " r"],
+    ) -> Bool[np.ndarray, " r"]:
+        """Whether ``new`` clashes no more than what is there: on a plateau, chance finds a way."""
+        old = self.dealt[rows, columns]
+        return self._clashes(rows, columns, new) <= self._clashes(rows, columns, old)
 
     def _exchange(
         self, rows: Int[np.ndarray, " r"], columns: Int[np.ndarray, " r"]
@@ -341,8 +354,8 @@ class _Dealer:
             if not len(at):
                 continue
             ours, theirs = self.dealt[rows[at], columns[at]], self.dealt.ravel()[flat]
-            good = self._fits(rows[at], columns[at], theirs)
-            good &= self._fits(other, flat % self.width, ours)
+            good = self._better(rows[at], columns[at], theirs)
+            good &= self._clashes(other, flat % self.width, ours) == 0
             self.dealt[rows[at[good]], columns[at[good]]] = theirs[good]
             self.dealt.ravel()[flat[good]] = ours[good]
             # A study takes part once a round.
@@ -360,7 +373,7 @@ class _Dealer:
     ) -> Int[np.ndarray, " g"]:
         if not len(at):
             return at
-        good = self._fits(rows[at], columns[at], left[spot])
+        good = self._better(rows[at], columns[at], left[spot])
         at, spot = at[good], spot[good]
         ours = self.dealt[rows[at], columns[at]]
         self.dealt[rows[at], columns[at]] = left[spot]

@@ -37,8 +37,8 @@ _PSEUDO = (
     "no previous",
 )
 _BEFORE = (
-    "no", "not", "without", "absent", "deny", "denies", "denied", "neither", "nor", "never", "lack of",
-    "lacks", "absence of", "free of", "clear of", "negative for", "rule out", "ruled out for",
+    "no", "not", "without", "absent", "deny", "denies", "denied", "neither", "nor", "never",
+    "lack of", "lacks", "absence of", "free of", "clear of", "negative for", "rule out", "ruled out for",
     "excluded for", "no evidence of", "no sign of", "devoid of", "resolution of", "exclude",
     "excludes", "no longer",
 )  # fmt: skip
@@ -53,10 +53,10 @@ _HEDGE_BEFORE = (
     "possible", "possibly", "probable", "probably", "suspected", "suspicious for", "suspect",
     "suspicion of", "likely", "may represent", "might represent", "could represent", "may reflect",
     "may be", "might be", "could be", "could reflect", "might reflect", "suggest", "suggesting",
-    "suggestive of", "concerning for", "concern for", "worrisome for", "questionable", "question of",
-    "cannot exclude", "cannot rule out", "not exclude", "cannot be excluded for", "presumed",
-    "presumably", "consider", "consideration of", "perhaps", "versus", "equivocal for", "may indicate",
-    "might indicate", "could indicate", "raises the possibility of", "raise the possibility of",
+    "suggestive of", "concerning for", "concern for", "worrisome for", "questionable",
+    "question of", "cannot exclude", "cannot rule out", "not exclude", "cannot be excluded for", "presumed",
+    "presumably", "consider", "consideration of", "perhaps", "versus", "equivocal for",
+    "may indicate", "might indicate", "could indicate", "raises the possibility of", "raise the possibility of",
     "potential", "potentially", "apparent",
 )  # fmt: skip
 _HEDGE_AFTER = (
@@ -65,14 +65,15 @@ _HEDGE_AFTER = (
     "cannot be entirely excluded", "possible", "probable", "suspected", "likely", "is questioned",
     "is considered", "difficult to exclude", "hard to exclude", "not be ruled out",
 )  # fmt: skip
-_ENDS = frozenset(
-    (
-        "but however although though except apart nevertheless yet whereas while because since "
-        "which who there demonstrating showing shows reveals despite besides aside . ; : ? !"
-    ).split()
-)
+_END_WORDS = """
+but however although though except apart nevertheless yet whereas while because since which who
+there demonstrating showing shows reveals despite besides aside . ; : ? !
+"""
+_ENDS = frozenset(_END_WORDS.split())
 _STOPS = frozenset(".;:?!")
-_VERBS = frozenset("is are was were has have appear appears remain remains".split())
+_VERBS = frozenset(
+    {"is", "are", "was", "were", "has", "have", "appear", "appears", "remain", "remains"}
+)
 _ARTICLES = frozenset({"a", "an", "the", "there", "this", "these"})
 _SIDES = {
     "left": "left",
@@ -213,15 +214,15 @@ def _predicate_follows(words: list[str], spans: list[Span], inside: list[int], a
     if following >= len(words) or words[following] not in ("is", "are", "appear", "remain"):
         return False
     then = words[following + 1] if following + 1 < len(words) else ""
-    return then in ("present", "seen", "noted", "identified", "visible", "clear", "normal", "intact",
-                    "unremarkable", "unchanged", "evident", "demonstrated")  # fmt: skip
+    return then in ("present", "seen", "noted", "identified", "visible", "clear", "normal",
+                    "intact", "unremarkable", "unchanged", "evident", "demonstrated")  # fmt: skip
 
 
 _LINKS = frozenset({",", "and", "or", "nor"})
 
 
 def _earlier(words: list[str], spans: list[Span], inside: list[int], start: int) -> list[int]:
-    """Things of which a predicate at word ``start`` speaks: the nearest, and what it is listed with."""
+    """Things of which a predicate at word ``start`` speaks: the nearest, and those listed with it."""
     found: list[int] = []
     at = start - 1
     linked = True
@@ -271,7 +272,8 @@ def _side(words: list[str], spans: list[Span], inside: list[int], number: int) -
     if at >= 0 and inside[at] >= 0 and spans[inside[at]].is_anatomy and not span.is_anatomy:
         # "left lower lobe consolidation", "blunting of the left costophrenic angle from effusion"
         place = spans[inside[at]]
-        if at == span.start - 1 or not any(w in _LINKS for w in words[place.stop : span.start]):
+        between = words[place.stop : span.start]
+        if not any(w in _LINKS or w in ("with", "without") for w in between):
             side = _side(words, spans, inside, inside[at])
             if side:
                 return side

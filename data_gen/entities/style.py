@@ -3,34 +3,33 @@
 import collections
 import re
 
-_PATTERNS = (
-    (re.compile(r"\*\*|__|^\s*#|```|^\s*[-*•]\s", re.M), "write plain sentences without markdown"),
-    (re.compile(r"\b(findings?|impressions?|conclusions?)\s*:", re.I), "no heading within a section"),
-    (
-        re.compile(r"\b(as an ai|language model|i am|i'm|i cannot|i have|sure,|certainly|here is the "
-                   r"report|here's|please note|disclaimer)\b", re.I),
-        "nothing about the writer",
-    ),
-    (
-        re.compile(r"\b(compared? (?:to|with)|in comparison|comparison is made|since the (?:prior|previous)|"
-                   r"prior (?:study|exam\w*|radiograph|film)s?|previous (?:study|exam\w*|radiograph|film)s?|"
-                   r"interval (?:change|increase|decrease|improvement|development)|unchanged|"
-                   r"(?:has|have) (?:improved|worsened|increased|decreased|resolved))\b", re.I),
-        "no comparison with an earlier study",
-    ),
-    (
-        re.compile(r"\b\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}\b|\b(?:19|20)\d\d-\d\d-\d\d\b|"
-                   r"\b(?:january|february|march|april|june|july|august|september|october|november|"
-                   r"december) \d", re.I),
-        "no date",
-    ),
-    (
-        re.compile(r"\b(?:Mr|Mrs|Ms|Dr)\.? [A-Z][a-z]+|\bMRN\b|patient name|date of birth"),
-        "no person",
-    ),
-    (re.compile(r"_{2,}|\bX{3,}\b|\[[^\]]*\]|<[^>]*>|\{[^}]*\}"), "no placeholder"),
-    (re.compile(r"\?"), "no question"),
-)  # fmt: skip
+_WRITER = (
+    r"\b(as an ai|language model|i am|i'm|i cannot|i have|sure,|certainly|here is the report|here's|"
+    r"please note|disclaimer)\b"
+)
+_EARLIER = (
+    r"\b(compared? (?:to|with)|in comparison|comparison is made|since the (?:prior|previous)|"
+    r"(?:prior|previous) (?:study|exam\w*|radiograph|film)s?|unchanged|"
+    r"interval (?:change|increase|decrease|improvement|development)|"
+    r"(?:has|have) (?:improved|worsened|increased|decreased|resolved))\b"
+)
+_MONTHS = (
+    "january|february|march|april|june|july|august|september|october|november|december"  # not "may"
+)
+_DATE = rf"\b\d{{1,2}}[/.-]\d{{1,2}}[/.-]\d{{2,4}}\b|\b(?:19|20)\d\d-\d\d-\d\d\b|\b(?:{_MONTHS}) \d"
+_PATTERNS = tuple(
+    (re.compile(pattern, flags), why)
+    for pattern, flags, why in (
+        (r"\*\*|__|^\s*#|```|^\s*[-*•]\s", re.M, "write plain sentences without markdown"),
+        (r"\b(findings?|impressions?|conclusions?)\s*:", re.I, "no heading within a section"),
+        (_WRITER, re.I, "nothing about the writer"),
+        (_EARLIER, re.I, "no comparison with an earlier study"),
+        (_DATE, re.I, "no date"),
+        (r"\b(?:Mr|Mrs|Ms|Dr)\.? [A-Z][a-z]+|\bMRN\b|patient name|date of birth", 0, "no person"),
+        (r"_{2,}|\bX{3,}\b|\[[^\]]*\]|<[^>]*>|\{[^}]*\}", 0, "no placeholder"),
+        (r"\?", 0, "no question"),
+    )
+)
 
 
 def style_faults(text: str) -> tuple[str, ...]:

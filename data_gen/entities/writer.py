@@ -168,8 +168,10 @@ class _Writer:
     def _denials(self) -> list[tuple[str, str]]:
         """(organ of the first, sentence): the absent things, a few a sentence."""
         chooser, out = self.chooser, []
-        absent = sorted(self.absent, key=lambda e: self._organ(e)) if chooser.chance(0.5) else (
-            list(self.absent)
+        absent = (
+            sorted(self.absent, key=lambda e: self._organ(e))
+            if chooser.chance(0.5)
+            else (list(self.absent))
         )
         while absent:
             count = chooser.pick((1, 2, 2, 3, 3, 4))
@@ -188,7 +190,9 @@ class _Writer:
         plural = self._plural(entity)
         article = "" if plural or not self._counts(entity) else "a"
         text = form.replace("{x}", entity.text).replace("{place}", place)
-        return text.replace("{is}", "are" if plural else "is").replace("{a} ", f"{article} ".lstrip())
+        return text.replace("{is}", "are" if plural else "is").replace(
+            "{a} ", f"{article} ".lstrip()
+        )
 
     def _concept(self, entity: Entity) -> Concept | None:
         return self.words.concepts.get(entity.canonical)

@@ -1,0 +1,79 @@
+"""Balanced draws of entities, and written reports that are checked, in one process."""
+
+import time
+
+from data_gen.entities.bank import EntityBank, default_bank
+from data_gen.entities.entity import NON_ANATOMY, Entity
+from data_gen.entities.extract import default_extractor
+from data_gen.entities.sampler import SamplerConfig, plan
+from data_gen.llm import GrammarWriter
+from data_gen.reports import ReportChecker, items_of, request_for
+
+#: The bank of SynCXR in size: 40,517 places, and 109,483 entities of the other types.
+_PLACES, _THINGS = 40_517, 109_483
+_REPORTS = 500
+
+
+def large_bank() -> EntityBank:
+    """150,000 entities of the shipped bank's concepts, so that every rule has work to do."""
+    shipped = default_bank()
+    places = [e for e in shipped if e.is_anatomy]
+    things = [e for kind in NON_ANATOMY for e in shipped if e.type == kind]
+    return EntityBank((*_more(things, _THINGS), *_more(places, _PLACES)), "benchmark")
+
+
+def _more(entities: list[Entity], count: int) -> list[Entity]:
+    """The entities again and again, each time with other words."""
+    out = []
+    for i in range(count):
+        e = entities[i % len(entities)]
+        text = f"{e.text} {i // len(entities)}"
+        out.append(
+            Entity(
+                text, e.type, e.canonical, 1, e.side, e.zone, e.severity, e.finding, e.attributes
+            )
+        )
+    return out
+
+
+class OurReports:
+    """A large bank to draw from, and reports to check."""
+
+    def __init__(self) -> None:
+        self._bank = large_bank()
+        drawn = plan(default_bank().drawable(), _REPORTS, SamplerConfig())
+        self._requests = [request_for(str(i), drawn.entities(i)) for i in range(_REPORTS)]
+        self._writer = GrammarWriter()
+        self._reports = list(self._writer.write(self._requests))
+        self._checker = ReportChecker(default_extractor())
+
+    def draw(self, count: int) -> float:
+        """Seconds to draw 9 + 3 entities, none more than 15 times, for ``count`` studies."""
+        start = time.perf_counter()
+        plan(self._bank, count, SamplerConfig())
+        return time.perf_counter() - start
+
+    def write(self) -> float:
+        """Seconds per report to write some from entities."""
+        start = time.perf_counter()
+        for _ in self._writer.write(self._requests):
+            pass
+        return (time.perf_counter() - start) / _REPORTS
+
+    def check(self) -> float:
+        """Seconds per report to check them."""
+        start = time.perf_counter()
+        for request, report in zip(self._requests, self._reports, strict=True):
+            self._checker.check(report, items_of(request))
+        return (time.perf_counter() - start) / _REPORTS
+
+    def extract(self) -> float:
+        """Seconds per report to find its entities."""
+        start = time.perf_counter()
+        for report in self._reports:
+            self._checker.extractor.extract(report.findings)
+        return (time.perf_counter() - start) / _REPORTS
+
+
+def make() -> OurReports:
+    return OurReports()
