@@ -30,8 +30,12 @@ _COLOURED = 40
 class Limits:
     """What an image may measure.
 
-    The defaults pass what was seen of procedural films (128 and 224 px) and of 205 real frontal
-    films of three collections, and lie between these and the faults of :mod:`.faults`.
+    The defaults were chosen between procedural films, real ones, and the faults of :mod:`.faults`.
+    Of 1187 other procedural films they refuse 0.4 % (128 px) and 0.3 % (224 px), mostly for ribs
+    so sharp that they look like print; of 205 real frontal films of three collections four: two
+    colour photographs of films, two films far from frontal. They find 54 to 64 % of films cropped
+    to a corner and 95 % or more of every other fault. A hand passes: what is not a chest at all is
+    for a judge to see.
 
     Attributes:
       min_side: pixels of the shorter side.
