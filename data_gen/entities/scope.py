@@ -5,66 +5,16 @@ words that look like a negation and are none, and ends of scope.
 """
 
 import dataclasses
+import json
+import pathlib
 
 from data_gen.entities.tokens import Tokens
 
-#: Word sequences, in the normalised spelling of :mod:`data_gen.entities.tokens`.
-_PSEUDO = (
-    "no change",
-    "no interval change",
-    "no significant change",
-    "no significant interval change",
-    "no appreciable change",
-    "without change",
-    "without significant change",
-    "without interval change",
-    "no increase",
-    "no interval increase",
-    "no decrease",
-    "no further",
-    "no longer than",
-    "not only",
-    "not certain",
-    "not necessarily",
-    "not changed",
-    "not significantly changed",
-    "not progressed",
-    "no doubt",
-    "no improvement",
-    "no prior",
-    "no earlier",
-    "no comparison",
-    "no previous",
+#: Kind of trigger -> word sequences, in the normalised spelling of :mod:`data_gen.entities.tokens`.
+#: ``pseudo`` are no triggers, though they begin like one.
+_KINDS: dict[str, list[str]] = json.loads(
+    (pathlib.Path(__file__).parent / "triggers.json").read_text()
 )
-_BEFORE = (
-    "no", "not", "without", "absent", "deny", "denies", "denied", "neither", "nor", "never",
-    "lack of", "lacks", "absence of", "free of", "clear of", "negative for", "rule out", "ruled out for",
-    "excluded for", "no evidence of", "no sign of", "devoid of", "resolution of", "exclude",
-    "excludes", "no longer",
-)  # fmt: skip
-_AFTER = (
-    "not seen", "not present", "not identified", "not visible", "not evident", "not demonstrated",
-    "not appreciated", "not noted", "not detected", "not found", "not visualized", "not apparent",
-    "not shown", "not observed", "absent", "ruled out", "excluded", "resolved", "no longer seen",
-    "no longer visible", "no longer present", "no longer identified", "not suggested", "none",
-    "not clearly seen", "not currently seen",
-)  # fmt: skip
-_HEDGE_BEFORE = (
-    "possible", "possibly", "probable", "probably", "suspected", "suspicious for", "suspect",
-    "suspicion of", "likely", "may represent", "might represent", "could represent", "may reflect",
-    "may be", "might be", "could be", "could reflect", "might reflect", "suggest", "suggesting",
-    "suggestive of", "concerning for", "concern for", "worrisome for", "questionable",
-    "question of", "cannot exclude", "cannot rule out", "not exclude", "cannot be excluded for", "presumed",
-    "presumably", "consider", "consideration of", "perhaps", "versus", "equivocal for",
-    "may indicate", "might indicate", "could indicate", "raises the possibility of", "raise the possibility of",
-    "potential", "potentially", "apparent",
-)  # fmt: skip
-_HEDGE_AFTER = (
-    "cannot be excluded", "can not be excluded", "not excluded", "cannot be ruled out",
-    "not ruled out", "not be excluded", "not entirely excluded", "not be entirely excluded",
-    "cannot be entirely excluded", "possible", "probable", "suspected", "likely", "is questioned",
-    "is considered", "difficult to exclude", "hard to exclude", "not be ruled out",
-)  # fmt: skip
 _END_WORDS = """
 but however although though except apart nevertheless yet whereas while because since which who
 there demonstrating showing shows reveals despite besides aside . ; : ? !
@@ -87,13 +37,6 @@ _SIDES = {
     "bihilar": "bilateral",
     "lingula": "left",
     "lingular": "left",
-}
-_KINDS = {
-    "pseudo": _PSEUDO,
-    "before": _BEFORE,
-    "after": _AFTER,
-    "hedge before": _HEDGE_BEFORE,
-    "hedge after": _HEDGE_AFTER,
 }
 
 
@@ -222,7 +165,7 @@ _LINKS = frozenset({",", "and", "or", "nor"})
 
 
 def _earlier(words: list[str], spans: list[Span], inside: list[int], start: int) -> list[int]:
-    """Things of which a predicate at word ``start`` speaks: the nearest, and those listed with it."""
+    """Things of which a predicate at word ``start`` speaks: the nearest, and its whole list."""
     found: list[int] = []
     at = start - 1
     linked = True

@@ -1,11 +1,11 @@
-"""What a section of a report does not contain: traces of the model that wrote it, or of a person."""
+"""What a section of a report does not contain: traces of its writer, of the past, of a person."""
 
 import collections
 import re
 
 _WRITER = (
-    r"\b(as an ai|language model|i am|i'm|i cannot|i have|sure,|certainly|here is the report|here's|"
-    r"please note|disclaimer)\b"
+    r"\b(as an ai|language model|i am|i'm|i cannot|i have|sure,|certainly|here is the report|"
+    r"here's|please note|disclaimer)\b"
 )
 _EARLIER = (
     r"\b(compared? (?:to|with)|in comparison|comparison is made|since the (?:prior|previous)|"
