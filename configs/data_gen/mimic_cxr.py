@@ -20,6 +20,7 @@ def get_config(root: str = "") -> ml_collections.ConfigDict:
             "test_labels": True,  # labels by radiologists for the test set, where there are some
             "text_required": True,
             "check_counts": True,
+            "held_out": "",  # e.g. the MS-CXR table: its patients are not trained on
             "views": (),
             "max_size": 512,
             "limit": 0,

@@ -39,6 +39,8 @@ class SourceConfig:
       split_lists: split -> file that lists its images, relative to ``root`` or absolute.
       check_counts: compare the size of each split with what is published. A named split that
         differs is an error; otherwise it is a warning.
+      held_out: a file that lists images, relative to ``root``; their patients are left out of split
+        "train". For a test set that another release took from this one, as MS-CXR from MIMIC-CXR.
       text_required: reject studies without any text.
       texts_from_labels: a study without a text gets sentences made of its labels (section
         "findings", source "labels").
@@ -56,6 +58,7 @@ class SourceConfig:
     split_name: str = ""
     split_lists: dict[str, str] = dataclasses.field(default_factory=dict)
     check_counts: bool = True
+    held_out: str = ""
     text_required: bool = False
     texts_from_labels: bool = False
     limit: int = 0

@@ -8,7 +8,7 @@ from typing import Any
 from data_gen.sources.base import Item, Rejects, SourceConfig, SourceError
 from data_gen.sources.label_text import label_texts
 from data_gen.sources.load import load_item
-from data_gen.sources.splits import NamedSplit, assign, differences, stem
+from data_gen.sources.splits import NamedSplit, assign, differences, hold_out, stem
 from medvlp_jax.data.records import Record, Text
 
 _SHOWN = 4  # differences of counts in one message
@@ -59,6 +59,8 @@ def listed(source: Source, config: SourceConfig, rejects: Rejects) -> list[Item]
     items = source.items(config, rejects)
     if name:
         items = assign(items, name, source.splits.get(name), config, rejects, source.key)
+    if config.held_out:
+        items = hold_out(items, config, rejects, source.key)
     default = {"split_name": f"patients/seed {config.split_seed}"}
     asked = {"split_name": name} if name else {}
     seen: dict[str, Item] = {}
@@ -82,7 +84,7 @@ def check_counts(source: Source, config: SourceConfig, items: list[Item]) -> tup
     Raises:
       SourceError: a split was asked for by name and its counts differ.
     """
-    if not items or not config.check_counts or config.limit or config.views:
+    if not items or not config.check_counts or _is_a_part(config):
         return ()
     name = items[0].provenance["split_name"]
     if name not in source.splits:
@@ -97,6 +99,10 @@ def check_counts(source: Source, config: SourceConfig, items: list[Item]) -> tup
             "config.check_counts=False to import a part"
         )
     return tuple(lines)
+
+
+def _is_a_part(config: SourceConfig) -> bool:
+    return bool(config.limit or config.views or config.held_out)
 
 
 def load(source: Source, item: Item, config: SourceConfig, rejects: Rejects) -> Record | None:

@@ -234,8 +234,30 @@ def differences(
         for what, is_, published in found:
             slack = count.slack if what in ("records", "rows in the list") else 0
             if published and abs(is_ - published) > slack:
-                lines.append(f"{name}, {part}: {is_:,} {what}, published {published:,}")
+                shown = "the whole set" if part == "all" else f"{name}, {part}"
+                lines.append(f"{shown}: {is_:,} {what}, published {published:,}")
     return lines
+
+
+def hold_out(
+    items: Iterable[Item], config: SourceConfig, rejects: Rejects, key: Callable[[str], str] = stem
+) -> Iterator[Item]:
+    """The items without those of split "train" whose patient has an image in ``config.held_out``.
+
+    Raises:
+      SourceError: no such file, or none of its images is here.
+    """
+    path = pathlib.Path(config.root, config.held_out)
+    listed = set(map(key, read_list(path)))
+    kept = list(items)
+    patients = {i.patient_id or i.id for i in kept for f in i.images if key(str(f.path)) in listed}
+    if not patients:
+        raise SourceError(f"config.held_out: no image of {path} is in {config.root}")
+    for item in kept:
+        if item.split == "train" and (item.patient_id or item.id) in patients:
+            rejects.add(item.where, "patient held out", f"{item.patient_id} is in {path.name}")
+        else:
+            yield item
 
 
 def _phrases(items: Sequence[Item]) -> int:

@@ -10,6 +10,7 @@ from data_gen.sources import mimic_cxr
 from data_gen.sources.base import Rejects, SourceError
 from data_gen.sources.labels import CHEXPERT
 from data_gen.sources.report_text import report_texts, sections
+from data_gen.sources.source import check_counts, listed
 
 
 def image_file(path, size=32):
@@ -173,3 +174,22 @@ def test_sections_of_reports():
     assert [t.section for t in report_texts(short)] == ["findings"]
     windows = REPORT.replace("\n", "\r\n")
     assert sections(windows) == found
+
+
+def test_patients_of_ms_cxr_are_not_trained_on(mimic_root):
+    rows = "category_name,label_text,path,dicom_id\nEdema,x,files/a.jpg,50000002-0\n"
+    (mimic_root / "ms_cxr.csv").write_text(rows)
+    records, rejects = run(mimic_cxr.SOURCE, root=str(mimic_root), held_out="ms_cxr.csv")
+    assert list(records) == ["s50000004"]  # the other study of that patient is out too
+    assert [kind for _, kind in rejects].count("patient held out") == 2
+    (mimic_root / "ms_cxr.csv").write_text("dicom_id\nzzz\n")
+    with pytest.raises(SourceError, match=r"held_out: no image of .*ms_cxr\.csv is in"):
+        run(mimic_cxr.SOURCE, root=str(mimic_root), held_out="ms_cxr.csv")
+
+
+def test_size_of_the_release_and_its_split(mimic_root):
+    config = mimic_cxr.SOURCE.config(root=str(mimic_root))
+    items = listed(mimic_cxr.SOURCE, config, Rejects())
+    assert {i.provenance["split_name"] for i in items} == {"official"}
+    warnings = check_counts(mimic_cxr.SOURCE, config, items)
+    assert warnings == ("the whole set: 6 images, published 377,110",)

@@ -67,7 +67,7 @@ def test_csv_of_version_1_0(tmp_path, mimic):
     config = SOURCE.config(root=str(tmp_path), images=str(mimic))
     items = listed(SOURCE, config, Rejects())
     # a phrase with two boxes is one pair
-    assert check_counts(SOURCE, config, items) == ("official, all: 4 phrases, published 1,162",)
+    assert check_counts(SOURCE, config, items) == ("the whole set: 4 phrases, published 1,162",)
 
 
 def test_newest_csv_has_splits(tmp_path, mimic):
