@@ -73,7 +73,7 @@ def base() -> ml_collections.ConfigDict:
             },
             "checkpoint": {"keep_last": 2, "keep_best": 1, "best_metric": ""},
             "log": {"tensorboard": True, "wandb_project": ""},
-            "eval": {"sets": {}, "batch_size": 256, "prompts": "reports"},
+            "eval": {"sets": {}, "batch_size": 256, "prompts": ""},
         }
     )
 

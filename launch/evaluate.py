@@ -8,6 +8,11 @@ launch/generate.py has imported it:
 python launch/evaluate.py --checkpoint=runs/quickstart/train --out=runs/nih \\
     --data=data/nih --split=test --classes=pneumonia --validation=data/nih:validation \\
     --evaluators=zeroshot,baseline,pictures
+
+Real films beside the sets of the run, with heat-maps, in the same report:
+
+python launch/evaluate.py --checkpoint=runs/quickstart/train --out=runs/quickstart/eval \\
+    --films=data/hospital:test
 """
 
 import sys
@@ -32,8 +37,16 @@ EVALUATORS = flags.DEFINE_list(
     "evaluators", ["zeroshot", "baseline", "pictures"], "what to measure on --data"
 )
 PROMPTS = flags.DEFINE_string("prompts", "", "prompt bank: a name, or a JSON file")
-PROTOCOL = flags.DEFINE_enum(
-    "protocol", None, ["pos_vs_neg", "positive", "multiclass"], "default: that of the run"
+PROTOCOL = flags.DEFINE_string(
+    "protocol", "", "zero-shot protocol, a word of eval/recipes.py; default: that of the run"
+)
+MAPS = flags.DEFINE_string("maps", "", "heat-map protocol, a word of eval/heatmap.py")
+TRUTH = flags.DEFINE_enum("truth", "boxes", ["boxes", "masks"], "what heat-maps are held against")
+PER_CLASS = flags.DEFINE_integer(
+    "per_class", 0, "zero-shot on so many records of each class alone (200: 5x200); 0 = all"
+)
+FILMS = flags.DEFINE_multi_string(
+    "films", [], "FOLDER:SPLIT of real films that the report shows with heat-maps"
 )
 SUBGROUPS = flags.DEFINE_list("subgroups", ["view"], "columns whose values are scored apart")
 
@@ -41,17 +54,20 @@ SUBGROUPS = flags.DEFINE_list("subgroups", ["view"], "columns whose values are s
 def main(argv: list[str]) -> None:
     apply_cpu_preset()
     distributed.initialize()
+    from medvlp_jax.eval.config import set_configs
     from medvlp_jax.evaluation import evaluate_checkpoint
-    from medvlp_jax.experiment import set_configs
 
     if STEP.value not in ("latest", "best") and not STEP.value.isdigit():
         raise UserError(f"--step={STEP.value} must be latest, best or a number")
     step: pretrained.Which = int(STEP.value) if STEP.value.isdigit() else STEP.value  # type: ignore[assignment]
     overrides: dict[str, Any] = {"subgroups": tuple(SUBGROUPS.value)}
+    if PROTOCOL.value:  # with its own prompts, unless others are asked for
+        changes = ("prompts", "ensemble", "score", "max_prompts", "prompt_seed", "temperature")
+        overrides |= dict.fromkeys(changes) | {"protocol": PROTOCOL.value, "prompts": ""}
     if PROMPTS.value:
         overrides["prompts"] = PROMPTS.value
-    if PROTOCOL.value:
-        overrides["protocol"] = PROTOCOL.value
+    if MAPS.value:
+        overrides["maps"] = MAPS.value
     sets = None
     if DATA.value:
         sets = set_configs(
@@ -60,6 +76,8 @@ def main(argv: list[str]) -> None:
             validation=VALIDATION.value,
             evaluators=EVALUATORS.value,
             classes=CLASSES.value,
+            truth=TRUTH.value,
+            per_class=PER_CLASS.value,
         )
     done = evaluate_checkpoint(
         CHECKPOINT.value,
@@ -67,6 +85,7 @@ def main(argv: list[str]) -> None:
         command="python " + " ".join([argv[0], *sys.argv[1:]]),
         sets=sets,
         overrides=overrides,
+        films=FILMS.value,
         step=step,
     )
     if distributed.is_main():

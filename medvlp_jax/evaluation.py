@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from medvlp_jax.core import distributed, pretrained
@@ -12,12 +12,22 @@ from medvlp_jax.core.metrics import FILE as METRICS
 from medvlp_jax.core.state import param_count
 from medvlp_jax.data.dataset import open_dataset
 from medvlp_jax.eval.base import evaluate
+from medvlp_jax.eval.calibration import Calibration
+from medvlp_jax.eval.config import EvalSetConfig, film_configs
 from medvlp_jax.eval.report.curves import read_history
-from medvlp_jax.eval.report.inputs import Reject, Sample, heatmaps_of, sample_of
+from medvlp_jax.eval.report.inputs import (
+    Reject,
+    Sample,
+    heatmaps_of,
+    sample_of,
+    segmented_of,
+)
 from medvlp_jax.eval.report.page import write_report
 from medvlp_jax.eval.results import collect, write_results
-from medvlp_jax.experiment import TOKENIZER, EvalSetConfig, Experiment
+from medvlp_jax.experiment import TOKENIZER, Experiment
 
+#: Beside results.json, for programs that show probabilities.
+CALIBRATION = "calibration.json"
 #: Studies shown per set, and per class where a set has no boxes to choose them by.
 SHOWN = 6
 
@@ -35,7 +45,7 @@ class Evaluation:
         lines = []
         for name, entry in self.results["evaluations"].items():
             metrics = entry["metrics"]
-            for key in ("auc_macro", "pointing", "image_to_text/r@1"):
+            for key in ("auc_macro", "pointing", "image_to_text/r@1", "dice_positive", "map"):
                 if metrics.get(key) is not None:
                     low, high = metrics.get(f"{key}_low"), metrics.get(f"{key}_high")
                     interval = f" [{low:.3f}, {high:.3f}]" if low is not None else ""
@@ -50,22 +60,30 @@ def evaluate_checkpoint(
     command: str,
     sets: Mapping[str, EvalSetConfig] | None = None,
     overrides: Mapping[str, Any] | None = None,
+    films: Sequence[str] = (),
     step: pretrained.Which = "latest",
 ) -> Evaluation:
     """Runs the evaluators of a run's config, or of other sets, on one of its checkpoints.
 
     Args:
       checkpoint: workdir of a run or folder of one checkpoint.
-      out: folder for ``results.json`` and ``report.html``.
+      out: folder for ``results.json`` and ``report.html``, and ``calibration.json`` where a set
+        with validation data was scored by zero-shot.
       command: what was typed, for the record.
       sets: instead of the sets of the config.
       overrides: keys of ``config.eval`` that replace the stored ones (``prompts``, ``batch_size``).
+      films: ``FOLDER:SPLIT`` of data folders that are shown with heat-maps in the same report,
+        and scored where they are labelled.
       step: which checkpoint of a workdir; ``best`` by the metric the run kept.
     """
     stored = pretrained.load_config(checkpoint, step)
     stored["eval"] = {**stored.get("eval", {}), **(overrides or {})}
     if sets is not None:
         stored["eval"]["sets"] = {k: dataclasses.asdict(v) for k, v in sets.items()}
+    if films:
+        own = stored["eval"].get("sets", {})
+        shown = film_configs(films, own, stored["data"]["labels"])
+        stored["eval"]["sets"] = own | {k: dataclasses.asdict(v) for k, v in shown.items()}
     stored["mesh"] = {}  # this machine's devices, not those of the run
     folder = pretrained.resolve(checkpoint, step)
     workdir = pathlib.Path(folder).parent.parent
@@ -93,11 +111,13 @@ def evaluate_checkpoint(
     )
     out = pathlib.Path(out)
     heatmaps = [h for r in found.values() for h in heatmaps_of(r)]
+    segmented = [s for r in found.values() for s in segmented_of(r)]
     samples, rejects = _pictures(experiment)
     if not distributed.is_main():
         return Evaluation(results, out / "results.json", out / "report.html")
     out.mkdir(parents=True, exist_ok=True)
     history = read_history(workdir / METRICS) if (workdir / METRICS).exists() else []
+    _keep_calibration(results, out)
     return Evaluation(
         results,
         write_results(out / "results.json", results),
@@ -108,8 +128,24 @@ def evaluate_checkpoint(
             samples=samples,
             heatmaps=heatmaps,
             rejects=rejects,
+            segmented=segmented,
         ),
     )
+
+
+#: How the scores of a calibration were made, of an entry of results.json.
+_HOW = ("set", "validation", "protocol", "rule", "ensemble", "zscore", "temperature", "score",
+        "prompt_bank", "prompts", "derived")  # fmt: skip
+
+
+def _keep_calibration(results: Mapping[str, Any], out: pathlib.Path) -> None:
+    """calibration.json of the first zero-shot evaluation that had validation data, or none."""
+    (out / CALIBRATION).unlink(missing_ok=True)
+    for entry in results["evaluations"].values():
+        if entry["kind"] == "zeroshot" and entry.get("calibration"):
+            about = {k: entry[k] for k in _HOW if k in entry}
+            Calibration.from_json(entry["calibration"]).save(out / CALIBRATION, about)
+            return
 
 
 def _data(experiment: Experiment) -> dict[str, Any]:

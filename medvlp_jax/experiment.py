@@ -11,7 +11,7 @@ import pathlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import numpy as np
@@ -19,7 +19,7 @@ from jax.sharding import Mesh
 
 from medvlp_jax.core import distributed, pretrained, sharding
 from medvlp_jax.core.checkpoint import CheckpointConfig, Checkpointer
-from medvlp_jax.core.config import ConfigError, dumps, parse, to_plain, unknown_key
+from medvlp_jax.core.config import ConfigError, dumps, parse, to_plain
 from medvlp_jax.core.lock import workdir_lock
 from medvlp_jax.core.loop import FitResult, LoopConfig, fit
 from medvlp_jax.core.metrics import LogConfig, MetricWriter
@@ -36,72 +36,23 @@ from medvlp_jax.data.pipeline import eval_batches, find_tokenizer, open_sources,
 from medvlp_jax.data.tokenizer import Tokenizer
 from medvlp_jax.eval.base import EVALUATORS
 from medvlp_jax.eval.baselines import RULES
-from medvlp_jax.eval.bootstrap import Bootstrap
+from medvlp_jax.eval.config import EvalConfig, EvalSetConfig, covered, located, scorable
+from medvlp_jax.eval.downstream import Sets
+from medvlp_jax.eval.downstream_config import TRAINS, make_downstream
 from medvlp_jax.eval.embedded import Embedded
-from medvlp_jax.eval.promptbank import load_bank
-from medvlp_jax.eval.protocol import Evaluator
+from medvlp_jax.eval.heatmap import MAPS
+from medvlp_jax.eval.promptbank import NO_FINDING, load_bank
+from medvlp_jax.eval.protocol import Evaluator, PredictFn
+from medvlp_jax.eval.tower import Tower
 from medvlp_jax.models.clip import CLIPConfig, build_clip, clip_config
 from medvlp_jax.models.flops import flops
 from medvlp_jax.tasks.base import make_task
+from medvlp_jax.tasks.images import PixelConfig
 from medvlp_jax.weights import towers
 
 _log = logging.getLogger(__name__)
 #: Folder of a workdir that holds the tokenizer the run was trained with.
 TOKENIZER = "tokenizer"
-Word = Literal["zeroshot", "retrieval", "grounding", "baseline", "pictures"]
-
-
-@dataclasses.dataclass(frozen=True)
-class EvalSetConfig:
-    """One labelled set and what is measured on it.
-
-    Attributes:
-      path, split: a data folder and one of its splits.
-      validation: name of another set, from which thresholds are taken; empty = none.
-      evaluators: words of ``eval.base.EVALUATORS``. ``baseline`` scores every no-training rule;
-        ``pictures`` draws heat-maps on sets without boxes, to look at.
-      classes: labels that are scored; empty = all of ``data.labels`` that occur in the set with
-        both a positive and a negative.
-      during_training: evaluated every ``loop.eval_every`` steps, not only at the end.
-    """
-
-    path: str
-    split: str = "test"
-    validation: str = ""
-    evaluators: tuple[Word, ...] = ("zeroshot",)
-    classes: tuple[str, ...] = ()
-    during_training: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class EvalConfig:
-    """``config.eval``.
-
-    Attributes:
-      batch_size: rows of a global evaluation batch.
-      prompts: name of a prompt bank in ``eval/prompts`` or path of one.
-      protocol, temperature: see ``eval.zeroshot.ZeroShot``.
-      heatmap: what is asked of an image: the record's own ``phrases`` of its boxes, the
-        ``positive`` prompts of a class, their ``difference`` to the denials, or their ``contrast``
-        to the other classes.
-      sets: name -> set.
-    """
-
-    sets: dict[str, EvalSetConfig] = dataclasses.field(default_factory=dict)
-    batch_size: int = 64
-    prompts: str = "reports"
-    protocol: Literal["pos_vs_neg", "positive", "multiclass"] = "pos_vs_neg"
-    temperature: float = 1.0
-    heatmap: Literal["positive", "difference", "contrast", "phrases"] = "phrases"
-    subgroups: tuple[str, ...] = ("view",)
-    bootstrap: Bootstrap = dataclasses.field(default_factory=Bootstrap)
-
-    def __post_init__(self) -> None:
-        for name, one in self.sets.items():
-            if one.validation and one.validation not in self.sets:
-                raise ValueError(
-                    f"sets.{name}.validation={one.validation!r} is not one of {sorted(self.sets)}"
-                )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -283,16 +234,24 @@ class Experiment:
 
     def _embedded(self, name: str, one: EvalSetConfig, tokenizer: Tokenizer) -> Embedded:
         source = open_dataset(one.path, one.split)
+        sets = self.config.eval.sets
+        # Classes that the run never heard of can be asked for by name: that is zero-shot.
+        named = (c for other in sets.values() for c in other.classes)
+        labels = tuple(dict.fromkeys([*self.config.data.labels, *named]))
+        grounded = {
+            other.truth
+            for key, other in sets.items()
+            if "grounding" in other.evaluators and name in (key, other.validation)
+        }
+        masks = tuple(c for c in labels if c != NO_FINDING) if "masks" in grounded else ()
         data = dataclasses.replace(
             self.config.data,
             sources=(SourceConfig(one.path, one.split),),
             workers=0,
+            labels=labels,
+            masks=masks,
         )
         index, count = distributed.data_slice(self.mesh)
-        grounded = any(
-            "grounding" in other.evaluators and name in (key, other.validation)
-            for key, other in self.config.eval.sets.items()
-        )
 
         def batches() -> Any:
             return eval_batches(
@@ -301,11 +260,12 @@ class Experiment:
                 self.config.eval.batch_size,
                 index,
                 count,
-                with_boxes=grounded,
+                with_boxes="boxes" in grounded,
+                with_masks=bool(masks),
                 tokenizer=tokenizer,
             )
 
-        return Embedded(name, batches, self.config.data.labels, split=one.split)
+        return Embedded(name, batches, labels, split=one.split, mask_names=masks)
 
     def _evaluators_of(
         self,
@@ -316,48 +276,86 @@ class Experiment:
     ) -> dict[str, Evaluator]:
         e, test = self.config.eval, embedded[name]
         validation = embedded[one.validation] if one.validation else None
-        classes = one.classes or scorable(
-            open_dataset(one.path, one.split).label_counts, self.config.data.labels
-        )
-        bank = load_bank(e.prompts)
+        counts, recipe = open_dataset(one.path, one.split).label_counts, e.recipe()
+        classes = one.classes or scorable(counts, self.config.data.labels)
+        bank = e.map_bank()
         length = min(64, self.model_config.text.max_length)
 
         def tokenize(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
             return tokenizer(texts, length)
 
         # A heat-map stands against all that was learnt, also where the set has a class or two.
-        known = [c for c in self.config.data.labels if c in bank.classes and c != "no finding"]
+        known = [c for c in self.config.data.labels if c in bank.classes and c != NO_FINDING]
+        shown = located(counts, one.classes or known)
+        maps = MAPS[e.maps]
         compared = {
             "validation": validation,
             "bootstrap": e.bootstrap,
             "subgroups": e.subgroups,
         }
+        prompts = load_bank(recipe.prompts, max_prompts=recipe.max_prompts, seed=recipe.prompt_seed)
+        scored = classes
+        if "zeroshot" in one.evaluators and not one.classes:
+            scored = covered(name, classes, prompts, recipe)
         built: dict[str, Evaluator] = {}
         for word in one.evaluators:
             make: Callable[..., Evaluator] = EVALUATORS[word]
             if word == "zeroshot":
                 built[f"{name}-zeroshot"] = make(
-                    test, classes, bank, tokenize,
-                    protocol=e.protocol, temperature=e.temperature, **compared,
+                    test, scored, prompts, tokenize, recipe=recipe,
+                    word_ids=lambda texts: tokenizer.word_ids(texts, length),
+                    threshold_rule=e.threshold_rule, per_class=one.per_class, **compared,
                 )  # fmt: skip
             elif word == "baseline":
                 for rule in RULES:
-                    built[f"{name}-{rule}"] = make(test, classes, rule=rule, **compared)
+                    built[f"{name}-{rule}"] = make(
+                        test, scored, rule=rule, threshold_rule=e.threshold_rule, **compared
+                    )
             elif word == "grounding":
-                located = [c for c in classes if c != "no finding"]
+                query = "positive" if (e.heatmap, one.truth) == ("phrases", "masks") else e.heatmap
                 built[f"{name}-grounding"] = make(
-                    test, located, bank, tokenize,
-                    validation=validation, query=e.heatmap, among=known, bootstrap=e.bootstrap,
+                    test, shown, bank, tokenize, validation=validation, truth=one.truth,
+                    query=query, among=known, maps=maps, bootstrap=e.bootstrap,
                 )  # fmt: skip
             elif word == "pictures":
-                located = [c for c in classes if c != "no finding"]
                 query = "positive" if e.heatmap == "phrases" else e.heatmap
                 built[f"{name}-pictures"] = make(
-                    test, located, bank, tokenize, query=query, among=known
+                    test, shown or known, bank, tokenize, query=query, among=known, maps=maps
                 )
+            elif word in TRAINS:
+                other = e.sets[one.validation]
+                sets = self.downstream_sets(
+                    name,
+                    SourceConfig(other.path, other.split),
+                    SourceConfig(one.path, one.split),
+                )
+                built[f"{name}-{word}"] = make_downstream(
+                    word, sets, e.downstream, classes, tower=self.tower, bootstrap=e.bootstrap,
+                    image_labels=self.config.data.labels,
+                )  # fmt: skip
             else:
                 built[f"{name}-{word}"] = make(test, bootstrap=e.bootstrap)
         return built
+
+    def tower(self, predict: PredictFn) -> Tower:
+        """The vision tower of the model behind a predict function of this experiment."""
+        task = self.config.task
+        pixels = {f.name: task[f.name] for f in dataclasses.fields(PixelConfig) if f.name in task}
+        return Tower.of(predict, self.model_config.vision, parse(PixelConfig, pixels))
+
+    def downstream_sets(
+        self,
+        name: str,
+        validation: SourceConfig,
+        test: SourceConfig,
+        data: DataConfig | None = None,
+    ) -> Sets:
+        """Labelled splits for the evaluators that train; by default with the run's own data."""
+        data = data or self.config.data
+        own = self.config.eval.downstream.train
+        if own:
+            data = dataclasses.replace(data, sources=own)
+        return Sets(name, data, validation, test, self.config.eval.batch_size, self.mesh)
 
     def train(self, workdir: str | pathlib.Path, *, resume_anyway: bool = False) -> FitResult:
         """Trains in ``workdir``, from its newest checkpoint if it has one.
@@ -454,48 +452,3 @@ def _keep(tokenizer: Tokenizer, folder: pathlib.Path) -> None:
         temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
         shutil.copytree(tokenizer.name, temporary)
         temporary.replace(folder)
-
-
-def set_configs(
-    folders: Sequence[str],
-    *,
-    split: str,
-    validation: str,
-    evaluators: Sequence[str],
-    classes: Sequence[str],
-) -> dict[str, EvalSetConfig]:
-    """Sets given on a command line, named after their folders.
-
-    Args:
-      validation: ``FOLDER:SPLIT`` or empty; it is scored as well, under ``validation``.
-
-    Raises:
-      ConfigError: an unknown evaluator, or a malformed ``validation``.
-    """
-    for word in evaluators:
-        if word not in EVALUATORS:
-            raise ConfigError(unknown_key("evaluators", word, EVALUATORS))
-    words: tuple[Any, ...] = tuple(evaluators)
-    sets = {}
-    for folder in folders:
-        name = pathlib.Path(folder).name
-        if name in sets:
-            raise ConfigError(f"two data folders are called {name!r}; rename one")
-        sets[name] = EvalSetConfig(
-            folder, split, "validation" if validation else "", words, tuple(classes)
-        )
-    if validation:
-        folder, colon, part = validation.rpartition(":")
-        if not colon:
-            raise ConfigError(f"validation={validation!r} must be FOLDER:SPLIT")
-        sets["validation"] = EvalSetConfig(folder, part, "", ("zeroshot",), tuple(classes))
-    return sets
-
-
-def scorable(counts: Mapping[str, Mapping[str, int]], labels: Sequence[str]) -> tuple[str, ...]:
-    """The labels that have a positive and a negative in a set, in the order of ``labels``."""
-    return tuple(
-        name
-        for name in labels
-        if counts.get(name, {}).get("positive", 0) and counts.get(name, {}).get("negative", 0)
-    )

@@ -21,7 +21,7 @@ from medvlp_jax.core.step import abstract_model
 from medvlp_jax.data import geometry
 from medvlp_jax.data.augment import ImageConfig
 from medvlp_jax.data.image import to_gray
-from medvlp_jax.eval.embedded import embed_texts, ensemble
+from medvlp_jax.eval.vectors import embed_texts, ensemble
 from medvlp_jax.experiment import TOKENIZER, Experiment
 from medvlp_jax.models.vit import ViTConfig
 from medvlp_jax.tasks.images import normalise

@@ -90,11 +90,14 @@ class Calibration:
                                    "lengths")  # fmt: skip
         return cls(classes, **numbers, method=method)
 
-    def save(self, path: str | os.PathLike[str]) -> pathlib.Path:
-        """Writes JSON, atomically."""
+    def save(
+        self, path: str | os.PathLike[str], about: Mapping[str, Any] | None = None
+    ) -> pathlib.Path:
+        """Writes JSON, atomically; ``about`` says under ``scores`` how the scores were made."""
         path = pathlib.Path(path)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text(json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n")
+        value = self.to_json() | ({"scores": dict(about)} if about else {})
+        temporary.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
         temporary.replace(path)
         return path
 

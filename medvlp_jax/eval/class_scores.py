@@ -8,18 +8,11 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from medvlp_jax.core.predict import Predictor
-from medvlp_jax.eval.embedded import (
-    Column,
-    GatherFn,
-    Predicted,
-    cosine,
-    embed_texts,
-    normalise,
-    text_rows,
-)
+from medvlp_jax.eval.embedded import Column, GatherFn, Predicted
 from medvlp_jax.eval.promptbank import NO_FINDING, ClassPrompts, PromptBank
 from medvlp_jax.eval.protocol import Batch, EvalError, PredictFn, TokenizeFn
 from medvlp_jax.eval.recipes import Recipe
+from medvlp_jax.eval.vectors import cosine, embed_texts, normalise, text_rows
 
 #: ``word_ids(texts)`` -> int32 [n, t]: the word that each token belongs to.
 WordIdsFn = Callable[[Sequence[str]], Int[np.ndarray, "n t"]]

@@ -136,6 +136,15 @@ def paired_auc(
     }
 
 
+def comparable(model: EvalResult, other: EvalResult) -> bool:
+    """Whether two results score the same classes on the same records.
+
+    They need not, on the same set: one of them may have looked at a balanced subset of it.
+    """
+    names = [[row["name"] for row in r.details["classes"]] for r in (model, other)]
+    return names[0] == names[1] and np.array_equal(model.arrays["ids"], other.arrays["ids"])
+
+
 def compare(model: EvalResult, other: EvalResult, bootstrap: Bootstrap) -> dict[str, Any]:
     """:func:`paired_auc` of two results on the same set, for instance a model and a rule.
 

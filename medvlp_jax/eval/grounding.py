@@ -126,7 +126,8 @@ class Grounding:
         pairs = self._score(self.test, rows)
         if not len(pairs.record):
             raise EvalError(
-                f"set {self.test.name!r} has no {self.truth} of {', '.join(self.classes)}"
+                f"set {self.test.name!r} has no {self.truth} of "
+                f"{', '.join(self.classes) or 'any finding'}"
             )
         known = None
         if self.validation is not None:

@@ -6,14 +6,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from medvlp_jax.eval import heatmap
-from medvlp_jax.eval.embedded import Embedded, FromBatch
+from medvlp_jax.eval.embedded import Embedded, FromBatch, Predicted
 from medvlp_jax.eval.promptbank import PromptBank
 from medvlp_jax.eval.protocol import EvalResult, PredictFn, TokenizeFn
 from medvlp_jax.eval.regions import ClassQuery, PositiveMaps, class_maps
+from medvlp_jax.eval.vectors import cosine
 
 
 class PhrasePictures:
     """Keeps the map of each class on the first records that are positive for it.
+
+    A record without any label (a folder of films that nobody has read) gets the map of the class
+    whose prompts are nearest to its image among the classes, the first ``unlabelled`` of them.
 
     The arrays are those that ``Grounding`` keeps for the report, with no box and a hit of NaN.
 
@@ -23,6 +27,7 @@ class PhrasePictures:
       bank, tokenize: the prompts.
       query, among, maps: as for ``Grounding``.
       per_class: pictures of each class.
+      unlabelled: pictures of records without any label.
 
     Raises:
       EvalError: the set or the bank lacks a class.
@@ -39,27 +44,39 @@ class PhrasePictures:
         among: Sequence[str] = (),
         maps: heatmap.MapConfig | None = None,
         per_class: int = 2,
+        unlabelled: int = 6,
     ):
         self.test, self.classes = test, tuple(classes)
-        self.query, self.per_class = query, per_class
+        self.query, self.per_class, self.unlabelled = query, per_class, unlabelled
         self.maps = maps or heatmap.MAPS["default"]
         asked = class_maps(bank, self.classes, tokenize, query, among)
         self._said = [p.positive[0] for p in bank.select(self.classes)]
         self._column = test.want(
-            PositiveMaps(asked, tuple(test.label_columns(self.classes)), per_class)
+            PositiveMaps(asked, tuple(test.label_columns(self.classes)), per_class, unlabelled)
         )
+        self._image = test.want(Predicted("image_embed"))
+        self._asked = asked
 
     def __call__(self, predict: PredictFn) -> EvalResult:
         rows = self.test.rows(predict)
-        positive = rows[FromBatch("labels")][:, self.test.label_columns(self.classes)] == 1
+        labels = rows[FromBatch("labels")]
+        positive = labels[:, self.test.label_columns(self.classes)] == 1
+        chosen = [
+            (k, i)
+            for k in range(len(self.classes))
+            for i in np.flatnonzero(positive[:, k])[: self.per_class]
+        ]
+        unread = np.flatnonzero((labels == -2).all(1))[: self.unlabelled]
+        if len(unread):
+            near = cosine(rows[self._image][unread], self._asked.queries(predict)).argmax(1)
+            chosen += list(zip(near.tolist(), unread.tolist(), strict=True))
         images, maps, classes, ids = [], [], [], []
-        for k in range(len(self.classes)):
-            for i in np.flatnonzero(positive[:, k])[: self.per_class]:
-                image, patches = rows[self._column][i]
-                images.append(image)
-                maps.append(heatmap.rescale(heatmap.to_pixels(patches[k], self.maps)))
-                classes.append(k)
-                ids.append(str(rows.ids[i]))
+        for k, i in chosen:
+            image, patches = rows[self._column][i]
+            images.append(image)
+            maps.append(heatmap.rescale(heatmap.to_pixels(patches[k], self.maps)))
+            classes.append(k)
+            ids.append(str(rows.ids[i]))
         details = {
             "kind": "pictures",
             "set": self.test.name,
@@ -67,6 +84,7 @@ class PhrasePictures:
             "query": self.query,
             "maps": dataclasses.asdict(self.maps),
             "pictures": len(images),
+            "unlabelled": len(unread),
         }
         if not images:
             return EvalResult({}, details)

@@ -7,9 +7,10 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float
 
-from medvlp_jax.eval.embedded import GatherFn, apply, embed_texts, ensemble, gather_strings
+from medvlp_jax.eval.embedded import GatherFn, apply, gather_strings
 from medvlp_jax.eval.promptbank import PromptBank
 from medvlp_jax.eval.protocol import Batch, EvalError, PredictFn, TokenizeFn
+from medvlp_jax.eval.vectors import embed_texts, ensemble
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,7 +179,8 @@ class Pictures:
 
 @dataclasses.dataclass(frozen=True)
 class PositiveMaps:
-    """(image, class maps [k, h, w]) of the first ``per_class`` records with each positive label.
+    """(image, class maps [k, h, w]) of the first ``per_class`` records with each positive label,
+    and of the first ``unlabelled`` ones without any label.
 
     Needs no region. The rule is fixed for the same reason as that of :class:`Pictures`.
 
@@ -190,14 +192,18 @@ class PositiveMaps:
     maps: ClassMaps
     columns: tuple[int, ...]
     per_class: int
+    unlabelled: int = 0
 
     def start(self, predict: PredictFn, gather: GatherFn) -> Callable[[Batch], np.ndarray]:
         text = self.maps.queries(predict)
         taken = np.zeros(len(self.columns), np.int64)
+        unread = 0
 
         def read(batch: Batch) -> np.ndarray:
             valid = gather(np.asarray(batch["valid"], bool))
-            positive = gather(np.asarray(batch["labels"]))[:, self.columns] == 1
+            nonlocal unread
+            labels = gather(np.asarray(batch["labels"]))
+            positive, silent = labels[:, self.columns] == 1, (labels == -2).all(1)
             out = np.full(len(valid), None, dtype=object)
             queries: list[np.ndarray | None] = [None] * len(valid)
             for i in np.flatnonzero(valid):
@@ -205,6 +211,9 @@ class PositiveMaps:
                 if new.any():
                     queries[i] = text
                     taken[new] += 1
+                elif silent[i] and unread < self.unlabelled:
+                    queries[i] = text
+                    unread += 1
             maps = _maps(predict, batch, queries)
             if any(m is not None for m in maps):  # the same on every process
                 images = gather(np.asarray(batch["image"]))

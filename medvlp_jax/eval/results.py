@@ -17,7 +17,7 @@ import numpy as np
 
 from medvlp_jax.core.config import dumps, to_plain
 from medvlp_jax.eval.bootstrap import Bootstrap
-from medvlp_jax.eval.compare import compare
+from medvlp_jax.eval.compare import comparable, compare
 from medvlp_jax.eval.protocol import EvalResult
 
 #: Raised when a key changes its meaning.
@@ -60,6 +60,7 @@ def collect(
                 model.details.get("kind") == "zeroshot"
                 and other.details.get("kind") == "baseline"
                 and all(model.details[k] == other.details[k] for k in ("set", "split"))
+                and comparable(model, other)
             ):
                 difference = compare(model, other, bootstrap)
                 comparisons.append({"model": model_name, "other": other_name, **difference})

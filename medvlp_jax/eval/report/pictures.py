@@ -224,7 +224,10 @@ def heatmaps_section(heatmaps: Mapping[int, Heatmap]) -> str:
         "right the same film under the heat of the phrase; + marks its peak."
     )
     if all(math.isnan(h.hit) for h in heatmaps.values()):
-        how += " This set has no boxes: where the heat belongs is for the reader to judge."
+        how += (
+            " This set has no boxes: where the heat belongs is for the reader to judge. Films "
+            "without any label are shown with the finding whose words are nearest to them."
+        )
     return tag("p", how, class_="how") + tag("div", cards, class_="grounded-grid")
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from medvlp_jax.eval.report.charts import Mark, whisker, whisker_axis
 from medvlp_jax.eval.report.html import count, esc, interval, legend, number, table, tag
+from medvlp_jax.eval.report.scores import calibration_table, multiway_block, threshold_table
 from medvlp_jax.eval.report.tables import (
     FEW,
     Entry,
@@ -31,9 +32,26 @@ def _how(entry: Entry) -> str:
     )
     parts = [f"{esc(entry['set'])}, split {esc(entry['split'])}"]
     if "prompt_bank" in entry:
-        parts.append(f"prompt bank {esc(entry['prompt_bank'])}, {esc(entry['protocol'])}")
+        joined = {
+            "embeddings": "mean embedding",
+            "unnormalised": "mean embedding before normalisation",
+            "mean": "mean score",
+            "max": "largest score",
+        }[entry["ensemble"]]
+        parts.append(
+            f"protocol {esc(entry['protocol'])}, prompt bank {esc(entry['prompt_bank'])}, {joined} "
+            "of the prompts"
+        )
+    if "subset" in entry:
+        subset = entry["subset"]
+        parts.append(
+            f"{count(subset['per_class'])} records of each class alone out of "
+            f"{count(subset['of'])}, drawn with seed {subset['seed']}"
+        )
     if entry.get("threshold_rule"):
-        rule = {"youden": "Youden", "max_f1": "largest F1"}[entry["threshold_rule"]]
+        rule = {"youden": "Youden", "max_f1": "largest F1", "max_mcc": "largest MCC"}[
+            entry["threshold_rule"]
+        ]
         parts.append(f"thresholds from {esc(entry['validation'])} ({rule})")
     elif "threshold" in entry:
         parts.append(f"threshold {entry['threshold']:.2f} from {esc(entry['validation'])}")
@@ -60,12 +78,12 @@ def zeroshot_section(
             f"* Fewer than {FEW} positives or negatives: the interval is narrower than what is "
             "known, and no difference is judged."
         )
-    if "top1" in entry:
-        top1 = entry["top1"]
+    if entry.get("rule") == "pos_vs_neg" and entry["temperature"] == 1:
         notes.append(
-            f"Top-1 accuracy over {count(top1['records'])} records with one class: "
-            f"{interval(top1['accuracy'])}; chance {number(top1['chance'])}."
+            "Scores are differences of two similarities without a temperature: they rank, and only "
+            "a calibration makes probabilities of them."
         )
+    calibration = calibration_table(entry)
     return "".join(
         [
             tag("h3", esc(f"{entry['set']}, {entry['split']}")),
@@ -76,6 +94,13 @@ def zeroshot_section(
             *(tag("p", note, class_="how") for note in notes),
             tag("h4", "Beside rules that need no training") + rules_table(entry, rules, differences)
             if rules
+            else "",
+            multiway_block(entry),
+            tag("details", tag("summary", "At a threshold"), threshold_table(entry)),
+            tag(
+                "details", tag("summary", "As probabilities, calibrated on validation"), calibration
+            )
+            if calibration
             else "",
             tag("h4", "Subgroups") + groups if groups else "",
             _prompts(entry),

@@ -263,9 +263,11 @@ def grounding_table(entry: Entry) -> str:
             nth("other phrase", title="the same boxes under the maps of other phrases"),
             *((nth("prior", title="pointing where the class mostly is in the validation set"),)
               if at_validation else ()),
-            nth("CNR"), nth("pixel AP"),
+            nth("CNR"), nth("|CNR|"), nth("pixel AP"),
             *((nth("Dice"),) if at_validation else ()),
-            nth("Dice oracle", class_="muted"), nth("mIoU")]  # fmt: skip
+            nth("Dice oracle", class_="muted"),
+            nth("mIoU", title="of maps rescaled to -1..1, cuts 0.1 to 0.5"),
+            nth("raw mIoU", title="of the similarities themselves, cuts 0.1 to 0.5")]  # fmt: skip
     rows = []
     parts = [(row["name"], row["pairs"], row, "") for row in entry["classes"]]
     parts.append((f"all {entry['pairs']} pairs", entry["pairs"], entry["overall"], "total"))
@@ -285,7 +287,8 @@ def grounding_table(entry: Entry) -> str:
         ]
         measures = ["pointing_chance", "pointing_other_phrase"]
         measures += ["pointing_prior"] if at_validation else []
-        measures += ["cnr", "auprc", *(["dice"] if at_validation else []), "dice_oracle", "miou"]
+        measures += ["cnr", "cnr_absolute", "auprc", *(["dice"] if at_validation else [])]
+        measures += ["dice_oracle", "miou", "miou_raw"]
         cells += [td(interval(part["pointing"]), class_="n"),
                   td(whisker(**part["pointing"], domain=domain, marks=marks))]  # fmt: skip
         cells += [

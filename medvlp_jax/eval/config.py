@@ -1,0 +1,220 @@
+"""``config.eval``: labelled sets, and what is measured on them and how."""
+
+import dataclasses
+import logging
+import pathlib
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal
+
+from medvlp_jax.core.config import ConfigError, unknown_key
+from medvlp_jax.data.dataset import open_dataset
+from medvlp_jax.eval.base import EVALUATORS
+from medvlp_jax.eval.bootstrap import Bootstrap
+from medvlp_jax.eval.downstream_config import TRAINS, DownstreamConfig
+from medvlp_jax.eval.heatmap import MapProtocol
+from medvlp_jax.eval.promptbank import NO_FINDING, PromptBank, load_bank
+from medvlp_jax.eval.recipes import Ensemble, Protocol, Recipe, Score, recipe
+from medvlp_jax.eval.scores import ThresholdRule
+
+_log = logging.getLogger(__name__)
+Word = Literal[
+    "zeroshot", "retrieval", "grounding", "baseline", "pictures",
+    "probe", "finetune", "segmentation", "detection",
+]  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalSetConfig:
+    """One labelled set and what is measured on it.
+
+    Attributes:
+      path, split: a data folder and one of its splits.
+      validation: name of another set, from which thresholds are taken; empty = none.
+      evaluators: words of ``eval.base.EVALUATORS``. ``baseline`` scores every no-training rule;
+        ``pictures`` draws heat-maps on sets without boxes, to look at; ``probe``, ``finetune``,
+        ``segmentation`` and ``detection`` train on the tower first (``eval.downstream``) and need
+        ``validation``.
+      classes: labels that are scored, also such as the run never heard of; empty = all of
+        ``data.labels`` that occur in the set with both a positive and a negative and, for
+        zero-shot, that the prompt bank of a protocol knows.
+      truth: what heat-maps are held against: ``boxes`` or ``masks``.
+      per_class: zero-shot on a balanced subset, so many records of each class that have no other
+        label (200 of five classes: 5x200); 0 = all records.
+      during_training: evaluated every ``loop.eval_every`` steps, not only at the end.
+    """
+
+    path: str
+    split: str = "test"
+    validation: str = ""
+    evaluators: tuple[Word, ...] = ("zeroshot",)
+    classes: tuple[str, ...] = ()
+    truth: Literal["boxes", "masks"] = "boxes"
+    per_class: int = 0
+    during_training: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalConfig:
+    """``config.eval``.
+
+    Attributes:
+      batch_size: rows of a global evaluation batch.
+      protocol: how zero-shot scores come about: a word of ``eval.recipes.RECIPES``.
+      prompts: name of a prompt bank in ``eval/prompts`` or path of one; empty: that of the
+        protocol. Heat-maps use it too, or else ``reports``.
+      ensemble, score, max_prompts, prompt_seed, temperature: changes to the protocol; None: none.
+      threshold_rule: which threshold is taken from validation sets.
+      maps: how heat-maps come from patches: a word of ``eval.heatmap.MAPS``.
+      heatmap: what is asked of an image: the record's own ``phrases`` of its boxes, the
+        ``positive`` prompts of a class, their ``difference`` to the denials, or their ``contrast``
+        to the other classes.
+      downstream: what the evaluators that train do, see ``eval.downstream_config``.
+      sets: name -> set.
+    """
+
+    sets: dict[str, EvalSetConfig] = dataclasses.field(default_factory=dict)
+    batch_size: int = 64
+    protocol: Protocol = "pos_vs_neg"
+    prompts: str = ""
+    ensemble: Ensemble | None = None
+    score: Score | None = None
+    max_prompts: int | None = None
+    prompt_seed: int | None = None
+    temperature: float | None = None
+    threshold_rule: ThresholdRule = "youden"
+    maps: MapProtocol = "default"
+    heatmap: Literal["positive", "difference", "contrast", "phrases"] = "phrases"
+    subgroups: tuple[str, ...] = ("view",)
+    bootstrap: Bootstrap = dataclasses.field(default_factory=Bootstrap)
+    downstream: DownstreamConfig = dataclasses.field(default_factory=DownstreamConfig)
+
+    def __post_init__(self) -> None:
+        self.recipe()
+        for name, one in self.sets.items():
+            if one.validation and one.validation not in self.sets:
+                raise ValueError(
+                    f"sets.{name}.validation={one.validation!r} is not one of {sorted(self.sets)}"
+                )
+            learns = [w for w in one.evaluators if w in TRAINS]
+            if learns and not one.validation:
+                raise ValueError(f"sets.{name}: {learns[0]} needs sets.{name}.validation")
+
+    def map_bank(self) -> PromptBank:
+        """The prompts that heat-maps ask for."""
+        return load_bank(self.prompts or "reports")
+
+    def recipe(self) -> Recipe:
+        """The zero-shot protocol with its changes.
+
+        Raises:
+          ConfigError: settings that do not go together.
+        """
+        changes = ("prompts", "ensemble", "score", "max_prompts", "prompt_seed", "temperature")
+        return recipe(self.protocol, **{name: getattr(self, name) for name in changes})
+
+
+def set_configs(
+    folders: Sequence[str],
+    *,
+    split: str,
+    validation: str,
+    evaluators: Sequence[str],
+    classes: Sequence[str],
+    truth: Literal["boxes", "masks"] = "boxes",
+    per_class: int = 0,
+) -> dict[str, EvalSetConfig]:
+    """Sets given on a command line, named after their folders.
+
+    Args:
+      validation: ``FOLDER:SPLIT`` or empty; it is scored as well, under ``validation``.
+
+    Raises:
+      ConfigError: an unknown evaluator, or a malformed ``validation``.
+    """
+    for word in evaluators:
+        if word not in EVALUATORS:
+            raise ConfigError(unknown_key("evaluators", word, EVALUATORS))
+    words: tuple[Any, ...] = tuple(evaluators)
+    sets = {}
+    for folder in folders:
+        name = pathlib.Path(folder).name
+        if name in sets:
+            raise ConfigError(f"two data folders are called {name!r}; rename one")
+        sets[name] = EvalSetConfig(
+            folder, split, "validation" if validation else "", words, tuple(classes),
+            truth, per_class,
+        )  # fmt: skip
+    if validation:
+        folder, part = _folder_and_split("validation", validation)
+        sets["validation"] = EvalSetConfig(folder, part, "", ("zeroshot",), tuple(classes), truth)
+    return sets
+
+
+def film_configs(
+    places: Sequence[str], taken: Collection[str], labels: Sequence[str]
+) -> dict[str, EvalSetConfig]:
+    """Films (``FOLDER:SPLIT``) that are shown with heat-maps beside the sets of a run.
+
+    Where some of ``labels`` have positives and negatives there, these are scored too.
+
+    Args:
+      taken: names of the sets of the run; a folder of that name gets another one.
+
+    Raises:
+      ConfigError: a malformed place.
+      ShardError: no such data folder or split.
+    """
+    sets: dict[str, EvalSetConfig] = {}
+    for place in places:
+        folder, part = _folder_and_split("films", place)
+        name = pathlib.Path(folder).name
+        while name in taken or name in sets:
+            name += "-films"
+        scored = scorable(open_dataset(folder, part).label_counts, labels)
+        words: tuple[Word, ...] = ("zeroshot", "baseline", "pictures") if scored else ("pictures",)
+        sets[name] = EvalSetConfig(folder, part, evaluators=words)
+    return sets
+
+
+def _folder_and_split(flag: str, place: str) -> tuple[str, str]:
+    folder, colon, part = place.rpartition(":")
+    if not colon or not folder or not part:
+        raise ConfigError(f"{flag}={place!r} must be FOLDER:SPLIT")
+    return folder, part
+
+
+def scorable(counts: Mapping[str, Mapping[str, int]], labels: Sequence[str]) -> tuple[str, ...]:
+    """The labels that have a positive and a negative in a set, in the order of ``labels``."""
+    return tuple(
+        name
+        for name in labels
+        if counts.get(name, {}).get("positive", 0) and counts.get(name, {}).get("negative", 0)
+    )
+
+
+def located(counts: Mapping[str, Mapping[str, int]], labels: Sequence[str]) -> tuple[str, ...]:
+    """The findings that are present in a set: what a heat-map can be asked for."""
+    return tuple(
+        name for name in labels if name != NO_FINDING and counts.get(name, {}).get("positive", 0)
+    )
+
+
+def covered(name: str, classes: Sequence[str], bank: PromptBank, how: Recipe) -> tuple[str, ...]:
+    """The classes of a set, named by nobody, that a bank can score; the others are logged.
+
+    Raises:
+      ConfigError: there is none.
+    """
+    kept = tuple(
+        c for c in classes if c in bank.classes or (c == NO_FINDING and how.rule != "multiclass")
+    )
+    if not set(kept) - {NO_FINDING}:
+        raise ConfigError(
+            f"set {name!r} has no class to score: of {', '.join(classes) or 'no label'} with "
+            f"positives and negatives, prompt bank {bank.name!r} knows none; name classes in "
+            f"config.eval.sets.{name}.classes, or choose another bank"
+        )
+    left = [c for c in classes if c not in kept]
+    if left:
+        _log.warning("%s: not in prompt bank %r and not scored: %s", name, bank.name, left)
+    return kept
