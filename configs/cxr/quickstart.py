@@ -86,8 +86,39 @@ def get_config(data: str = "runs/quickstart/data"):
             "path": data,
             "split": "test",
             "validation": "validation",
-            "evaluators": ("zeroshot", "retrieval", "grounding", "baseline"),
+            "evaluators": (
+                "zeroshot",
+                "retrieval",
+                "grounding",
+                "baseline",
+                "probe",
+                "finetune",
+                "segmentation",
+                "detection",
+            ),
         },
     }
+    config.eval.downstream = downstream()
     config.checkpoint.best_metric = "validation-zeroshot/auc_macro"
     return config
+
+
+def downstream() -> dict:
+    """What is trained on the tower, and on the same network untrained: a minute each."""
+
+    def run(steps: int, batch: int, lr: float) -> dict:
+        optim = {"lr": lr, "warmup_steps": 20, "weight_decay": 0.01}
+        return {"steps": steps, "batch_size": batch, "eval_every": steps // 2, "patience": 0,
+                "optim": optim}  # fmt: skip
+
+    return {
+        "fractions": (0.01, 0.1, 1.0),
+        # Regions of some size; lungs and heart are found by their place, without looking.
+        "masks": (
+            "cardiomegaly", "consolidation", "emphysema", "mass", "pleural effusion",
+            "pneumothorax",
+        ),
+        "finetune": run(100, 32, 1e-3),
+        "segmentation": run(200, 16, 2e-3) | {"stride": 2, "widths": (48, 32, 24, 16)},
+        "detection": run(200, 16, 2e-3) | {"frozen": True, "width": 32},
+    }  # fmt: skip

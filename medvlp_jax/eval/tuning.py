@@ -15,6 +15,7 @@ from jaxtyping import Int
 from medvlp_jax.core import distributed, pretrained, sharding
 from medvlp_jax.core.checkpoint import CheckpointConfig, Checkpointer
 from medvlp_jax.core.config import to_plain
+from medvlp_jax.core.errors import UserError
 from medvlp_jax.core.loop import LoopConfig, fit
 from medvlp_jax.core.metrics import LogConfig, MetricWriter
 from medvlp_jax.core.optim import OptimConfig, make_optimizer
@@ -57,8 +58,8 @@ class TuneConfig:
     )
 
 
-class Interrupted(Exception):
-    """The run was asked to stop and has saved; the same command goes on from there."""
+class Interrupted(UserError):
+    """The run was asked to stop and has saved; with a folder the same command goes on there."""
 
 
 class Tuner:
@@ -184,7 +185,7 @@ class Tuner:
             )  # fmt: skip
         checkpointer.close()
         if result.preempted:
-            raise Interrupted(f"stopped at step {result.step} of {folder}")
+            raise Interrupted(f"asked to stop: training on the tower ended at step {result.step}")
         params, buffers = pretrained.load_model(
             folder, *abstract_model(self.model_def, mesh), step=_best(folder)
         )
