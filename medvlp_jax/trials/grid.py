@@ -11,7 +11,7 @@ from typing import Any
 from medvlp_jax.core.config import ConfigError, parse, to_plain, unknown_key
 from medvlp_jax.data.dataset import open_dataset
 from medvlp_jax.eval.bootstrap import Bootstrap
-from medvlp_jax.experiment import EvalSetConfig
+from medvlp_jax.eval.config import EvalSetConfig
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import zipfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,7 +49,10 @@ class Outcome:
     def of(cls, facts: Mapping[str, Any], found: Mapping[str, EvalResult]) -> "Outcome":
         return cls(
             dict(facts),
-            {name: dict(result.metrics) for name, result in found.items()},
+            {
+                name: {k: float(v) for k, v in result.metrics.items()}
+                for name, result in found.items()
+            },
             {
                 name: {k: result.arrays[k] for k in _KEPT if k in result.arrays}
                 for name, result in found.items()
@@ -80,7 +84,7 @@ class Outcome:
                     evaluation, _, name = key.rpartition("/")
                     if evaluation:
                         arrays[evaluation][name] = stored[key]
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise OutcomeError(
                 f"{folder / FILE} cannot be read ({error}); delete it and run the trial again"
             ) from error
