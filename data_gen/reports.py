@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from data_gen.entities.entity import Entity, Mention
 from data_gen.entities.extract import EntityExtractor
-from data_gen.entities.ontology import GENERAL, Ontology, ontology
+from data_gen.entities.ontology import Ontology, ontology
 from data_gen.entities.phantom import labels_of
 from data_gen.entities.rules import sides_meet
 from data_gen.entities.style import style_faults
@@ -203,8 +203,6 @@ class ReportChecker:
         return mention.canonical in self.words.implied.get(entity.canonical, ())
 
     def _shows(self, entity: Entity, mention: Mention) -> bool:
-        if mention.canonical == GENERAL and "other" in mention.text:
-            return False
         return self._implies(entity, mention) and sides_meet(entity.side, mention.side)
 
 

@@ -102,10 +102,19 @@ def curate(config: dict[str, Any]) -> None:
     print(f"see {write_data_report(OUT.value)}")
 
 
+def build_entities(config: dict[str, Any]) -> None:
+    from data_gen.entities.build import BANK, BankConfig, build_bank
+
+    bank = build_bank(parse(BankConfig, config), OUT.value)
+    counts = ", ".join(f"{n} {kind}" for kind, n in bank.counts().items())
+    print(f"{OUT.value}/{BANK}: {len(bank)} entities ({counts})")
+
+
 GENERATORS: dict[str, Callable[[dict[str, Any]], None]] = {
     "phantom": generate_phantom,
     "syncxr": generate_syncxr,
     "curate": curate,
+    "entities": build_entities,
     "csv": import_source,
     "chexpert": import_source,
     "mimic_cxr": import_source,

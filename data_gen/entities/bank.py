@@ -123,8 +123,15 @@ class EntityBank:
     @classmethod
     def from_mentions(cls, mentions: Iterable[Mention], name: str = "") -> "EntityBank":
         """Counts mentions; spellings of the same words are one entity, under the commonest."""
-        seen = collections.Counter((m.text, m.type) for m in mentions)
-        return cls(_merge(entity(text, kind, count) for (text, kind), count in seen.items()), name)
+        return cls.from_counts(collections.Counter((m.text, m.type) for m in mentions), name)
+
+    @classmethod
+    def from_counts(
+        cls, counts: Mapping[tuple[str, EntityType], int], name: str = ""
+    ) -> "EntityBank":
+        """From (text, type) -> how often it is named."""
+        every = (entity(text, kind, count) for (text, kind), count in counts.items())
+        return cls(_merge(every), name)
 
     def merged(self, *others: "EntityBank") -> "EntityBank":
         """This bank and others; counts of what stands in several are added."""

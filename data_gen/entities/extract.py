@@ -36,7 +36,8 @@ longer significantly definitely new also again
 """
 _SKIP = ARTICLES | _NOT | frozenset(_WITHIN.split())
 _MOST_SKIPS = 5
-_OTHERWISE = frozenset({"other", "remaining", "otherwise", "rest", "remainder"})
+_OTHERWISE = frozenset({"other", "remaining", "otherwise", "rest", "remainder", "additional"})
+_NO = frozenset({"no", "without", "any"})
 #: Belong to a thing that follows them, in what a bank keeps of it.
 _BEFORE = """
 left right bilateral sided small tiny trace large sizeable moderate medium sized mild slight
@@ -115,8 +116,8 @@ class LexiconExtractor:
             if _is_heading(words, at, stop):
                 at = stop
                 continue
-            if found[3] and at and words[at - 1] in _OTHERWISE:
-                at = stop  # "the remaining ribs are intact" denies nothing
+            if _of_the_rest(words, at, found[3]):
+                at = stop
                 continue
             span = Span(at, stop, found[1] == "ANATOMY")
             spans.append(span)
@@ -189,6 +190,16 @@ def _longest(node: _Node, words: list[str], at: int) -> _Match | None:
         skipped += 1
         at += 1
     return best
+
+
+def _of_the_rest(words: Sequence[str], at: int, denies: bool) -> bool:
+    """Whether a thing is denied of the rest only, which says nothing of it.
+
+    "The remaining ribs are intact", "no other opacity".
+    """
+    if not at or words[at - 1] not in _OTHERWISE:
+        return False
+    return denies or (at > 1 and words[at - 2] in _NO)
 
 
 def _is_heading(words: Sequence[str], start: int, stop: int) -> bool:

@@ -50,6 +50,7 @@ def said(text):
         ("The heart is not enlarged.", ["-cardiomegaly"]),
         ("The lungs are clear. The heart size is normal.", ["-opacity", "-cardiomegaly"]),
         ("The remaining ribs are intact.", []),
+        ("Large mass. No other acute cardiopulmonary abnormality.", ["+mass"]),
         ("LINES AND TUBES: none seen.", []),
         ("Consolidation in the left lower lobe and right effusion.",
          ["+consolidation/left", "+pleural effusion/right"]),
