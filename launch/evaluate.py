@@ -76,7 +76,7 @@ def main(argv: list[str]) -> None:
             validation=VALIDATION.value,
             evaluators=EVALUATORS.value,
             classes=CLASSES.value,
-            truth=TRUTH.value,
+            truth=TRUTH.value,  # type: ignore[arg-type]
             per_class=PER_CLASS.value,
         )
     done = evaluate_checkpoint(

@@ -3,11 +3,14 @@
 import json
 
 import cv2
+import jax
 import numpy as np
 import pytest
 
 from configs import common
+from medvlp_jax.core.checkpoint import Checkpointer
 from medvlp_jax.core.config import ConfigError
+from medvlp_jax.core.step import init_state
 from medvlp_jax.data.manifest import ShardName
 from medvlp_jax.data.records import Box, Image, Mask, Record, Text
 from medvlp_jax.data.shards import write_shard
@@ -79,7 +82,15 @@ def run(tmp_path_factory):
     config.eval.sets = {
         "test": {"path": str(folder / "toy"), "evaluators": ("zeroshot",)},
     }
-    Experiment(config).train(folder / "run")
+    # As training would leave it, without the minute that compiling a step costs.
+    experiment = Experiment(config)
+    experiment.tokenizer()
+    state = init_state(
+        experiment.model_def, experiment.optimizer, jax.random.key(0), experiment.mesh
+    )
+    checkpointer = Checkpointer(folder / "run", experiment.config.checkpoint, experiment.resolved)
+    checkpointer.save(state, 2, {})
+    checkpointer.close()
     return folder / "run", str(folder / "toy"), str(folder / "films")
 
 
