@@ -56,7 +56,7 @@ def generate_syncxr(config: dict[str, Any]) -> None:
     from data_gen.syncxr.telling import told
 
     parsed = read(config)
-    fan_out = FanOut(parsed, RUNNER.value, RAY_ADDRESS.value)
+    fan_out = FanOut(parsed, "ray" if RUNNER.value == "ray" else "local", RAY_ADDRESS.value)
     try:
         result = generate(parsed, OUT.value, fan_out)
     finally:

@@ -1,4 +1,4 @@
-"""A server with OpenAI's chat interface that writes what it is asked for, and fails now and then."""
+"""A server with OpenAI's chat interface that writes what it is asked for and fails at times."""
 
 import http.server
 import json

@@ -161,7 +161,8 @@ def test_ray_gives_the_same_bytes_although_a_worker_is_killed(whole, tmp_path):
             for path in tmp_path.glob("work/images/.images-*.tmp-*"):
                 process = int(path.name.rpartition("-")[2])
                 os.kill(process, signal.SIGKILL)
-                return killed.append(process)
+                killed.append(process)
+                return
             time.sleep(0.01)
 
     thread = threading.Thread(target=kill_one)
