@@ -16,6 +16,7 @@ from data_gen.entities.entity import Entity
 from data_gen.entities.extract import default_extractor
 from data_gen.entities.sampler import SamplePlan
 from data_gen.llm import ReportWriter, ReportWriterConfig, make_writer
+from data_gen.phantom.findings import NO_FINDING
 from data_gen.reports import CheckedReport, ReportChecker, checked_reports, request_for
 from data_gen.runners.job import Shard
 from data_gen.syncxr import work
@@ -176,14 +177,16 @@ def _record(
 
 
 def _captions(entities: tuple[Entity, ...], checked: CheckedReport) -> Iterator[Text]:
-    """One per finding, which affirms that finding alone."""
+    """One per finding, which affirms that finding alone; a study without any is described by its
+    impression."""
     assert checked.report is not None
-    if any(text.section == "caption" for text in checked.texts):
-        return
-    for entity in entities:
-        if entity.positive and checked.labels.get(entity.finding) == 1:
-            said = entity.text[:1].upper() + entity.text[1:]
-            yield Text(said, "caption", checked.report.source, (entity.finding,))
+    source, labels = checked.report.source, checked.labels
+    named = [e for e in entities if e.positive and labels.get(e.finding) == 1]
+    for entity in named:
+        said = entity.text[:1].upper() + entity.text[1:]
+        yield Text(said, "caption", source, (entity.finding,))
+    if not named and labels.get(NO_FINDING) == 1 and checked.report.impression:
+        yield Text(checked.report.impression, "caption", source, (NO_FINDING,))
 
 
 def entities_of(record: Record) -> tuple[Entity, ...]:
