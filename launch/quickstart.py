@@ -1,9 +1,13 @@
 """The whole way on one small example: generate, train, evaluate. Run by launch/quickstart.sh.
 
-Every stage is a command of its own, shown before it runs, and resumes where it was stopped.
+Every stage is a command of its own, shown before it runs, and resumes where it was stopped. With a
+folder of real chest radiographs (``--real``, or MEDVLP_SAMPLE in the environment; see
+configs/data_gen/sample.py) the report shows the model on these too.
 """
 
+import os
 import pathlib
+import shlex
 import subprocess
 import sys
 import time
@@ -16,14 +20,23 @@ OUT = flags.DEFINE_string("out", "runs/quickstart", "everything is written here"
 STUDIES = flags.DEFINE_integer("train_studies", 6000, "synthetic studies to train on")
 STEPS = flags.DEFINE_integer("steps", 0, "training steps; 0 = as the config says")
 HERE = pathlib.Path(__file__).resolve().parent
+SAMPLE = HERE.parent.parent / "shared" / "data" / "sample"
+REAL = flags.DEFINE_string(
+    "real", os.environ.get("MEDVLP_SAMPLE", str(SAMPLE)), "real films to show, if it is there"
+)
+#: Groups of real films are kept apart: which hospital a film is from would tell much.
+GROUPS = {"nih": "nih_chestxray", "paediatric": "kermany_paediatric_cxr"}
 
 
 def main(_: list[str]) -> None:
     out = pathlib.Path(OUT.value)
     began = time.perf_counter()
     data, train, evaluation = out / "data", out / "train", out / "eval"
+    real = pathlib.Path(REAL.value)
+    films = [out / name for name in GROUPS] if (real / "manifest.csv").exists() else []
+    total = 4 if films else 3
     stage(
-        "1/3 synthetic radiographs and reports",
+        f"1/{total} synthetic radiographs and reports",
         "generate.py",
         "--config=configs/data_gen/quickstart.py",
         f"--out={data}",
@@ -31,17 +44,30 @@ def main(_: list[str]) -> None:
     )
     steps = [f"--config.loop.steps={STEPS.value}"] if STEPS.value else []
     stage(
-        "2/3 contrastive pre-training",
+        f"2/{total} contrastive pre-training",
         "train.py",
         f"--config=configs/cxr/quickstart.py:{data}",
         f"--workdir={train}",
         *steps,
     )
+    for folder in films:
+        stage(
+            f"3/{total} real films that were never trained on: {folder.name}",
+            "generate.py",
+            f"--config=configs/data_gen/sample.py:{real}",
+            f"--out={folder}",
+            f"--config.where.group=('{GROUPS[folder.name]}',)",
+            "--config.split_fractions.train=0.0",
+            "--config.split_fractions.validation=0.0",
+            "--config.split_fractions.test=1.0",
+        )
     stage(
-        "3/3 zero-shot, retrieval, grounding, baselines",
+        f"{total}/{total} zero-shot, retrieval, grounding, baselines; probe, fine-tuning, "
+        "segmentation and detection against the same network untrained",
         "evaluate.py",
         f"--checkpoint={train}",
         f"--out={evaluation}",
+        *(f"--films={folder}:test" for folder in films),
     )
     minutes = (time.perf_counter() - began) / 60
     print(f"\ndone in {minutes:.1f} minutes; open {evaluation / 'report.html'} in a browser")
@@ -50,7 +76,7 @@ def main(_: list[str]) -> None:
 def stage(title: str, script: str, *arguments: str) -> None:
     """Runs one launch script and ends the quickstart where it fails."""
     # Written relative to the repository, as a user would type it.
-    print(f"\n== {title}\n$ python launch/{script} {' '.join(arguments)}", flush=True)
+    print(f"\n== {title}\n$ python launch/{script} {shlex.join(arguments)}", flush=True)
     status = subprocess.run(
         [sys.executable, str(HERE / script), *arguments], check=False
     ).returncode

@@ -3,6 +3,7 @@
 # radiographs with reports, trains a small CLIP on them, evaluates it, writes report.html.
 #
 #   bash launch/quickstart.sh [--out=runs/quickstart] [--train_studies=6000] [--steps=1000]
+#                             [--real=FOLDER_OF_REAL_FILMS]
 #
 # Killed or interrupted, the same command goes on where it was.
 set -euo pipefail
