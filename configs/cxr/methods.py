@@ -13,7 +13,7 @@ from configs import common
 
 ARCHS = ("resnet50", "vit_b16", "small")
 #: Side of the images of ``small``.
-SMALL_SIDE = 112
+SMALL_SIDE = 96
 
 
 def setup(method: str, arg: str, task: dict):
@@ -84,7 +84,7 @@ def _small(config) -> None:
     config.data.text.mix = {"caption": 0.6, "impression": 0.2, "findings": 0.2}
     config.data.text.buckets = (64,)
     config.data.text.window = 0
-    config.optim.lr = 3e-3
+    config.optim.lr = 1e-3
     config.optim.warmup_steps = 20
     config.optim.weight_decay = 0.05
     config.loop.steps = 1000
