@@ -39,7 +39,7 @@ def _row(records: int, classes: int, settings: Settings, tell: Tell) -> Row:
         paired = Paired(
             *in_turn(
                 [lambda: rate(ours, RESAMPLES), lambda: rate(loop, _PEER_RESAMPLES[records])],
-                2 if settings.quick else 5,
+                2 if settings.quick else 3,
                 tell,
             )
         )
