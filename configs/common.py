@@ -29,13 +29,19 @@ def base() -> ml_collections.ConfigDict:
             "micro_batches": 1,
             "init_from": "",
             "model": {
+                "init": "",  # published weights of a whole CLIP, or of its towers
                 "vision": {"name": "vit_b16", "init": ""},
                 "text": {"name": "bert", "init": ""},
                 "embed_dim": 512,
                 "dtype": "bfloat16",
                 "remat": "full",
             },
-            "task": {"name": "contrastive", "loss": "infonce", "impl": "gathered"},
+            "task": {
+                "name": "contrastive",
+                "loss": "infonce",
+                "impl": "gathered",
+                "frozen_towers": (),  # ("vision",) is LiT
+            },
             "data": {
                 "sources": (source("data/cxr"),),
                 "batch_size": 1024,
@@ -57,6 +63,7 @@ def base() -> ml_collections.ConfigDict:
                 "schedule": "cosine",
                 "warmup_steps": 2000,
                 "weight_decay": 0.2,
+                "layer_decay": 1.0,
                 "b1": 0.9,
                 "b2": 0.98,
                 "eps": 1e-6,

@@ -1,20 +1,17 @@
 """Ahead-of-time compilation of an experiment's training step for hardware that is not here."""
 
 import dataclasses
-import pathlib
-import re
-import time
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 
-from medvlp_jax.core import hlo, sharding, topology
+from medvlp_jax.core import ahead, sharding, topology
+from medvlp_jax.core.ahead import GIB, Compiled, Slice
 from medvlp_jax.core.profiling import peak_flops
 from medvlp_jax.core.state import param_count
+from medvlp_jax.core.step import shardings_of
 from medvlp_jax.experiment import Experiment
-
-_GIB = 2**30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,61 +20,43 @@ class CompileReport:
 
     Attributes:
       state_bytes: parameters, optimizer state and buffers that one device holds.
-      memory: of one device, ``None`` where the program does not fit.
       flops: of one global step, by formula.
-      collectives: result bytes per device and step, by kind.
-      refusal: the compiler's own words where the program does not fit.
+      compiled: its program is ``step``.
     """
 
     name: str
-    topology: str
-    devices: int
-    device_kind: str
-    mesh: dict[str, int]
+    slice: Slice
     batch_size: int
     text_len: int
     params: int
     state_bytes: int
-    seconds: float
-    hbm: int
     flops: float
-    memory: hlo.Memory | None = None
-    collectives: dict[str, int] = dataclasses.field(default_factory=dict)
-    refusal: str = ""
+    compiled: Compiled
 
     @property
     def fits(self) -> bool:
-        return self.memory is not None and self.memory.peak <= self.hbm
+        return self.compiled.fits(self.slice.hbm)
 
     def __str__(self) -> str:
-        mesh = " x ".join(f"{k} {v}" for k, v in self.mesh.items())
+        hbm, per_chip = self.slice.hbm, self.flops / self.slice.devices
+        peak = peak_flops(self.slice.device_kind)
+        ideal = "" if peak is None else f" ({per_chip / peak * 1e3:.0f} ms at the published peak)"
         rows = [
-            f"{self.name} on {self.topology}: {self.devices} x {self.device_kind}, mesh {mesh}",
+            f"{self.name} on {self.slice}",
             f"  global batch {self.batch_size}, {self.text_len} tokens, {self.params / 1e6:.1f} M "
-            f"parameters; compiled in {self.seconds:.0f} s",
-            f"  model FLOPs        {self.flops / self.devices / 1e12:10.2f} T per chip and step"
-            + self._ideal(),
-            f"  state              {self.state_bytes / _GIB:10.2f} GiB per chip",
+            f"parameters; compiled in {self.compiled.seconds:.0f} s",
+            f"  model FLOPs        {per_chip / 1e12:10.2f} T per chip and step{ideal}",
+            f"  state              {self.state_bytes / GIB:10.2f} GiB per chip",
         ]
-        if self.memory is not None:
-            m = self.memory
+        for m in self.compiled.memory.values():
             rows += [
-                f"  arguments          {m.arguments / _GIB:10.2f} GiB (donated "
-                f"{m.aliased / _GIB:.2f})",
-                f"  temporaries        {m.temporaries / _GIB:10.2f} GiB",
-                f"  peak               {m.peak / _GIB:10.2f} GiB of {self.hbm / _GIB:.0f} GiB",
+                f"  arguments          {m.arguments / GIB:10.2f} GiB (donated "
+                f"{m.aliased / GIB:.2f})",
+                f"  temporaries        {m.temporaries / GIB:10.2f} GiB",
+                f"  peak               {m.peak / GIB:10.2f} GiB of {hbm / GIB:.0f} GiB",
             ]
-            for kind, size in sorted(self.collectives.items(), key=lambda x: -x[1]):
-                rows.append(f"  {kind:<18} {size / _GIB:10.3f} GiB per chip and step at most")
-        verdict = "FITS" if self.fits else "DOES NOT FIT"
-        rows.append(f"  {verdict}" + (f": {self.refusal}" if self.refusal else ""))
-        return "\n".join(rows)
-
-    def _ideal(self) -> str:
-        peak = peak_flops(self.device_kind)
-        if peak is None:
-            return ""
-        return f" ({self.flops / self.devices / peak * 1e3:.0f} ms at the published peak)"
+        rows += self.compiled.traffic("per chip and step")
+        return "\n".join([*rows, self.compiled.verdict(hbm)])
 
 
 def compile_step(
@@ -100,43 +79,13 @@ def compile_step(
         key: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=place)
         for key, s in experiment.task.batch_spec(c.data.batch_size, text_len).items()
     }
-    shardings = jax.tree.map(lambda x: x.sharding, step.abstract)
-    began = time.perf_counter()
-    report = CompileReport(
+    return CompileReport(
         name=c.name,
-        topology=name,
-        devices=len(devices),
-        device_kind=devices[0].device_kind,
-        mesh=dict(experiment.mesh.shape),
+        slice=Slice.of(name, devices, experiment.mesh),
         batch_size=c.data.batch_size,
         text_len=text_len,
         params=param_count(experiment.model_def.abstract_params),
-        state_bytes=sharding.bytes_per_device(step.abstract, shardings),
-        seconds=0.0,
-        hbm=topology.hbm(name),
+        state_bytes=sharding.bytes_per_device(step.abstract, shardings_of(step.abstract)),
         flops=experiment.step_flops(c.data.batch_size, text_len),
+        compiled=ahead.compile_programs({"step": step.lower(spec)}, hlo_path),
     )
-    lowered = step.lower(spec)
-    try:
-        compiled = lowered.compile()
-    except jax.errors.JaxRuntimeError as e:
-        if "RESOURCE_EXHAUSTED" not in str(e) and "hbm" not in str(e).lower():
-            raise
-        return dataclasses.replace(
-            report, seconds=time.perf_counter() - began, refusal=shortfall(str(e))
-        )
-    text = compiled.as_text()
-    if hlo_path:
-        pathlib.Path(hlo_path).write_text(text)
-    return dataclasses.replace(
-        report,
-        seconds=time.perf_counter() - began,
-        memory=hlo.memory(compiled),
-        collectives=hlo.collective_bytes(text),
-    )
-
-
-def shortfall(message: str) -> str:
-    """The sentence of the compiler that says what is needed and what there is."""
-    found = re.search(r"[^.\n]*Used [\d.]+\w? of [\d.]+\w? hbm[^\n]*", message)
-    return " ".join((found.group(0) if found else message.strip().splitlines()[0]).split())

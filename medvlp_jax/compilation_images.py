@@ -1,25 +1,22 @@
 """Ahead-of-time compilation of image sampling for hardware that is not here."""
 
 import dataclasses
-import pathlib
-import time
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from medvlp_jax.compilation import shortfall
-from medvlp_jax.core import hlo, sharding, topology
+from medvlp_jax.core import ahead, sharding, topology
+from medvlp_jax.core.ahead import GIB, Compiled, Slice
 from medvlp_jax.core.config import parse
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.core.profiling import peak_flops
 from medvlp_jax.core.sharding import MeshConfig
 from medvlp_jax.core.state import param_count
+from medvlp_jax.core.step import shardings_of
 from medvlp_jax.diffusion.sampler import SamplerConfig
 from medvlp_jax.text_to_image import PRESETS, TextToImage, TextToImageConfig
-
-_GIB = 2**30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,16 +28,11 @@ class SamplingReport:
       steps: evaluations of the UNet, each on two rows per image if there is guidance.
       flops: of one whole batch in the UNet and the decoder, two per multiply-add.
       param_bytes: what one device holds of the parameters.
-      memory: of one device, ``None`` where the program does not fit.
-      collectives: result bytes per device and batch, by kind.
-      refusal: the compiler's own words where the program does not fit.
+      compiled: its program is ``batch``.
     """
 
     name: str
-    topology: str
-    devices: int
-    device_kind: str
-    mesh: dict[str, int]
+    slice: Slice
     dtype: str
     size: tuple[int, int]
     batch_size: int
@@ -48,42 +40,31 @@ class SamplingReport:
     params: int
     param_bytes: int
     flops: float
-    seconds: float
-    hbm: int
-    memory: hlo.Memory | None = None
-    collectives: dict[str, int] = dataclasses.field(default_factory=dict)
-    refusal: str = ""
+    compiled: Compiled
 
     @property
     def fits(self) -> bool:
-        return self.memory is not None and self.memory.peak <= self.hbm
+        return self.compiled.fits(self.slice.hbm)
 
     def __str__(self) -> str:
-        mesh = " x ".join(f"{k} {v}" for k, v in self.mesh.items())
-        peak = peak_flops(self.device_kind)
-        per_chip = self.flops / self.devices
+        hbm, per_chip = self.slice.hbm, self.flops / self.slice.devices
+        peak = peak_flops(self.slice.device_kind)
         ideal = "" if peak is None else f" ({per_chip / peak:.1f} s at the published peak)"
         rows = [
-            f"{self.name} sampling on {self.topology}: {self.devices} x {self.device_kind}, "
-            f"mesh {mesh}",
+            f"{self.name} sampling on {self.slice}",
             f"  {self.batch_size} images of {self.size[0]} x {self.size[1]}, {self.steps} steps, "
-            f"{self.dtype}, {self.params / 1e6:.1f} M parameters; compiled in {self.seconds:.0f} s",
+            f"{self.dtype}, {self.params / 1e6:.1f} M parameters; compiled in "
+            f"{self.compiled.seconds:.0f} s",
             f"  model FLOPs        {per_chip / 1e12:10.2f} T per chip and batch{ideal}",
-            f"  parameters         {self.param_bytes / _GIB:10.2f} GiB per chip",
+            f"  parameters         {self.param_bytes / GIB:10.2f} GiB per chip",
         ]
-        if self.memory is not None:
+        for m in self.compiled.memory.values():
             rows += [
-                f"  temporaries        {self.memory.temporaries / _GIB:10.2f} GiB",
-                f"  peak               {self.memory.peak / _GIB:10.2f} GiB of "
-                f"{self.hbm / _GIB:.0f} GiB",
+                f"  temporaries        {m.temporaries / GIB:10.2f} GiB",
+                f"  peak               {m.peak / GIB:10.2f} GiB of {hbm / GIB:.0f} GiB",
             ]
-            for kind, size in sorted(self.collectives.items(), key=lambda x: -x[1]):
-                rows.append(f"  {kind:<18} {size / _GIB:10.3f} GiB per chip and batch at most")
-            if not self.collectives:
-                rows.append("  no chip talks to another")
-        verdict = "FITS" if self.fits else "DOES NOT FIT"
-        rows.append(f"  {verdict}" + (f": {self.refusal}" if self.refusal else ""))
-        return "\n".join(rows)
+            rows += self.compiled.traffic("per chip and batch") or ["  no chip talks to another"]
+        return "\n".join([*rows, self.compiled.verdict(hbm)])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,41 +160,17 @@ def compile_images(
         jax.ShapeDtypeStruct((1, length), jnp.int32, sharding=whole),
         jax.ShapeDtypeStruct((batch_size,), jnp.uint32, sharding=rows),
     )
-    began = time.perf_counter()
-    report = SamplingReport(
+    return SamplingReport(
         name=config.name,
-        topology=name,
-        devices=len(devices),
-        device_kind=devices[0].device_kind,
-        mesh=dict(grid.shape),
+        slice=Slice.of(name, devices, grid),
         dtype=dtype,
         size=size,
         batch_size=batch_size,
         steps=sampler.steps,
         params=param_count(abstract),
-        param_bytes=sharding.bytes_per_device(
-            abstract, jax.tree.map(lambda x: x.sharding, abstract)
-        ),
+        param_bytes=sharding.bytes_per_device(abstract, shardings_of(abstract)),
         flops=batch_size * image_flops(model, size, sampler),
-        seconds=0.0,
-        hbm=topology.hbm(name),
-    )
-    try:
-        compiled = lowered.compile()
-    except jax.errors.JaxRuntimeError as e:
-        if "RESOURCE_EXHAUSTED" not in str(e) and "hbm" not in str(e).lower():
-            raise
-        return dataclasses.replace(
-            report, seconds=time.perf_counter() - began, refusal=shortfall(str(e))
-        )
-    text = compiled.as_text()
-    if hlo_path:
-        pathlib.Path(hlo_path).write_text(text)
-    return dataclasses.replace(
-        report,
-        seconds=time.perf_counter() - began,
-        memory=hlo.memory(compiled),
-        collectives=hlo.collective_bytes(text),
+        compiled=ahead.compile_programs({"batch": lowered}, hlo_path),
     )
 
 

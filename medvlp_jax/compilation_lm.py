@@ -1,24 +1,21 @@
 """Ahead-of-time compilation of text generation for hardware that is not here."""
 
 import dataclasses
-import pathlib
-import time
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from medvlp_jax.compilation import shortfall
-from medvlp_jax.core import hlo, sharding, topology
+from medvlp_jax.core import ahead, sharding, topology
+from medvlp_jax.core.ahead import GIB, Compiled, Slice
 from medvlp_jax.core.config import ConfigError, parse
 from medvlp_jax.core.sharding import MeshConfig
 from medvlp_jax.core.state import ModelDef, flatten, param_count, unflatten
+from medvlp_jax.core.step import shardings_of
 from medvlp_jax.generation.decoding import GenerationConfig, Programs, Prompts
 from medvlp_jax.models.lm import PRESETS, LMConfig, build_lm
 from medvlp_jax.models.lm_linear import Storage
-
-_GIB = 2**30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,16 +24,11 @@ class DecodeReport:
 
     Attributes:
       param_bytes, cache_bytes: what one device holds, and reads in every step.
-      decode, prefill: memory of one device, None where the program does not fit.
-      collectives: result bytes per device and decoding step, by kind.
-      refusal: the compiler's own words where a program does not fit.
+      compiled: its programs are ``step`` and ``prompt``.
     """
 
     name: str
-    topology: str
-    devices: int
-    device_kind: str
-    mesh: dict[str, int]
+    slice: Slice
     weights: str
     rows: int
     capacity: int
@@ -44,39 +36,29 @@ class DecodeReport:
     params: int
     param_bytes: int
     cache_bytes: int
-    hbm: int
-    seconds: float = 0.0
-    decode: hlo.Memory | None = None
-    prefill: hlo.Memory | None = None
-    collectives: dict[str, int] = dataclasses.field(default_factory=dict)
-    refusal: str = ""
+    compiled: Compiled
 
     @property
     def fits(self) -> bool:
-        found = (self.decode, self.prefill)
-        return all(m is not None and m.peak <= self.hbm for m in found)
+        return self.compiled.fits(self.slice.hbm)
 
     def __str__(self) -> str:
-        mesh = " x ".join(f"{k} {v}" for k, v in self.mesh.items())
+        hbm, words = self.slice.hbm, {"step": "a step", "prompt": f"{self.prompt_len}-token prompt"}
         rows = [
-            f"{self.name} decoding on {self.topology}: {self.devices} x {self.device_kind}, "
-            f"mesh {mesh}",
+            f"{self.name} decoding on {self.slice}",
             f"  {self.rows} texts side by side, {self.capacity} tokens each; {self.weights} "
-            f"weights, {self.params / 1e9:.2f} G parameters; compiled in {self.seconds:.0f} s",
-            f"  weights            {self.param_bytes / _GIB:10.2f} GiB per chip",
-            f"  cache              {self.cache_bytes / _GIB:10.2f} GiB per chip",
+            f"weights, {self.params / 1e9:.2f} G parameters; compiled in "
+            f"{self.compiled.seconds:.0f} s",
+            f"  weights            {self.param_bytes / GIB:10.2f} GiB per chip",
+            f"  cache              {self.cache_bytes / GIB:10.2f} GiB per chip",
         ]
-        for what, m in (("a step", self.decode), (f"{self.prompt_len}-token prompt", self.prefill)):
-            if m is not None:
-                rows.append(
-                    f"  peak of {what:<17} {m.peak / _GIB:4.2f} GiB of {self.hbm / _GIB:.0f} GiB "
-                    f"(temporaries {m.temporaries / _GIB:.2f})"
-                )
-        for kind, size in sorted(self.collectives.items(), key=lambda x: -x[1]):
-            rows.append(f"  {kind:<18} {size / 2**20:10.2f} MiB per chip and step at most")
-        verdict = "FITS" if self.fits else "DOES NOT FIT"
-        rows.append(f"  {verdict}" + (f": {self.refusal}" if self.refusal else ""))
-        return "\n".join(rows)
+        for program, m in self.compiled.memory.items():
+            rows.append(
+                f"  peak of {words[program]:<17} {m.peak / GIB:4.2f} GiB of {hbm / GIB:.0f} GiB "
+                f"(temporaries {m.temporaries / GIB:.2f})"
+            )
+        rows += self.compiled.traffic("per chip and step")
+        return "\n".join([*rows, self.compiled.verdict(hbm)])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,41 +150,22 @@ def compile_decode(
         leaf((1, 2), jnp.uint32),
     )
     rows = leaf((generation.rows,), bool)
-    report = DecodeReport(
+    state = programs.abstract
+    lowered = {
+        "step": programs.advance.lower(params, state, rows, leaf((), jnp.int32)),
+        "prompt": programs.admit.lower(params, state, prompts),
+    }
+    return DecodeReport(
         name=lm.name,
-        topology=name,
-        devices=len(devices),
-        device_kind=devices[0].device_kind,
-        mesh=dict(grid.shape),
+        slice=Slice.of(name, devices, grid),
         weights="int8" if lm.storage == "int8" else dtype,
         rows=generation.rows,
         capacity=generation.capacity,
         prompt_len=prompt_len,
         params=param_count({p: x for p, x in flatten(params).items() if p[-1] != "kernel_scale"}),
         param_bytes=_bytes(params),
-        cache_bytes=_bytes(programs.abstract.cache),
-        hbm=topology.hbm(name),
-    )
-    began = time.perf_counter()
-    try:
-        state = programs.abstract
-        step = programs.advance.lower(params, state, rows, leaf((), jnp.int32)).compile()
-        prompt = programs.admit.lower(params, state, prompts).compile()
-    except jax.errors.JaxRuntimeError as e:
-        if "RESOURCE_EXHAUSTED" not in str(e) and "hbm" not in str(e).lower():
-            raise
-        seconds = time.perf_counter() - began
-        return dataclasses.replace(report, seconds=seconds, refusal=shortfall(str(e)))
-    text = step.as_text()
-    if hlo_path:
-        pathlib.Path(hlo_path).write_text(text)
-    return dataclasses.replace(
-        report,
-        seconds=time.perf_counter() - began,
-        decode=hlo.memory(step),
-        prefill=hlo.memory(prompt),
-        # The loop over steps ends by what it finds, so its body is counted once.
-        collectives=hlo.collective_bytes(text),
+        cache_bytes=_bytes(state.cache),
+        compiled=ahead.compile_programs(lowered, hlo_path),
     )
 
 
@@ -225,4 +188,4 @@ def _abstract_params(lm: LMConfig, grid: jax.sharding.Mesh) -> dict[str, Any]:
 
 
 def _bytes(tree: Any) -> int:
-    return sharding.bytes_per_device(tree, jax.tree.map(lambda x: x.sharding, tree))
+    return sharding.bytes_per_device(tree, shardings_of(tree))

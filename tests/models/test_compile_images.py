@@ -37,7 +37,7 @@ def test_no_chip_talks_to_another(tpu_devices):
         TINY, "v5e:2x2", batch_size=8, sampler=SamplerConfig(steps=4)
     )
     assert report.fits
-    assert report.collectives == {}
+    assert report.compiled.collectives == {}
     assert report.batch_size == 8
     assert "FITS" in str(report)
 

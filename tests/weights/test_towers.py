@@ -225,3 +225,48 @@ def test_weights_that_do_not_fit_their_own_settings(tmp_path, devices):
     change(tmp_path / "config.json", num_hidden_layers=3)
     with pytest.raises(WeightsError, match="missing tensors"):
         started(config(tmp_path), devices[:1])
+
+
+def one_step(tree, device):
+    """Parameters before and after one plain gradient step on a batch of noise."""
+    e, _, state = started(tree, [device])
+    before = jax.tree.map(np.asarray, state.model_params())
+    noise = np.random.default_rng(0)
+    batch = {
+        key: jnp.asarray(noise.integers(0, 2 if s.dtype == jnp.bool_ else 60, s.shape), s.dtype)
+        for key, s in e.task.batch_spec(8, 12).items()
+    }
+    batch["valid"] = jnp.ones(8, bool)
+    batch["text_mask"] = batch["text_mask"].at[:, 0].set(True)
+    state, _ = e.train_step()(state, batch, jax.random.key(0))
+    after = jax.tree.map(np.asarray, state.model_params())
+    return [{path_str(p): x for p, x in flatten(t).items()} for t in (before, after)]
+
+
+def test_layers_far_from_the_top_move_less(tmp_path, devices):
+    """Layer decay and a frozen tower act on published weights as they do on drawn ones."""
+    write("dinov2", tmp_path / "dino")
+    write("bert", tmp_path / "bert")
+    moves = []
+    for decay in (1.0, 0.5):
+        tree = config(tmp_path / "dino", tmp_path / "bert")
+        tree["optim"] = {"name": "sgd", "lr": 0.1, "schedule": "constant", "clip_norm": None}
+        tree["optim"]["layer_decay"] = decay
+        tree["task"]["frozen_towers"] = ["text"]
+        before, after = one_step(tree, devices[0])
+        moves.append({path: after[path] - before[path] for path in before})
+    full, decayed = moves
+    kernels = [p for p in full if p.startswith("vision/blocks/") and p.endswith("kernel")]
+    depth = full[kernels[0]].shape[0]
+    assert depth > 1
+    factor = 0.5 ** np.arange(depth, 0, -1.0)  # BEiT: the head is layer depth + 1
+    for path in kernels:
+        assert np.abs(full[path]).max() > 0
+        wanted = full[path] * factor.reshape(-1, *[1] * (full[path].ndim - 1))
+        np.testing.assert_allclose(decayed[path], wanted, atol=1e-6, err_msg=path)
+    np.testing.assert_allclose(
+        decayed["vision/positions"], full["vision/positions"] * 0.5 ** (depth + 1), atol=1e-6
+    )
+    (head,) = (p for p in full if p.startswith("vision_proj"))
+    np.testing.assert_array_equal(decayed[head], full[head])
+    assert not any(np.abs(x).max() for p, x in full.items() if p.startswith("text/"))

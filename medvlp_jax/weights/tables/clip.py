@@ -8,6 +8,7 @@ from medvlp_jax.models.text_encoder import TextConfig
 from medvlp_jax.models.vit import ViTConfig
 from medvlp_jax.weights import settings
 from medvlp_jax.weights.convert import Row, under
+from medvlp_jax.weights.encoder_settings import text_from, text_to, vit_from, vit_to
 from medvlp_jax.weights.tables.common import encoder_layer, norm
 from medvlp_jax.weights.transforms import conv, linear
 
@@ -58,42 +59,29 @@ def table(config: CLIPConfig) -> tuple[Row, ...]:
 
 def vision_config_from(given: Mapping[str, Any]) -> ViTConfig:
     """Our config from ``config.json`` (or its ``vision_config``)."""
-    return ViTConfig(
+    return vit_from(
+        given,
+        patch=32,
+        activation="quick_gelu",
+        eps=1e-5,
         name="clip_vision",
-        image_size=settings.whole_patches(
-            given.get("image_size", 224), given.get("patch_size", 32)
-        ),
-        patch=settings.side(given.get("patch_size", 32)),
-        channels=given.get("num_channels", 3),
-        width=given.get("hidden_size", 768),
-        depth=given.get("num_hidden_layers", 12),
-        heads=given.get("num_attention_heads", 12),
-        mlp_width=given.get("intermediate_size", 3072),
         patch_bias=False,
         norm_pre=True,
-        activation=settings.activation_from(given.get("hidden_act", "quick_gelu")),
-        eps=given.get("layer_norm_eps", 1e-5),
     )
 
 
 def text_config_from(given: Mapping[str, Any]) -> TextConfig:
     """Our config from ``config.json`` (or its ``text_config``)."""
-    return TextConfig(
+    return text_from(
+        given,
+        vocab=49408,
+        max_length=77,
+        width=512,
+        heads=8,
+        activation="quick_gelu",
+        eps=1e-5,
         name="clip_text",
-        vocab=given.get("vocab_size", 49408),
-        max_length=given.get("max_position_embeddings", 77),
-        types=0,
-        width=given.get("hidden_size", 512),
-        depth=given.get("num_hidden_layers", 12),
-        heads=given.get("num_attention_heads", 8),
-        mlp_width=given.get("intermediate_size", 2048),
-        norm="pre",
-        norm_embed=False,
-        norm_final=True,
         causal=True,
-        pool="last",
-        activation=settings.activation_from(given.get("hidden_act", "quick_gelu")),
-        eps=given.get("layer_norm_eps", 1e-5),
     )
 
 
@@ -123,15 +111,7 @@ def vision_config_to(config: ViTConfig) -> dict[str, Any]:
     found = {
         "architectures": ["CLIPVisionModel"],
         "model_type": "clip_vision_model",
-        "image_size": config.image_size,
-        "patch_size": config.patch,
-        "num_channels": config.channels,
-        "hidden_size": config.width,
-        "num_hidden_layers": config.depth,
-        "num_attention_heads": config.heads,
-        "intermediate_size": config.mlp_width,
-        "hidden_act": settings.activation_to(config.activation),
-        "layer_norm_eps": config.eps,
+        **vit_to(config),
     }
     settings.expect_same(config, vision_config_from(found), "CLIP")
     return found
@@ -148,14 +128,7 @@ def text_config_to(config: TextConfig) -> dict[str, Any]:
     found = {
         "architectures": ["CLIPTextModel"],
         "model_type": "clip_text_model",
-        "vocab_size": config.vocab,
-        "max_position_embeddings": config.max_length,
-        "hidden_size": config.width,
-        "num_hidden_layers": config.depth,
-        "num_attention_heads": config.heads,
-        "intermediate_size": config.mlp_width,
-        "hidden_act": settings.activation_to(config.activation),
-        "layer_norm_eps": config.eps,
+        **text_to(config),
         "bos_token_id": config.vocab - 2,
         "eos_token_id": config.vocab - 1,
         "pad_token_id": 1,

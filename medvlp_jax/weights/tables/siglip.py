@@ -12,6 +12,7 @@ from medvlp_jax.models.text_encoder import TextConfig
 from medvlp_jax.models.vit import ViTConfig
 from medvlp_jax.weights import settings
 from medvlp_jax.weights.convert import Row, under
+from medvlp_jax.weights.encoder_settings import text_from, text_to, vit_from, vit_to
 from medvlp_jax.weights.tables.common import (
     convolution,
     dense,
@@ -65,41 +66,28 @@ def table(config: CLIPConfig) -> tuple[Row, ...]:
 def vision_config_from(given: Mapping[str, Any]) -> ViTConfig:
     """Our config from ``config.json`` (or its ``vision_config``)."""
     settings.expect(given, {"vision_use_head": True})
-    return ViTConfig(
+    return vit_from(
+        given,
+        patch=16,
+        activation="gelu_pytorch_tanh",
+        eps=1e-6,
         name="siglip_vision",
-        image_size=settings.whole_patches(
-            given.get("image_size", 224), given.get("patch_size", 16)
-        ),
-        patch=settings.side(given.get("patch_size", 16)),
-        channels=given.get("num_channels", 3),
-        width=given.get("hidden_size", 768),
-        depth=given.get("num_hidden_layers", 12),
-        heads=given.get("num_attention_heads", 12),
-        mlp_width=given.get("intermediate_size", 3072),
         pool="map",
         class_token=False,
-        activation=settings.activation_from(given.get("hidden_act", "gelu_pytorch_tanh")),
-        eps=given.get("layer_norm_eps", 1e-6),
     )
 
 
 def _text_config_from(given: Mapping[str, Any]) -> TextConfig:
-    return TextConfig(
+    return text_from(
+        given,
+        vocab=32000,
+        max_length=64,
+        width=768,
+        heads=12,
+        activation="gelu_pytorch_tanh",
+        eps=1e-6,
         name="siglip_text",
-        vocab=given.get("vocab_size", 32000),
-        max_length=given.get("max_position_embeddings", 64),
-        types=0,
-        width=given.get("hidden_size", 768),
-        depth=given.get("num_hidden_layers", 12),
-        heads=given.get("num_attention_heads", 12),
-        mlp_width=given.get("intermediate_size", 3072),
-        norm="pre",
-        norm_embed=False,
-        norm_final=True,
-        pool="last",
         see_padding=True,
-        activation=settings.activation_from(given.get("hidden_act", "gelu_pytorch_tanh")),
-        eps=given.get("layer_norm_eps", 1e-6),
     )
 
 
@@ -131,15 +119,7 @@ def vision_config_to(config: ViTConfig) -> dict[str, Any]:
     found = {
         "architectures": ["SiglipVisionModel"],
         "model_type": "siglip_vision_model",
-        "image_size": config.image_size,
-        "patch_size": config.patch,
-        "num_channels": config.channels,
-        "hidden_size": config.width,
-        "num_hidden_layers": config.depth,
-        "num_attention_heads": config.heads,
-        "intermediate_size": config.mlp_width,
-        "hidden_act": settings.activation_to(config.activation),
-        "layer_norm_eps": config.eps,
+        **vit_to(config),
     }
     settings.expect_same(config, vision_config_from(found), "SigLIP")
     return found
@@ -154,21 +134,13 @@ def config_to(config: CLIPConfig) -> dict[str, Any]:
     if not isinstance(config.vision, ViTConfig):
         settings.expect_same(config.vision, ViTConfig(), "SigLIP")
     assert isinstance(config.vision, ViTConfig)
-    text = config.text
     found = {
         "architectures": ["SiglipModel"],
         "model_type": "siglip",
         "vision_config": vision_config_to(config.vision),
         "text_config": {
             "model_type": "siglip_text_model",
-            "vocab_size": text.vocab,
-            "max_position_embeddings": text.max_length,
-            "hidden_size": text.width,
-            "num_hidden_layers": text.depth,
-            "num_attention_heads": text.heads,
-            "intermediate_size": text.mlp_width,
-            "hidden_act": settings.activation_to(text.activation),
-            "layer_norm_eps": text.eps,
+            **text_to(config.text),
             "projection_size": config.embed_dim,
         },
     }

@@ -6,6 +6,7 @@ from typing import Any
 from medvlp_jax.models.vit import ViTConfig
 from medvlp_jax.weights import settings
 from medvlp_jax.weights.convert import Row, under
+from medvlp_jax.weights.encoder_settings import vit_from, vit_to
 from medvlp_jax.weights.faults import WeightsError
 from medvlp_jax.weights.tables.common import convolution, dense, norm
 from medvlp_jax.weights.transforms import leading
@@ -72,19 +73,13 @@ def dinov2_config_from(given: Mapping[str, Any]) -> ViTConfig:
     """
     settings.expect(given, {"use_swiglu_ffn": False})
     width = given.get("hidden_size", 768)
-    return ViTConfig(
+    return vit_from(
+        given,
+        patch=14,
+        activation="gelu",
+        eps=1e-6,
         name="dinov2",
-        image_size=settings.whole_patches(
-            given.get("image_size", 224), given.get("patch_size", 14)
-        ),
-        patch=settings.side(given.get("patch_size", 14)),
-        channels=given.get("num_channels", 3),
-        width=width,
-        depth=given.get("num_hidden_layers", 12),
-        heads=given.get("num_attention_heads", 12),
         mlp_width=int(width * given.get("mlp_ratio", 4)),
-        activation=settings.activation_from(given.get("hidden_act", "gelu")),
-        eps=given.get("layer_norm_eps", 1e-6),
         layer_scale=given.get("layerscale_value", 1.0),
     )
 
@@ -96,20 +91,7 @@ def vit_config_from(given: Mapping[str, Any]) -> ViTConfig:
       WeightsError: a variant that we do not have.
     """
     settings.expect(given, {"qkv_bias": True})
-    return ViTConfig(
-        name="vit",
-        image_size=settings.whole_patches(
-            given.get("image_size", 224), given.get("patch_size", 16)
-        ),
-        patch=settings.side(given.get("patch_size", 16)),
-        channels=given.get("num_channels", 3),
-        width=given.get("hidden_size", 768),
-        depth=given.get("num_hidden_layers", 12),
-        heads=given.get("num_attention_heads", 12),
-        mlp_width=given.get("intermediate_size", 3072),
-        activation=settings.activation_from(given.get("hidden_act", "gelu")),
-        eps=given.get("layer_norm_eps", 1e-12),
-    )
+    return vit_from(given, patch=16, activation="gelu", eps=1e-12, name="vit")
 
 
 def dinov2_config_to(config: ViTConfig) -> dict[str, Any]:
@@ -123,10 +105,12 @@ def dinov2_config_to(config: ViTConfig) -> dict[str, Any]:
             f"the DINOv2 layout cannot hold this model: its mlp_width={config.mlp_width} is no "
             f"multiple of its width={config.width}"
         )
+    shared = vit_to(config)
+    del shared["intermediate_size"]  # said as a ratio
     found = {
         "architectures": ["Dinov2Model"],
         "model_type": "dinov2",
-        **_common(config),
+        **shared,
         "mlp_ratio": config.mlp_width // config.width,
         "layerscale_value": config.layer_scale,
         "use_mask_token": False,
@@ -144,21 +128,7 @@ def vit_config_to(config: ViTConfig) -> dict[str, Any]:
     found = {
         "architectures": ["ViTModel"],
         "model_type": "vit",
-        **_common(config),
-        "intermediate_size": config.mlp_width,
+        **vit_to(config),
     }
     settings.expect_same(config, vit_config_from(found), "ViT")
     return found
-
-
-def _common(config: ViTConfig) -> dict[str, Any]:
-    return {
-        "image_size": config.image_size,
-        "patch_size": config.patch,
-        "num_channels": config.channels,
-        "hidden_size": config.width,
-        "num_hidden_layers": config.depth,
-        "num_attention_heads": config.heads,
-        "hidden_act": settings.activation_to(config.activation),
-        "layer_norm_eps": config.eps,
-    }
