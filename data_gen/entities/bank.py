@@ -13,6 +13,7 @@ import json
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from data_gen.entities import phantom
 from data_gen.entities.compose import compose
@@ -161,7 +162,7 @@ def entity(text: str, kind: EntityType, count: int = 1) -> Entity:
     return Entity(text.lower(), kind, count=count, **_described(text, kind))
 
 
-def _described(text: str, kind: EntityType) -> Mapping[str, str | Mapping[str, str | float]]:
+def _described(text: str, kind: EntityType) -> dict[str, Any]:
     """``canonical``, ``side``, ``severity``, ``finding``, ``attributes`` of an entity's words."""
     extractor = default_extractor()
     anatomy = kind == "ANATOMY"
