@@ -11,6 +11,7 @@ import threading
 import time
 
 import cv2
+import jax
 import numpy as np
 import pytest
 from loopback_llm import TROUBLES, LoopbackLLM
@@ -44,6 +45,24 @@ def content(folder):
 def records(folder, split):
     source = open_dataset(folder, split)
     return [source[i] for i in range(len(source))]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compile_quickly(tmp_path_factory):
+    """In this process and in those that the tests start, or their pictures would differ."""
+    cache = str(tmp_path_factory.mktemp("xla"))
+    variables = {
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+        "JAX_COMPILATION_CACHE_DIR": os.environ.get("JAX_COMPILATION_CACHE_DIR", cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        yield
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture(scope="module")

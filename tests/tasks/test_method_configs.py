@@ -100,12 +100,12 @@ def test_a_tiny_version_learns_a_step(name):
     key = jax.random.key(0)
     state = init_state(experiment.model_def, experiment.optimizer, key, mesh)
     step = experiment.train_step()
-    before = jax.tree.map(np.asarray, state.params)
+    before = jax.tree.map(np.array, state.params)  # copies: the step takes the memory
     table = []
     for _ in range(2):
         state, metrics = step(state, to_device(dict(batch), mesh)[0], key)
         assert np.isfinite(float(metrics["loss"]))
-        table.append(np.asarray(state.params.get("prototypes", jnp.zeros((1, 1)))))
+        table.append(np.array(state.params.get("prototypes", jnp.zeros((1, 1)))))
     still = [
         path
         for (path, new), old in zip(
