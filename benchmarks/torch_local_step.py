@@ -45,7 +45,7 @@ class Towers(nn.Module):
             hidden_dropout_prob=0.0,
             attention_probs_dropout_prob=0.0,
             # Probabilities come from the plain implementation alone.
-            attn_implementation="eager" if method == "mgca" else "sdpa",
+            attn_implementation="eager" if method == "mgca" else "sdpa",  # type: ignore[call-arg]
         )
         self.text = BertModel(settings, add_pooling_layer=False)
         if method == "gloria":

@@ -219,7 +219,7 @@ def _pools(bank: EntityBank, count: int, config: SamplerConfig) -> list[_Pool]:
     things = ("entities that are no anatomy", kinds != "ANATOMY", flat[:, :k].ravel())
     groups = [things]
     if config.mode == "stratified":
-        groups = []
+        groups: list[tuple[str, np.ndarray, np.ndarray]] = []
         # Slot j of study i has type (i + j) mod 4 beyond the whole rounds, so that all come alike.
         turn = np.arange(k) % 4
         whole = np.arange(k) < k - k % 4

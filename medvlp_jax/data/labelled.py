@@ -185,7 +185,7 @@ def labelled_iterator(
             np.zeros((len(chosen), groups), np.int32),
             np.zeros(0, np.int32),
             {"records": len(chosen)},
-            f"{index.content}:{hashlib.sha256(np.asarray(chosen, np.int64)).hexdigest()[:16]}",
+            f"{index.content}:{_digest(np.asarray(chosen, np.int64))}",
         )
         for index, chosen in zip(indices, rows, strict=True)
     ]
@@ -195,3 +195,7 @@ def labelled_iterator(
     builder = BatchBuilder(config, NoTokenizer())  # type: ignore[arg-type]
     loader = TrainLoader(builder, plan, sources, share, RowThreads(threads_of(config)))
     return TrainIterator(loader, plan.describe(), config, steps)
+
+
+def _digest(values: np.ndarray) -> str:
+    return hashlib.sha256(values.tobytes()).hexdigest()[:16]

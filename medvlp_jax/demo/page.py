@@ -36,7 +36,7 @@ def build_page(reader: Reader) -> Any:
     """
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     try:
-        import gradio as gr
+        import gradio as gr  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise UserError(
             "the demo needs gradio: pip install -c requirements.lock '.[demo]'"

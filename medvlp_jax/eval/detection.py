@@ -143,7 +143,7 @@ class Detection:
         labels, box_label = rows[FromBatch("labels")], rows[FromBatch("box_label")]
         return detections_of(
             rows[_BOXES], rows[FromBatch("boxes")], box_label,
-            known_classes(labels, box_label, len(self.plan.classes)),
+            np.asarray(known_classes(labels, box_label, len(self.plan.classes))),
             confidence=self.config.confidence, nms=self.config.nms,
         )  # fmt: skip
 

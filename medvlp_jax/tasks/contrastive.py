@@ -17,7 +17,7 @@ from medvlp_jax.core import sharding
 from medvlp_jax.core.config import ConfigError, parse
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.tasks import losses
-from medvlp_jax.tasks.base import Batch, Metrics
+from medvlp_jax.tasks.base import Batch, Metrics, Predict
 from medvlp_jax.tasks.gathered_pairs import gathered_sigmoid_pairs, gathered_softmax_pairs
 from medvlp_jax.tasks.pairs import PairKeys
 from medvlp_jax.tasks.positives import pair_keys, same_statement_keys, stated_keys
@@ -126,7 +126,7 @@ class ContrastiveTask(TwoTowers):
                 "(SigLIP starts with -10, and with config.model.logit_scale=10)"
             )
         super().__init__(model_def, config)
-        self.predict = {
+        self.predict: Mapping[str, Predict] = {
             **self.predict,
             # BioViL's zero-shot protocol averages prompts before it normalises them.
             "text_embed_unnormalised": lambda model, batch: model.project_text(

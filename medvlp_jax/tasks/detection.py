@@ -97,7 +97,7 @@ def assign(
     return Assignment(label, box, centred)
 
 
-def _balance(a: Array, b: Array) -> Array:
+def _balance(a: Any, b: Any) -> Array:
     """Shorter over longer distance; a position just outside of a tiny box keeps a little."""
     return jnp.clip(jnp.minimum(a, b) / jnp.maximum(jnp.maximum(a, b), 1e-6), 1e-2, 1.0)
 

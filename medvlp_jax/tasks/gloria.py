@@ -21,7 +21,7 @@ from medvlp_jax.core.state import ModelDef
 from medvlp_jax.models.features import TextFeatures
 from medvlp_jax.models.text_encoder import pool_tokens
 from medvlp_jax.tasks import losses
-from medvlp_jax.tasks.base import Batch, Metrics
+from medvlp_jax.tasks.base import Batch, Metrics, Predict
 from medvlp_jax.tasks.gathered_pairs import gathered_softmax_pairs
 from medvlp_jax.tasks.positives import pair_keys
 from medvlp_jax.tasks.scores import contrast_scores
@@ -86,7 +86,7 @@ class GloriaTask(TwoTowers):
 
     def __init__(self, model_def: ModelDef, config: GloriaConfig):
         super().__init__(model_def, config)
-        self.predict = {
+        self.predict: Mapping[str, Predict] = {
             **self.predict,
             "text_embed": self._text_embed,
             "word_embed": self._word_embed,

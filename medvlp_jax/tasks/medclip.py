@@ -21,7 +21,7 @@ from medvlp_jax.core.state import ModelDef
 from medvlp_jax.models.features import TextFeatures
 from medvlp_jax.models.text_encoder import pool_tokens
 from medvlp_jax.tasks import losses
-from medvlp_jax.tasks.base import Batch, Metrics
+from medvlp_jax.tasks.base import Batch, Metrics, Predict
 from medvlp_jax.tasks.pairs import matmul
 from medvlp_jax.tasks.scores import match_scores
 from medvlp_jax.tasks.towers import TowersConfig, TwoTowers, split_keys
@@ -34,6 +34,8 @@ class MedclipConfig(TowersConfig):
     Attributes:
       text_side: where a text's labels come from: ``stated``, what it affirms; ``record``, those of
         its record, uncertain ones included.
+      label_scale: factor on the inner products of labels. 1, as published, is nearly uniform where
+        records have a label or two: among ``n`` records a match weighs ``e`` against ``n - 1``.
       variant: the mean with the same loss on a second version of every text, which
         ``config.data.text.variant`` makes.
       text_states: ``first_last``: the mean of the first two hidden states and the last one, over
@@ -42,6 +44,7 @@ class MedclipConfig(TowersConfig):
     """
 
     text_side: Literal["stated", "record"] = "stated"
+    label_scale: float = 1.0
     variant: bool = False
     text_states: Literal["first_last", "pooled"] = "first_last"
     max_logit_scale: float = 100.0
@@ -50,6 +53,8 @@ class MedclipConfig(TowersConfig):
         super().__post_init__()
         if self.multi_positive != "none":
             raise ValueError("multi_positive has no meaning for soft targets; leave it out")
+        if self.label_scale <= 0:
+            raise ValueError(f"label_scale={self.label_scale} must be positive")
         if self.max_logit_scale <= 1:
             raise ValueError(f"max_logit_scale={self.max_logit_scale} must be above 1")
 
@@ -75,7 +80,10 @@ class MedclipTask(TwoTowers):
 
     def __init__(self, model_def: ModelDef, config: MedclipConfig):
         super().__init__(model_def, config)
-        self.predict = {**self.predict, "text_embed": self._text_embed}
+        self.predict: Mapping[str, Predict] = {
+            **self.predict,
+            "text_embed": self._text_embed,
+        }
         self._clamp = losses.clamp_inward(0.0, math.log(config.max_logit_scale))
 
     def batch_spec(self, batch_size: int, text_len: int) -> dict[str, jax.ShapeDtypeStruct]:
@@ -116,7 +124,7 @@ class MedclipTask(TwoTowers):
         said = shown
         if self.config.text_side == "stated":
             said = batch["text_labels"].astype(jnp.float32)
-        affinity = matmul(shown, _everywhere(said).T)
+        affinity = matmul(self.config.label_scale * shown, _everywhere(said).T)
 
         def match(text: Array) -> tuple[Array, Metrics]:
             logits = matmul(scale * image, _everywhere(text).T)

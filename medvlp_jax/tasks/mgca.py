@@ -114,6 +114,7 @@ class MgcaTask(TwoTowers):
             patch_weights = clipped_weights(image.attention.reshape(b, -1))
         word_ids = batch["word_ids"]
         exists = self._words(batch)
+        assert text.attention is not None  # asked for above
         words = merge_pieces(text.tokens, word_ids)
         weights = jnp.where(exists, merge_weights(text.attention, word_ids), 0.0)
         return Embeddings(

@@ -63,7 +63,9 @@ class Outcome:
         """Writes :data:`FILE` atomically: it is there when the run is finished, and not before."""
         file, temporary = folder / FILE, folder / f".{FILE}.{os.getpid()}"
         said = json.dumps({"facts": self.facts, "metrics": self.metrics})
-        arrays = {f"{e}/{k}": v for e, values in self.arrays.items() for k, v in values.items()}
+        arrays: dict[str, Any] = {
+            f"{e}/{k}": v for e, values in self.arrays.items() for k, v in values.items()
+        }
         with temporary.open("wb") as out:
             np.savez_compressed(out, said=np.array(said), **arrays)
         temporary.replace(file)

@@ -16,7 +16,7 @@ import matplotlib.figure
 from medvlp_jax.eval.results import to_json
 
 matplotlib.use("agg")
-_COLUMNS = (
+_COLUMNS: tuple[str, ...] = (
     "evaluation", "budget", "method", "condition", "steps", "epochs", "seeds",
     "value", "low", "high", "sd", "difference", "difference_low", "difference_high",
 )  # fmt: skip

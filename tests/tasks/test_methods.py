@@ -189,7 +189,7 @@ def test_mgcas_weights_are_the_last_blocks_attention():
 
 @pytest.mark.parametrize("side", ["stated", "record"])
 def test_medclip(side):
-    task, arrays = build("medclip", text_side=side, variant=True)
+    task, arrays = build("medclip", text_side=side, variant=True, label_scale=1.5)
     batch = batch_of()
     batch["labels"][1] = [0, -2, 0, -2, 0]  # says nothing
     batch["text_labels"][4] = 0
@@ -200,7 +200,7 @@ def test_medclip(side):
     parts = [
         oracle.matching(
             metrics["logit_scale"] * np.float64(e.image) @ np.float64(text).T,
-            shown @ said.T,
+            1.5 * shown @ said.T,
             batch["valid"],
         )
         for text in (e.text, e.variant)
@@ -277,6 +277,7 @@ def test_settings_that_do_not_fit():
     for options, message in (
         ({"name": "mgca"}, "cpa_weight needs config.model.prototypes"),
         ({"name": "medclip", "num_labels": 0}, "needs num_labels"),
+        ({"name": "medclip", "label_scale": 0.0}, "must be positive"),
         ({"name": "medclip", "multi_positive": "text"}, "no meaning for soft targets"),
         ({"name": "gloria", "block": 0}, "block must be at least 1"),
         ({"name": "gloria", "upsample": 1}, "two pixels or more"),
