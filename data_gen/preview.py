@@ -21,7 +21,7 @@ _MARGIN = 10
 _FONT_SIZE = 11
 _LINE = 14
 _CAPTION_LINES = 4
-_WRAP = 44  # characters of the caption's font that fit on a tile
+_WRAP = 40  # characters of the caption's font that fit on a tile
 _BACKGROUND = (18, 18, 20)
 _TEXT = (225, 225, 225)
 

@@ -132,7 +132,7 @@ class ImagesJob:
         maker, attempts = _maker(self.config.maker), self.config.image_attempts
         made: dict[str, tuple[Record, np.ndarray | None]] = {}
         rejects: list[tuple[RejectRow, bytes]] = []
-        counts: dict[str, Any] = {"images": 0, "attempts": {}, "planted": {}, "given up": 0}
+        counts: dict[str, Any] = {"images": 0, "accepted": {}, "planted": {}, "given up": 0}
         waiting = list(studies)
         for attempt in range(attempts):
             again: list[_Study] = []
@@ -149,7 +149,7 @@ class ImagesJob:
                     if keep:
                         record = self._record(study, request, drawing, attempt, verdict)
                         made[record.id] = record, verdict.embedding
-                        work.add_counts(counts["attempts"], {str(attempt + 1): 1})
+                        work.add_counts(counts["accepted"], {f"attempt {attempt + 1}": 1})
                     else:
                         rejects.append(_reject(study, drawing, attempt, verdict, plant))
                         again.append(study)

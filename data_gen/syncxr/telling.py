@@ -69,7 +69,7 @@ class Way:
         if planted:
             images["gate"] = _gate(planted, images["images"], rejects)
         return {
-            "plan": {name: round(value, 4) for name, value in balance.items()},
+            "plan": {name.replace("_", " "): round(value, 4) for name, value in balance.items()},
             "reports": reports,
             "images": images,
             "near-duplicates": len(self.choice.duplicates),

@@ -109,9 +109,9 @@ class ReportsJob:
             for name in rows
             for reject in reports[name].rejects
         ]
-        attempts = collections.Counter(str(r.attempts) for r in reports.values() if r.report)
+        kept = collections.Counter(f"attempt {r.attempts}" for r in reports.values() if r.report)
         missing = sum(r.report is None for r in reports.values())
-        counts = {"written": len(rows) - missing, "attempts": attempts, "given up": missing}
+        counts = {"written": len(rows) - missing, "accepted": kept, "given up": missing}
         work.write_rejects_beside(self.folder, shard.name, rejects)
         work.write_beside(self.folder, shard.name, "counts.json", json.dumps(counts))
         for name, row in rows.items():
