@@ -104,9 +104,9 @@ class SimplePyramid(nnx.Module):
 
     def __call__(self, x: Float[Array, "b h w d"]) -> list[Float[Array, "b h2 w2 c"]]:
         fine = self.up4_second(jax.nn.gelu(self.up4_norm(self.up4_first(x))))
-        b, h, w, d = x.shape
+        _, h, w, _ = x.shape
         even = jnp.pad(x, ((0, 0), (0, h % 2), (0, w % 2), (0, 0)), mode="edge")
-        coarse = even.reshape(b, (h + 1) // 2, 2, (w + 1) // 2, 2, d).max(axis=(2, 4))
+        coarse = nnx.max_pool(even, (2, 2), strides=(2, 2))
         return [fine, self.up2(x), x, coarse]
 
 

@@ -288,3 +288,13 @@ class BatchNorm(nnx.Module):
         unbiased = jax.lax.stop_gradient(var) * bessel
         self.mean.set_value((1 - m) * self.mean[...] + m * jax.lax.stop_gradient(mean))
         self.var.set_value((1 - m) * self.var[...] + m * unbiased)
+
+
+def largest(x: Float[Array, "b n d"]) -> Float[Array, "b d"]:
+    """The maximum over the middle axis; of equal ones the first gets the gradient.
+
+    The gradient of ``jnp.max`` divides by the number of entries that equal the maximum. Where the
+    entries are computed anew for the backward pass, in another rounding, there may be none: 0 / 0.
+    """
+    where = jnp.argmax(x, axis=1, keepdims=True)
+    return jnp.take_along_axis(x, where, axis=1)[:, 0]

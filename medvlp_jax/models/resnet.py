@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from medvlp_jax.core.sharding import constrain
 from medvlp_jax.models.features import ImageFeatures
-from medvlp_jax.models.layers import BatchNorm, Conv
+from medvlp_jax.models.layers import BatchNorm, Conv, largest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,7 +182,8 @@ class ResNet(nnx.Module):
         x = maps[-1]
         pooled = jnp.mean(x.astype(jnp.float32), axis=(1, 2)).astype(x.dtype)
         if self.config.pool == "mean_max":
-            pooled = jnp.concatenate([pooled, jnp.max(x, axis=(1, 2))], axis=-1)
+            flat = x.reshape(x.shape[0], -1, x.shape[-1])
+            pooled = jnp.concatenate([pooled, largest(flat)], axis=-1)
         return ImageFeatures(pooled, maps[-1], maps[-2])
 
     def maps(

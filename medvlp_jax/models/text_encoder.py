@@ -18,7 +18,15 @@ from medvlp_jax.models.blocks import (
     stack_blocks,
 )
 from medvlp_jax.models.features import TextFeatures
-from medvlp_jax.models.layers import Activation, Embedding, LayerNorm, dropout, param, subkey
+from medvlp_jax.models.layers import (
+    Activation,
+    Embedding,
+    LayerNorm,
+    dropout,
+    largest,
+    param,
+    subkey,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -219,7 +227,7 @@ def pool_tokens(
         last = jnp.max(jnp.where(mask, jnp.arange(mask.shape[1]), 0), axis=1)
         return jnp.take_along_axis(x, last[:, None, None], axis=1)[:, 0]
     if how == "max":
-        return jnp.max(jnp.where(mask[..., None], x, -jnp.inf), axis=1)
+        return largest(jnp.where(mask[..., None], x, -jnp.inf))
     weights = mask.astype(jnp.float32)
     total = jnp.einsum("btd,bt->bd", x.astype(jnp.float32), weights)
     return (total / jnp.sum(weights, axis=1, keepdims=True)).astype(x.dtype)

@@ -11,6 +11,7 @@ from model_toys import arrays, filled
 
 from medvlp_jax.core.sharding import MeshConfig, batch_sharding, make_mesh, use_mesh
 from medvlp_jax.core.state import ModelDef, flatten
+from medvlp_jax.models.layers import largest
 from medvlp_jax.models.resnet import PRESETS, ResNet, ResNetConfig, max_pool
 
 TINY = ResNetConfig(channels=1, width=4, stage_sizes=(1, 2), block="basic")
@@ -29,6 +30,24 @@ def test_max_pool_equals_reduce_window(side):
         jax.jit(jax.grad(lambda x, f=f: jnp.sin(f(x)).sum()))(x) for f in (max_pool, reference)
     ]
     np.testing.assert_allclose(*gradients, rtol=0, atol=1e-6)
+
+
+def test_the_maximum_has_a_finite_gradient_of_one_entry():
+    """Also in bfloat16, with equal entries, and where the backward pass computes them anew."""
+    x = jnp.array([[[1.0, 5.0], [3.0, 5.0], [3.0, 2.0]]])
+    np.testing.assert_array_equal(largest(x), x.max(axis=1))
+    slope = jax.grad(lambda x: (largest(x) * jnp.array([2.0, 7.0])).sum())(x)
+    np.testing.assert_array_equal(slope, [[[0, 7], [2, 0], [0, 0]]])
+
+    w = jax.random.normal(jax.random.key(0), (8, 8))
+    x = jax.random.normal(jax.random.key(1), (4, 50, 8))
+
+    @jax.checkpoint
+    def pooled(x, w):
+        return largest(jnp.tanh(x.astype(jnp.bfloat16) @ w.astype(jnp.bfloat16)))
+
+    slope = jax.jit(jax.grad(lambda w: pooled(x, w).astype(jnp.float32).sum()))(w)
+    assert np.isfinite(slope).all()
 
 
 def test_maps():

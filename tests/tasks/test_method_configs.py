@@ -105,6 +105,7 @@ def test_a_tiny_version_learns_a_step(name):
     for _ in range(2):
         state, metrics = step(state, to_device(dict(batch), mesh)[0], key)
         assert np.isfinite(float(metrics["loss"]))
+        assert np.isfinite(float(metrics["grad_norm"]))
         table.append(np.array(state.params.get("prototypes", jnp.zeros((1, 1)))))
     still = [
         path
