@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from benchmarks import (
     cpu_preset,
     diffusion_step,
+    dinov2_forward,
     lm_decode,
     loss_memory,
     phantom,
@@ -42,6 +43,7 @@ SUBJECTS: dict[str, Subject] = {
     "loss_memory": Subject(loss_memory.run),
     "lm_decode": Subject(lm_decode.run, ("torch",)),
     "diffusion_step": Subject(diffusion_step.run, ("torch", "diffusers")),
+    "dinov2_forward": Subject(dinov2_forward.run, ("torch", "transformers")),
 }
 
 
