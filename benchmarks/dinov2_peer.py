@@ -7,7 +7,12 @@ from typing import Any
 from benchmarks.dinov2_ours import random_images
 
 #: ViT-B/14, the size of RAD-DINO.
-_CONFIG = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "patch_size": 14}
+_CONFIG: dict[str, Any] = {
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "patch_size": 14,
+}
 
 
 class TransformersTower:
