@@ -15,7 +15,7 @@ class OurDecoder:
         from medvlp_jax.generation.engine import Generator
         from medvlp_jax.weights import lm
 
-        model = lm.load(folder, overrides={"stacked": False})
+        model = lm.load(folder, overrides=lm.CPU_DECODING["float"])
         config = GenerationConfig(
             rows=rows, capacity=PROMPT + tokens, max_new_tokens=tokens, chunk=tokens
         )

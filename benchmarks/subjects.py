@@ -10,6 +10,7 @@ from benchmarks import (
     cpu_preset,
     curation,
     diffusion_step,
+    dinov2_forward,
     lm_decode,
     local_step,
     loss_memory,
@@ -52,6 +53,7 @@ SUBJECTS: dict[str, Subject] = {
     "loss_memory": Subject(loss_memory.run),
     "lm_decode": Subject(lm_decode.run, ("torch",)),
     "diffusion_step": Subject(diffusion_step.run, ("torch", "diffusers")),
+    "dinov2_forward": Subject(dinov2_forward.run, ("torch", "transformers")),
 }
 
 

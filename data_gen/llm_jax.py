@@ -33,7 +33,7 @@ class JaxChat:
                 dtype=dtype,
                 storage=c.storage,
                 mesh=mesh,
-                overrides={"stacked": not cpu},
+                overrides=lm.CPU_DECODING[c.storage] if cpu else {},
             )
             self.tokenizer = load_tokenizer(folder)
         ends = {*self.model.end_ids, self.tokenizer.eos_token_id} - {None}

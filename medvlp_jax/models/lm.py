@@ -24,7 +24,13 @@ from medvlp_jax.core.state import flatten, unflatten
 from medvlp_jax.models.attention import Implementation, Segments, attention
 from medvlp_jax.models.blocks import REMAT, Remat
 from medvlp_jax.models.layers import Embedding, param
-from medvlp_jax.models.lm_linear import DecoderLinear, LoraConfig, Storage
+from medvlp_jax.models.lm_linear import (
+    DecoderLinear,
+    KernelLayout,
+    LoraConfig,
+    Storage,
+    out_in_product,
+)
 from medvlp_jax.models.lm_rope import RopeConfig, angles, frequencies, rotate
 
 
@@ -47,6 +53,8 @@ class LMConfig:
       stacked: whether the layers' parameters are stacked and scanned over, which compiles fast and
         is what trains; ``False`` keeps each layer's own, which XLA for CPUs decodes with faster: it
         copies what is sliced out of a stack.
+      kernel_layout: ``out_in`` keeps kernels as checkpoints do, which CPUs decode with faster
+        (:func:`medvlp_jax.models.lm_linear.out_in_product`); for float kernels without LoRA.
       remat, unroll, attention: see :class:`medvlp_jax.models.blocks.BlockConfig`.
     """
 
@@ -71,6 +79,7 @@ class LMConfig:
     lora: LoraConfig | None = None
     dtype: str = "float32"
     stacked: bool = True
+    kernel_layout: KernelLayout = "in_out"
     remat: Remat = "none"
     unroll: int = 1
     attention: Implementation = "auto"
@@ -86,6 +95,8 @@ class LMConfig:
             )
         if self.head_dim < 4 or self.head_dim % 2:
             raise ValueError(f"head_dim {self.head_dim} must be even and at least 4")
+        if self.kernel_layout == "out_in" and (self.storage != "float" or self.lora is not None):
+            raise ValueError('kernel_layout="out_in" is for float kernels without LoRA')
         if self.remat != "none" and self.remat not in REMAT:
             raise ValueError(f"remat {self.remat!r} is not one of none, {', '.join(REMAT)}")
 
@@ -241,6 +252,7 @@ def _linear(
         init=initializers.normal(c.init_std),
         dtype=c.dtype,
         storage=c.storage,
+        layout=c.kernel_layout,
         lora=c.lora if c.lora is not None and name in c.lora.targets else None,
         rngs=rngs,
     )
@@ -306,6 +318,7 @@ class LanguageModel(nnx.Module):
                 init=init,
                 dtype=c.dtype,
                 storage=c.storage,
+                layout=c.kernel_layout,
                 rngs=rngs,
             )
         )
@@ -374,6 +387,8 @@ class LanguageModel(nnx.Module):
         if self.head is not None:
             return self.head(x, out_dtype=jnp.dtype("float32"))
         table = self.embed.table[...].astype(self.config.dtype)
+        if self.config.kernel_layout == "out_in":
+            return out_in_product(x, table, jnp.dtype("float32"))
         return jnp.einsum("...d,vd->...v", x, table, preferred_element_type=jnp.float32)
 
 

@@ -19,7 +19,11 @@ from medvlp_jax.core.state import flatten, unflatten
 from medvlp_jax.models.layers import Linear, param
 
 Storage = Literal["float", "int8"]
+KernelLayout = Literal["in_out", "out_in"]
 Target = Literal["q", "k", "v", "out", "gate", "up", "down"]
+
+#: Up to so many rows a product with an [out, in] kernel is taken kernel first.
+FEW_ROWS = 16
 
 #: For ``core.state.partition``: matches every parameter but the low-rank ones, so that
 #: ``partition(params, [FREEZE_ALL_BUT_LORA])`` gives (what trains, what is frozen).
@@ -55,6 +59,8 @@ class DecoderLinear(Linear):
     An int8 kernel holds whole numbers of -127..127 and comes with ``kernel_scale``, one float32
     per output channel. The product is taken in the compute dtype and scaled after it, which is
     exact because a scale belongs to a whole output channel.
+
+    With ``layout="out_in"`` the kernel is [out, in]; see :func:`out_in_product`.
     """
 
     def __init__(
@@ -68,11 +74,15 @@ class DecoderLinear(Linear):
         dtype: str = "float32",
         storage: Storage = "float",
         lora: LoraConfig | None = None,
+        layout: KernelLayout = "in_out",
         rngs: nnx.Rngs,
     ):
         super().__init__(
             features_in, features_out, axes=axes, bias=bias, init=init, dtype=dtype, rngs=rngs
         )
+        self.layout: KernelLayout = layout
+        if layout == "out_in":
+            self.kernel = nnx.Param(self.kernel[...].T, logical_axes=axes[::-1])
         int8 = storage == "int8"
         if int8:
             self.kernel = nnx.Param(
@@ -95,7 +105,12 @@ class DecoderLinear(Linear):
         """The product in the compute dtype, accumulated and returned in ``out_dtype``."""
         out_dtype = self.dtype if out_dtype is None else out_dtype
         x = x.astype(self.dtype)
-        y = jnp.matmul(x, self.kernel[...].astype(self.dtype), preferred_element_type=out_dtype)
+        kernel = self.kernel[...].astype(self.dtype)
+        y = (
+            jnp.matmul(x, kernel, preferred_element_type=out_dtype)
+            if self.layout == "in_out"
+            else out_in_product(x, kernel, out_dtype)
+        )
         if self.kernel_scale is not None:
             y = y * self.kernel_scale[...].astype(out_dtype)
         if self.lora_a is not None and self.lora_b is not None:
@@ -105,6 +120,24 @@ class DecoderLinear(Linear):
             )
             y = y + update * jnp.asarray(self.lora_scale, out_dtype)
         return y if self.bias is None else y + self.bias[...].astype(out_dtype)
+
+
+def out_in_product(
+    x: Float[Array, "... i"], kernel: Float[Array, "o i"], out_dtype: jnp.dtype
+) -> Float[Array, "... o"]:
+    """``x @ kernel.T``, for few rows as ``(kernel @ x.T).T``.
+
+    XLA's library for CPUs packs the right factor of every product into another layout. With eight
+    rows that costs more than the product; kernel first, the rows are packed instead.
+    """
+    rows = x.reshape(-1, x.shape[-1])
+    if rows.shape[0] > FEW_ROWS:
+        y = jnp.einsum("bi,oi->bo", rows, kernel, preferred_element_type=out_dtype)
+    else:
+        # The barrier keeps XLA from turning the product round again.
+        y = jnp.einsum("oi,bi->ob", kernel, rows, preferred_element_type=out_dtype)
+        y = jax.lax.optimization_barrier(y).T
+    return y.reshape(*x.shape[:-1], -1)
 
 
 def quantize(params: Mapping[str, Any]) -> dict[str, Any]:

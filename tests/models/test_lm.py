@@ -202,6 +202,7 @@ def test_int8_with_lora_trains_on_the_small_kernels():
         ({"head_dim": 7}, "head_dim 7 must be even"),
         ({"remat": "most"}, "'most' is not one of none"),
         ({"depth": 0}, "must be positive"),
+        ({"kernel_layout": "out_in", "storage": "int8"}, "out_in.*is for float kernels"),
     ],
 )
 def test_bad_sizes(change, message):

@@ -35,10 +35,15 @@ def folder_of(case, path):
     return path
 
 
-@pytest.fixture(scope="module", params=CASES)
+#: How the parameters are kept: for training, and for decoding on CPUs.
+KEPT = [(name, "") for name in CASES] + [("lm_llama3", "float"), ("lm_qwen2", "float")]
+
+
+@pytest.fixture(scope="module", params=KEPT, ids=lambda kept: "-".join(kept).strip("-"))
 def loaded(request, tmp_path_factory):
-    case = fixture(request.param)
-    return case, lm.load(folder_of(case, tmp_path_factory.mktemp("lm") / "model"))
+    name, storage = request.param
+    folder = folder_of(fixture(name), tmp_path_factory.mktemp("lm") / "model")
+    return fixture(name), lm.load(folder, overrides=lm.CPU_DECODING.get(storage))
 
 
 def test_logits(loaded):
@@ -81,7 +86,8 @@ def test_export_is_the_same_checkpoint(loaded, tmp_path):
     case, model = loaded
     kind = json.loads(str(case["config"]))["model_type"]
     lm.save(tmp_path / "out", model.config, model.params, model_type=kind)
-    again = lm.load(tmp_path / "out")
+    kept = {name: getattr(model.config, name) for name in ("stacked", "kernel_layout")}
+    again = lm.load(tmp_path / "out", overrides=kept)
     assert again.config == model.config
     jax.tree.map(np.testing.assert_array_equal, again.params, model.params)
 

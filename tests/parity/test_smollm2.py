@@ -56,7 +56,7 @@ def test_64_greedy_tokens_of_a_ragged_batch_of_eight(folder):
     with np.load(FIXTURE) as fixture:
         ids, lengths, greedy = (fixture[k] for k in ("ids", "lengths", "greedy"))
     assert len(set(lengths)) > 4
-    model = lm.load(folder, overrides={"stacked": False})
+    model = lm.load(folder, overrides=lm.CPU_DECODING["float"])
     config = GenerationConfig(rows=8, capacity=128, max_new_tokens=64, chunk=64)
     generator = Generator(model.config, model.params, config, model.mesh)
     done = generator.all(

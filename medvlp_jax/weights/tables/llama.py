@@ -7,7 +7,7 @@ from medvlp_jax.core.errors import UserError
 from medvlp_jax.models.lm import LMConfig
 from medvlp_jax.models.lm_rope import RopeConfig
 from medvlp_jax.weights.convert import Row
-from medvlp_jax.weights.transforms import linear
+from medvlp_jax.weights.transforms import identity, linear
 
 _BLOCK = "model.layers.{i}."
 #: Our name in a block -> theirs.
@@ -30,6 +30,7 @@ def table(config: LMConfig) -> tuple[Row, ...]:
     A model with tied embeddings may store its head a second time; that copy is not read.
     """
     block = "blocks" if config.stacked else "blocks/{i}"
+    kernel = linear if config.kernel_layout == "in_out" else identity
     rows = [
         Row("model.embed_tokens.weight", "embed/table"),
         Row("model.norm.weight", "norm_final/scale"),
@@ -38,10 +39,10 @@ def table(config: LMConfig) -> tuple[Row, ...]:
         Row(_BLOCK + "self_attn.q_norm.weight", f"{block}/attn/q_norm/scale"),
         Row(_BLOCK + "self_attn.k_norm.weight", f"{block}/attn/k_norm/scale"),
         Row(_BLOCK + "self_attn.rotary_emb.inv_freq", None),  # early exports of Llama 2
-        Row("lm_head.weight", None if config.tie_embeddings else "head/kernel", linear),
+        Row("lm_head.weight", None if config.tie_embeddings else "head/kernel", kernel),
     ]
     for ours, theirs in _LINEARS.items():
-        rows.append(Row(f"{_BLOCK}{theirs}.weight", f"{block}/{ours}/kernel", linear))
+        rows.append(Row(f"{_BLOCK}{theirs}.weight", f"{block}/{ours}/kernel", kernel))
         rows.append(Row(f"{_BLOCK}{theirs}.bias", f"{block}/{ours}/bias"))
     return tuple(rows)
 
