@@ -207,6 +207,8 @@ class TextEncoder(nnx.Module):
             attention = first_attention(self.blocks, states[-2] if c.depth > 1 else start, mask)
         if self.norm_final is not None:
             x = self.norm_final(x)
+        if states is not None and self.norm_final is not None:
+            states = jnp.concatenate([states[:-1], x[None]])  # the last state is the output
         return TextFeatures(
             pool_tokens(x, mask, c.pool),
             x,

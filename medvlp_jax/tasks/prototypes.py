@@ -39,12 +39,14 @@ def sinkhorn(
     """
     logs = lax.stop_gradient(scores).astype(jnp.float32) / epsilon
     logs = jnp.where(valid[:, None], logs, -jnp.inf)
-    for _ in range(iterations):
+
+    def scale(_: int, logs: Array) -> Array:
         by_prototype = jax.nn.logsumexp(logs, axis=0, keepdims=True)
         logs = logs - jnp.where(jnp.isfinite(by_prototype), by_prototype, 0.0)
         by_record = jax.nn.logsumexp(logs, axis=1, keepdims=True)
-        logs = logs - jnp.where(valid[:, None], by_record, 0.0)
-    return jnp.exp(logs)
+        return logs - jnp.where(valid[:, None], by_record, 0.0)
+
+    return jnp.exp(lax.fori_loop(0, iterations, scale, logs))
 
 
 def swapped_prediction(

@@ -51,7 +51,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 return self._send(200, b'{"choices": [{"mess')
             text = write(body["messages"][-1]["content"])
             if trouble == "wrong":
-                text = text.replace("FINDINGS:", "FINDINGS: Large left pneumothorax.")
+                text = text.replace("FINDINGS:", "FINDINGS: Large hiatal hernia.")
             answer = {"choices": [{"message": {"content": text}, "finish_reason": "stop"}]}
             return self._send(200, json.dumps(answer).encode())
         except (BrokenPipeError, ConnectionResetError):  # the client had waited long enough

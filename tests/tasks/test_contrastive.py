@@ -152,7 +152,10 @@ def test_embeddings_are_unit_vectors_of_the_normalised_image():
     task, (params, buffers) = make(mean=(0.3,), std=(0.2,))
     batch, model = batch_of(), task.model_def.merge(params, buffers)
     predict = {name: np.asarray(function(model, batch)) for name, function in task.predict.items()}
+    plain = predict.pop("text_embed_unnormalised")
     assert set(predict) == {"image_embed", "text_embed", "patch_embed"}
+    unit = plain / np.linalg.norm(plain, axis=-1, keepdims=True)
+    np.testing.assert_allclose(unit, predict["text_embed"], atol=1e-6)
     assert predict["patch_embed"].shape == (BATCH, SIZE // PATCH, SIZE // PATCH, JOINT)
     for name, rows in predict.items():
         assert rows.dtype == np.float32, name

@@ -62,8 +62,9 @@ class TinyCLIP(nnx.Module):
     def project_image(self, features, *, train=False):
         return _unit(features.pooled @ self.vision_proj[...])
 
-    def project_text(self, features, *, train=False):
-        return _unit(features.pooled @ self.text_proj[...])
+    def project_text(self, features, *, normalize=True, train=False):
+        texts = features.pooled @ self.text_proj[...]
+        return _unit(texts) if normalize else texts
 
     def image_embed(self, image):
         return self.project_image(self.encode_image(image))
