@@ -201,7 +201,7 @@ def test_ray_gives_the_same_bytes_although_a_worker_is_killed(whole, tmp_path):
 
 @pytest.fixture
 def server():
-    with LoopbackLLM(silence=0.6) as one:
+    with LoopbackLLM(silence=3.5) as one:
         thread = threading.Thread(target=one.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         yield one
@@ -216,7 +216,7 @@ def switched(server, **changes):
     config = get_config()
     config.writer, config.images = "openai", "jax"
     config.chat.url, config.chat.model = server.url, "loopback"
-    config.chat.timeout, config.chat.backoff = 0.4, 0.01
+    config.chat.timeout, config.chat.backoff = 2.5, 0.01
     config.maker.model, config.maker.steps = str(SD), 2
     config.splits = {"train": 24, "validation": 4, "test": 4}
     config.spare, config.studies_per_shard, config.image_attempts = 0.25, 16, 2
