@@ -204,9 +204,12 @@ class ReportChecker:
 
 
 def _side_kept(entity: Entity, same: Sequence[Mention]) -> bool:
-    """Whether the side that an entity's words name is the one that the text gives it."""
+    """Whether the side that an entity's words name is the one that the text gives it.
+
+    An entity without a side may still have the word in its name (right aortic arch).
+    """
     words = set(content_words(entity.text))
-    if not words & {"left", "right"}:
+    if not entity.side or not words & {"left", "right"}:
         return True
     return any(m.positive and (not m.side or m.side == entity.side) for m in same)
 

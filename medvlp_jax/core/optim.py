@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
+from medvlp_jax.core.config import ConfigError
 from medvlp_jax.core.groups import Groups
 from medvlp_jax.core.state import flatten, partition
 
@@ -95,7 +96,7 @@ def make_schedule(config: OptimConfig, total_steps: int) -> Schedule:
     """
     warmup, cooldown = config.warmup_steps, config.cooldown_steps
     if warmup + cooldown > total_steps:
-        raise ValueError(
+        raise ConfigError(
             f"optim.warmup_steps={warmup} + optim.cooldown_steps={cooldown} are more than the "
             f"{total_steps} steps of the run"
         )
@@ -252,12 +253,12 @@ def make_optimizer(
       total_steps: length of the run, in optimizer steps.
 
     Raises:
-      ValueError: a pattern that matches nothing, a parameter without logical axes, or a schedule
-        longer than the run.
+      ConfigError: a schedule longer than the run, or nothing left to train.
+      ValueError: a pattern that matches nothing, or a parameter without logical axes.
     """
     trained, _ = partition(abstract_params, config.freeze)
     if not flatten(trained):
-        raise ValueError("optim.freeze matches every parameter: nothing is left to train")
+        raise ConfigError("optim.freeze matches every parameter: nothing is left to train")
     groups = Groups(abstract_params, trained, logical_axes)
     decay = groups.decay_mask(config.no_decay)
     steps = []

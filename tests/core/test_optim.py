@@ -7,6 +7,7 @@ import numpy as np
 import optax
 import pytest
 
+from medvlp_jax.core.config import ConfigError
 from medvlp_jax.core.optim import OptimConfig, average, make_optimizer, make_schedule
 from medvlp_jax.core.state import flatten, path_str
 
@@ -235,7 +236,7 @@ def test_bad_values(options, message):
 
 
 def test_schedule_longer_than_the_run():
-    with pytest.raises(ValueError, match="more than the 10 steps"):
+    with pytest.raises(ConfigError, match="more than the 10 steps"):
         make_schedule(OptimConfig(warmup_steps=11), 10)
 
 

@@ -92,6 +92,14 @@ def test_the_papers_rule_wants_all_in_the_impression():
     assert checker.check(report(impression=GOOD), ENTITIES) == ()
 
 
+def test_a_side_in_a_name_is_no_side(checker):
+    named = (e for e in default_bank() if e.text == "right aortic arch" and e.positive)
+    wanted = (next(named),)
+    assert wanted[0].side == ""
+    said = report("A right aortic arch is identified.", "Right aortic arch.")
+    assert not any(f.kind == "side" for f in checker.check(said, wanted))
+
+
 def test_lengths_and_errors(checker):
     short = ReportChecker(default_extractor(), CheckConfig(words=(100, 200)))
     (fault,) = short.check(report(), ENTITIES)
