@@ -27,6 +27,9 @@ from medvlp_jax.core.presets import apply_cpu_preset
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "workdir of a run, or one checkpoint", required=True
 )
+ENSEMBLE = flags.DEFINE_multi_string(
+    "ensemble", [], "further checkpoints whose zero-shot scores are averaged with the first one's"
+)
 OUT = flags.DEFINE_string("out", None, "folder for results.json and report.html", required=True)
 STEP = flags.DEFINE_string("step", "latest", "latest, best, or a step number")
 DATA = flags.DEFINE_multi_string("data", [], "a data folder instead of the run's own sets")
@@ -86,6 +89,7 @@ def main(argv: list[str]) -> None:
         sets=sets,
         overrides=overrides,
         films=FILMS.value,
+        ensemble=ENSEMBLE.value,
         step=step,
     )
     if distributed.is_main():

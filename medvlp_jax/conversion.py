@@ -19,6 +19,7 @@ from medvlp_jax.core.sharding import MeshConfig, make_mesh
 from medvlp_jax.core.state import ModelDef, param_count
 from medvlp_jax.core.step import abstract_model
 from medvlp_jax.experiment import Experiment
+from medvlp_jax.experiment_config import stored_config
 from medvlp_jax.models.clip import CLIP
 from medvlp_jax.models.lm import build_lm
 from medvlp_jax.models.text_encoder import TextEncoder
@@ -130,9 +131,7 @@ def _encoder(source: str, to: pathlib.Path, layout: str, tower: str, dtype: str)
 
 
 def _run(source: str, to: pathlib.Path, layout: str, tower: str, dtype: str) -> Converted:
-    stored = pretrained.load_config(source)
-    stored["mesh"] = {}  # this machine's devices, not those of the run
-    experiment = Experiment(stored)
+    experiment = Experiment(stored_config(source))
     config: Any = experiment.model_config
     model = experiment.model_def
     arrays = pretrained.load_model(source, *abstract_model(model, experiment.mesh))

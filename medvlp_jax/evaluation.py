@@ -9,6 +9,7 @@ from typing import Any
 from medvlp_jax.core import distributed, pretrained
 from medvlp_jax.core.config import dumps
 from medvlp_jax.core.metrics import FILE as METRICS
+from medvlp_jax.core.predict import Predictor
 from medvlp_jax.core.state import param_count
 from medvlp_jax.data.dataset import open_dataset
 from medvlp_jax.eval.base import evaluate
@@ -24,7 +25,8 @@ from medvlp_jax.eval.report.inputs import (
 )
 from medvlp_jax.eval.report.page import write_report
 from medvlp_jax.eval.results import collect, write_results
-from medvlp_jax.experiment import TOKENIZER, Experiment
+from medvlp_jax.experiment import Experiment
+from medvlp_jax.experiment_config import stored_config, workdir_of
 
 #: Beside results.json, for programs that show probabilities.
 CALIBRATION = "calibration.json"
@@ -61,6 +63,7 @@ def evaluate_checkpoint(
     sets: Mapping[str, EvalSetConfig] | None = None,
     overrides: Mapping[str, Any] | None = None,
     films: Sequence[str] = (),
+    ensemble: Sequence[str | pathlib.Path] = (),
     step: pretrained.Which = "latest",
 ) -> Evaluation:
     """Runs the evaluators of a run's config, or of other sets, on one of its checkpoints.
@@ -74,9 +77,14 @@ def evaluate_checkpoint(
       overrides: keys of ``config.eval`` that replace the stored ones (``prompts``, ``batch_size``).
       films: ``FOLDER:SPLIT`` of data folders that are shown with heat-maps in the same report,
         and scored where they are labelled.
+      ensemble: further checkpoints, whose zero-shot scores are averaged with those of the first;
+        all else is measured on the first alone.
       step: which checkpoint of a workdir; ``best`` by the metric the run kept.
+
+    Raises:
+      CheckpointError: there is none, or one of ``ensemble`` is of another kind of model.
     """
-    stored = pretrained.load_config(checkpoint, step)
+    stored = stored_config(checkpoint, step)
     stored["eval"] = {**stored.get("eval", {}), **(overrides or {})}
     if sets is not None:
         stored["eval"]["sets"] = {k: dataclasses.asdict(v) for k, v in sets.items()}
@@ -84,15 +92,12 @@ def evaluate_checkpoint(
         own = stored["eval"].get("sets", {})
         shown = film_configs(films, own, stored["data"]["labels"])
         stored["eval"]["sets"] = own | {k: dataclasses.asdict(v) for k, v in shown.items()}
-    stored["mesh"] = {}  # this machine's devices, not those of the run
-    folder = pretrained.resolve(checkpoint, step)
-    workdir = pathlib.Path(folder).parent.parent
-    if (workdir / TOKENIZER).is_dir():
-        stored["data"]["text"]["tokenizer"] = str(workdir / TOKENIZER)
+    folder, workdir = pretrained.resolve(checkpoint, step), workdir_of(checkpoint, step)
     experiment = Experiment(stored)
     tokenizer = experiment.tokenizer()
     predict = experiment.load(checkpoint, step)
-    evaluators = experiment.evaluators(tokenizer, during_training=False)
+    others = [_member(experiment, path, step) for path in ensemble]
+    evaluators = experiment.evaluators(tokenizer, during_training=False, ensemble=others)
     found = evaluate(evaluators, predict)
 
     results = collect(
@@ -105,6 +110,7 @@ def evaluate_checkpoint(
         data=_data(experiment),
         facts={
             "checkpoint step": int(folder.name),
+            **({"ensemble": ", ".join(map(str, ensemble))} if ensemble else {}),
             "parameters": param_count(experiment.model_def.abstract_params),
             **_timing(workdir),
         },
@@ -131,6 +137,35 @@ def evaluate_checkpoint(
             segmented=segmented,
         ),
     )
+
+
+def _member(experiment: Experiment, path: str | pathlib.Path, step: pretrained.Which) -> Predictor:
+    """Another checkpoint, to be read through the pipeline of ``experiment``.
+
+    Raises:
+      CheckpointError: that is not the pipeline it was trained with.
+    """
+    which: pretrained.Which = "latest" if isinstance(step, int) else step
+    other = Experiment(stored_config(path, which))
+    own, theirs = (_reading(e) for e in (experiment, other))
+    differ = [key for key in own if own[key] != theirs[key]]
+    if differ:
+        raise pretrained.CheckpointError(
+            f"{path} cannot be scored together with the first checkpoint: {', '.join(differ)} "
+            "differ"
+        )
+    return experiment.load(path, which)
+
+
+def _reading(experiment: Experiment) -> dict[str, Any]:
+    """What becomes of an image and a text on the way into the model, and the model."""
+    c = experiment.config
+    pixels = {f"task.{key}": c.task.get(key) for key in ("pixels", "mean", "std")}
+    return pixels | {
+        "model": experiment.model_config,
+        "data.image": c.data.image,
+        "tokenizer": experiment.tokenizer().hash,
+    }
 
 
 #: How the scores of a calibration were made, of an entry of results.json.

@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import itertools
 import json
 import logging
 import os
@@ -18,17 +19,22 @@ import numpy as np
 from jax.sharding import Mesh
 
 from medvlp_jax.core import distributed, pretrained, sharding
-from medvlp_jax.core.checkpoint import CheckpointConfig, Checkpointer
-from medvlp_jax.core.config import ConfigError, dumps, parse, to_plain
+from medvlp_jax.core.checkpoint import Checkpointer
+from medvlp_jax.core.config import ConfigError, dumps, parse
 from medvlp_jax.core.lock import workdir_lock
-from medvlp_jax.core.loop import FitResult, LoopConfig, fit
-from medvlp_jax.core.metrics import LogConfig, MetricWriter
-from medvlp_jax.core.optim import OptimConfig, make_optimizer
+from medvlp_jax.core.loop import FitResult, fit
+from medvlp_jax.core.metrics import MetricWriter
+from medvlp_jax.core.optim import make_optimizer
 from medvlp_jax.core.predict import Predictor
 from medvlp_jax.core.profiling import Profiler
-from medvlp_jax.core.sharding import MeshConfig
 from medvlp_jax.core.state import ModelDef, param_count
-from medvlp_jax.core.step import TrainStep, abstract_model, init_state, make_train_step
+from medvlp_jax.core.step import (
+    TrainStep,
+    abstract_model,
+    init_state,
+    make_train_step,
+    shardings_of,
+)
 from medvlp_jax.data.config import DataConfig, SourceConfig
 from medvlp_jax.data.dataset import open_dataset
 from medvlp_jax.data.device import prefetch_to_device
@@ -36,14 +42,15 @@ from medvlp_jax.data.pipeline import eval_batches, find_tokenizer, open_sources,
 from medvlp_jax.data.tokenizer import Tokenizer
 from medvlp_jax.eval.base import EVALUATORS
 from medvlp_jax.eval.baselines import RULES
-from medvlp_jax.eval.config import EvalConfig, EvalSetConfig, covered, located, scorable
+from medvlp_jax.eval.config import EvalSetConfig, covered, located, scorable
 from medvlp_jax.eval.downstream import Sets
 from medvlp_jax.eval.downstream_config import TRAINS, make_downstream
 from medvlp_jax.eval.embedded import Embedded
 from medvlp_jax.eval.heatmap import MAPS
 from medvlp_jax.eval.promptbank import NO_FINDING, load_bank
 from medvlp_jax.eval.protocol import Evaluator, PredictFn
-from medvlp_jax.eval.tower import Tower
+from medvlp_jax.eval.tower import CALIBRATION, Tower, settled
+from medvlp_jax.experiment_config import MAY_DIFFER, TOKENIZER, parse_config
 from medvlp_jax.models.clip import CLIPConfig, build_clip, clip_config
 from medvlp_jax.models.flops import flops
 from medvlp_jax.tasks.base import make_task
@@ -51,114 +58,6 @@ from medvlp_jax.tasks.images import PixelConfig
 from medvlp_jax.weights import towers
 
 _log = logging.getLogger(__name__)
-#: Folder of a workdir that holds the tokenizer the run was trained with.
-TOKENIZER = "tokenizer"
-
-
-@dataclasses.dataclass(frozen=True)
-class ExperimentConfig:
-    """A whole config file. ``model`` and ``task`` are read by ``models.clip`` and ``tasks.base``.
-
-    Said once, used everywhere: ``seed`` (data order and initialisation), ``data.image.size`` and
-    ``.channels`` (pipeline, vision tower, task), ``data.labels``, ``task.frozen_towers`` (the
-    task, and ``optim.freeze``).
-
-    Attributes:
-      micro_batches: pieces of a batch, to save memory; see ``core.step``.
-      init_from: workdir or checkpoint of another run whose parameters this one starts from.
-      init_only: patterns of the parameters that ``init_from`` gives.
-      init_towers: ``vision``, ``text`` or ``model`` -> published weights that it starts from;
-        filled from ``config.model.vision.init`` and its like (``weights.towers``).
-    """
-
-    name: str
-    model: dict[str, Any]
-    task: dict[str, Any]
-    data: DataConfig
-    loop: LoopConfig
-    seed: int = 0
-    micro_batches: int = 1
-    init_from: str = ""
-    init_only: tuple[str, ...] = (".*",)
-    init_towers: dict[str, str] = dataclasses.field(default_factory=dict)
-    mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
-    optim: OptimConfig = dataclasses.field(default_factory=OptimConfig)
-    checkpoint: CheckpointConfig = dataclasses.field(default_factory=CheckpointConfig)
-    log: LogConfig = dataclasses.field(default_factory=LogConfig)
-    eval: EvalConfig = dataclasses.field(default_factory=EvalConfig)
-
-
-#: May change between two starts of one run without changing what is learnt. ``loop.steps`` may not:
-#: the learning rate follows it.
-MAY_DIFFER = (
-    "name", "mesh", "log", "checkpoint", "eval", "init_from", "init_only",
-    "init_towers",
-    "loop.log_every", "loop.eval_every", "loop.save_every", "loop.max_skips", "loop.profile",
-    "data.workers", "data.threads", "data.prefetch", "data.cache_dir", "data.max_bad_fraction",
-    "data.sources", "model.remat", "model.vision.remat", "model.text.remat", "task.impl",
-    "task.block",
-)  # fmt: skip
-
-
-def parse_config(config: Mapping[str, Any]) -> ExperimentConfig:
-    """Validates a ConfigDict (or the JSON of a checkpoint) and spreads what is said once.
-
-    Raises:
-      ConfigError: names the key, and the nearest valid one.
-      WeightsError: published weights that a tower shall start from cannot be found or understood.
-    """
-    tree = to_plain(config)
-    data = tree.setdefault("data", {})
-    image = data.get("image", {})
-    size, channels = image.get("size", 224), image.get("channels", 1)
-    seed = tree.get("seed", 0)
-    task, optim = (tree.setdefault(k, {}) for k in ("task", "optim"))
-    model = tree["model"] = _published(tree, channels)
-    _agree(data, "seed", seed, "config.data")
-    for group, where in (
-        (model.setdefault("vision", {}), "config.model.vision"),
-        (task, "config.task"),
-    ):
-        _agree(group, "image_size", size, where)
-        _agree(group, "channels", channels, where)
-    name = task.get("name")
-    if name in ("contrastive", "gloria", "mgca", "medclip"):
-        _agree(task, "num_labels", len(data.get("labels", ())), "config.task")
-    if name in ("gloria", "mgca"):
-        _agree(data.setdefault("text", {}), "with_words", True, "config.data.text")
-    if name == "mgca" and model.get("prototypes"):
-        optim["unit_norm"] = list(dict.fromkeys([*optim.get("unit_norm", ()), "prototypes"]))
-    if name == "medclip":
-        _agree(task, "variant", data.get("text", {}).get("variant", 0.0) > 0, "config.task")
-    if name == "contrastive" and task.get("region_weight"):
-        _agree(data, "with_boxes", True, "config.data")
-        task.setdefault("max_boxes", data.setdefault("max_boxes", DataConfig.max_boxes))
-    frozen = [f"{tower}/" for tower in task.get("frozen_towers", ())]
-    optim["freeze"] = list(dict.fromkeys([*optim.get("freeze", ()), *frozen]))
-    return parse(ExperimentConfig, tree)
-
-
-def _published(tree: dict[str, Any], channels: int) -> dict[str, Any]:
-    """``config.model`` with the sizes of the weights it shall start from; these also decide about
-    tokenizer and normalisation, unless the config does."""
-    found = towers.expand(tree.get("model", {}), channels)
-    if found.inits:
-        tree["init_towers"] = found.inits
-    if found.tokenizer:
-        text = tree["data"].setdefault("text", {})
-        text["tokenizer"] = text.get("tokenizer") or found.tokenizer
-    if found.pixels is not None and tree["task"].get("pixels", "fixed") == "fixed":
-        tree["task"].setdefault("mean", list(found.pixels.mean))
-        tree["task"].setdefault("std", list(found.pixels.std))
-    return found.model
-
-
-def _agree(group: dict[str, Any], key: str, value: Any, where: str) -> None:
-    if group.setdefault(key, value) != value:
-        raise ConfigError(
-            f"{where}.{key}={group[key]!r} contradicts {value!r}, which the rest of the config "
-            "says; leave it out"
-        )
 
 
 class Experiment:
@@ -221,15 +120,27 @@ class Experiment:
     def predictor(self) -> Predictor:
         return Predictor(self.model_def, self.task.predict, self.mesh)
 
-    def evaluators(self, tokenizer: Tokenizer, *, during_training: bool) -> dict[str, Evaluator]:
-        """``<set>-<word>`` -> evaluator; those of a set share one pass over it."""
+    def evaluators(
+        self,
+        tokenizer: Tokenizer,
+        *,
+        during_training: bool,
+        ensemble: Sequence[PredictFn] = (),
+    ) -> dict[str, Evaluator]:
+        """``<set>-<word>`` -> evaluator; those of a set share one pass over it.
+
+        Args:
+          during_training: only the sets that ask for it, and nothing of an untrained network.
+          ensemble: further models whose zero-shot scores join the average.
+        """
         e = self.config.eval
         embedded = {name: self._embedded(name, one, tokenizer) for name, one in e.sets.items()}
         built: dict[str, Evaluator] = {}
         for name, one in e.sets.items():
             if during_training and not one.during_training:
                 continue
-            built |= self._evaluators_of(name, one, embedded, tokenizer)
+            untrained = None if during_training or not e.untrained else self.untrained
+            built |= self._evaluators_of(name, one, embedded, tokenizer, untrained, ensemble)
         return built
 
     def _embedded(self, name: str, one: EvalSetConfig, tokenizer: Tokenizer) -> Embedded:
@@ -273,6 +184,8 @@ class Experiment:
         one: EvalSetConfig,
         embedded: Mapping[str, Embedded],
         tokenizer: Tokenizer,
+        untrained: Callable[[PredictFn, Embedded], PredictFn] | None,
+        ensemble: Sequence[PredictFn],
     ) -> dict[str, Evaluator]:
         e, test = self.config.eval, embedded[name]
         validation = embedded[one.validation] if one.validation else None
@@ -304,7 +217,8 @@ class Experiment:
                 built[f"{name}-zeroshot"] = make(
                     test, scored, prompts, tokenize, recipe=recipe,
                     word_ids=lambda texts: tokenizer.word_ids(texts, length),
-                    threshold_rule=e.threshold_rule, per_class=one.per_class, **compared,
+                    threshold_rule=e.threshold_rule, per_class=one.per_class,
+                    ensemble=ensemble, **compared,
                 )  # fmt: skip
             elif word == "baseline":
                 for rule in RULES:
@@ -315,7 +229,8 @@ class Experiment:
                 query = "positive" if (e.heatmap, one.truth) == ("phrases", "masks") else e.heatmap
                 built[f"{name}-grounding"] = make(
                     test, shown, bank, tokenize, validation=validation, truth=one.truth,
-                    query=query, among=known, maps=maps, bootstrap=e.bootstrap,
+                    query=query, among=known, maps=maps, untrained=untrained,
+                    bootstrap=e.bootstrap,
                 )  # fmt: skip
             elif word == "pictures":
                 query = "positive" if e.heatmap == "phrases" else e.heatmap
@@ -342,6 +257,24 @@ class Experiment:
         task = self.config.task
         pixels = {f.name: task[f.name] for f in dataclasses.fields(PixelConfig) if f.name in task}
         return Tower.of(predict, self.model_config.vision, parse(PixelConfig, pixels))
+
+    def untrained(self, predict: PredictFn, embedded: Embedded) -> Predictor:
+        """The network of ``predict`` as this run would start it without published weights.
+
+        The batch statistics of its vision tower are those of the first images of ``embedded``.
+        """
+        assert isinstance(predict, Predictor)
+        places = shardings_of(abstract_model(self.model_def, self.mesh))
+        with sharding.use_mesh(self.mesh):
+            init = jax.jit(self.model_def.init, out_shardings=places)
+            params, buffers = init(jax.random.key(self.config.seed))
+        fresh = predict.with_arrays(params, buffers)
+        if not buffers:
+            return fresh
+        batches = itertools.islice(embedded.batches(), CALIBRATION)
+        tower = settled(self.tower(fresh), (b["image"] for b in batches), self.mesh)
+        settled_buffers = jax.device_put({"vision": tower.buffers}, {"vision": places[1]["vision"]})
+        return predict.with_arrays(params, buffers | settled_buffers)
 
     def downstream_sets(
         self,

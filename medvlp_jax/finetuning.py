@@ -26,6 +26,7 @@ from medvlp_jax.eval.results import collect, write_results
 from medvlp_jax.eval.tower import Tower
 from medvlp_jax.evaluation import Evaluation
 from medvlp_jax.experiment import Experiment
+from medvlp_jax.experiment_config import stored_config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +147,7 @@ def _stored(
     checkpoint: str | pathlib.Path, step: pretrained.Which, c: FinetuningConfig
 ) -> dict[str, Any]:
     """The config of the run, on this machine's devices and without its own sets."""
-    stored = pretrained.load_config(checkpoint, step)
+    stored = stored_config(checkpoint, step)
     stored["mesh"] = to_plain(c.mesh)
     stored["eval"] = {"batch_size": c.eval_batch, "downstream": to_plain(c.downstream)}
     stored["init_towers"] = {}

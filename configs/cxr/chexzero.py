@@ -7,7 +7,9 @@ Constants of run_train.py of rajpurkarlab/CheXzero: SGD with momentum 0.9, learn
 16, four epochs, 77 tokens, a record without an impression read as an empty text. Without
 ``model.init`` the towers have CLIP's sizes and start from nothing, which at this rate learns
 little. ``resnet50``, ``vit_b16`` and ``small`` apply the recipe to the towers of the other methods.
-CheXzero's score is the mean over several checkpoints; ``launch/evaluate.py`` takes one at a time.
+CheXzero's score is the mean over several checkpoints::
+
+    python launch/evaluate.py --protocol=chexzero --checkpoint=A --ensemble=B --ensemble=C --out=...
 """
 
 from configs.cxr import methods

@@ -4,8 +4,8 @@ python launch/train.py --config=configs/cxr/medclip.py:ARCH:DATA --workdir=...
     [--config.model.text.init=FOLDER_OF_A_CLINICAL_BERT]
 
 Constants of run_medclip_pretrain.py of RyanWangZf/MedCLIP. The data needs labels; their names are
-``config.data.labels``. The second version of each text has words deleted or exchanged; EDA's
-synonyms are left out, see ``data.text.vary``.
+``config.data.labels``. The second version of each text has words replaced, added, exchanged or
+deleted as EDA does it, with synonyms that leave the findings as they are (``data/synonyms.json``).
 """
 
 from configs.cxr import methods

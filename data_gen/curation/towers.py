@@ -1,7 +1,6 @@
 """Models of ours as encoders: a trained CLIP, or a vision tower with published weights."""
 
 import functools
-import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +12,6 @@ from data_gen.curation.candidate import Pixels
 from data_gen.curation.duplicates import unit
 from data_gen.curation.encoders import EncoderConfig
 from data_gen.phantom.report import write_report
-from medvlp_jax.core import pretrained
 from medvlp_jax.core.predict import Predictor
 from medvlp_jax.core.sharding import MeshConfig, make_mesh
 from medvlp_jax.core.state import ModelDef
@@ -22,7 +20,8 @@ from medvlp_jax.data import geometry
 from medvlp_jax.data.augment import ImageConfig
 from medvlp_jax.data.image import to_gray
 from medvlp_jax.eval.vectors import embed_texts, ensemble
-from medvlp_jax.experiment import TOKENIZER, Experiment
+from medvlp_jax.experiment import Experiment
+from medvlp_jax.experiment_config import stored_config
 from medvlp_jax.models.vit import ViTConfig
 from medvlp_jax.tasks.images import normalise
 from medvlp_jax.weights.families import build
@@ -99,12 +98,8 @@ class OurClip:
     """A checkpoint of ours: images and texts to unit vectors of one space."""
 
     def __init__(self, checkpoint: str, batch_size: int) -> None:
-        stored = pretrained.load_config(checkpoint)
-        stored["mesh"] = {}  # this machine's devices, not those of the run
+        stored = stored_config(checkpoint)
         stored["data"]["batch_size"] = 8 * batch_size  # any that its checks let pass; unused here
-        workdir = pathlib.Path(pretrained.resolve(checkpoint)).parent.parent
-        if (workdir / TOKENIZER).is_dir():
-            stored["data"]["text"]["tokenizer"] = str(workdir / TOKENIZER)
         experiment = Experiment(stored)
         self._image = experiment.config.data.image
         self._tokenizer = experiment.tokenizer()

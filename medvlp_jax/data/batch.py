@@ -7,9 +7,10 @@ from medvlp_jax.data.augment import load_image
 from medvlp_jax.data.config import DataConfig
 from medvlp_jax.data.image import ImageError, decode
 from medvlp_jax.data.records import Image, Record
-from medvlp_jax.data.text import stated_labels, text_key, vary
+from medvlp_jax.data.text import stated_labels, text_key
 from medvlp_jax.data.text_index import eligible_images
 from medvlp_jax.data.tokenizer import Tokenizer
+from medvlp_jax.data.vary import vary
 
 Batch = dict[str, np.ndarray]
 

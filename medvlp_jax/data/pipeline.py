@@ -7,7 +7,7 @@ A batch is a dict of numpy arrays, this process's contiguous share of the global
     ``text.buckets``, the same in all processes;
   * ``word_ids`` int32 [b, T], with ``text.with_words``: see ``Tokenizer.word_ids``;
   * ``text_variant``, ``text_variant_mask`` as ``text``, with ``text.variant``: the same text with a
-    few words gone or exchanged;
+    few words replaced, added, exchanged or gone;
   * ``text_key`` uint32 [b]: equal texts have equal keys; 0 = no text;
   * ``labels`` int8 [b, K]: 1 positive, 0 negative, -1 uncertain, -2 absent; ``text_labels`` uint8
     [b, K]: 1 where the text affirms the label, as far as known, else for every positive label;

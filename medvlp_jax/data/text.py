@@ -7,8 +7,6 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Literal
 
-import numpy as np
-
 from medvlp_jax.data.records import Record, Text
 
 Policy = Literal["report", "findings", "impression", "sentence", "caption", "random"]
@@ -33,8 +31,8 @@ class TextConfig:
       window: global batches among which texts of similar length are put together; 0 switches
         buckets off, then every batch has the last length.
       with_words: whether batches say which word each token belongs to (``word_ids``).
-      variant: share of the words that a second version of the text (``text_variant``) loses or
-        gets in another order; 0: there is none. See :func:`vary`.
+      variant: share of the words that a second version of the text (``text_variant``) has changed;
+        0: there is none. See :func:`medvlp_jax.data.vary.vary`.
     """
 
     tokenizer: str = ""
@@ -212,29 +210,6 @@ def _ends_sentence(before: str, stop: str, rest: str) -> bool:
         return rest[0].isupper() or rest[0] in "\"'(["
     initial = len(word) == 1 and word.isupper()  # "J. Smith", "S. pneumoniae"
     return not initial
-
-
-def vary(text: str, share: float, rng: np.random.Generator) -> str:
-    """The text with a few words gone or exchanged: random deletion and random swap of EDA (Wei &
-    Zou 2019, arXiv:1901.11196), one of the two a call. Its other two operations put in synonyms of
-    a general thesaurus, which changes findings, and are left out.
-
-    Args:
-      text: words are what stands between blanks.
-      share: of the words, each deleted with this probability, or so many pairs exchanged (at least
-        one). One word always stays.
-      rng: draws the operation and the places.
-    """
-    words = text.split()
-    if len(words) < 2:
-        return text
-    if rng.random() < 0.5:
-        kept = [word for word, u in zip(words, rng.random(len(words)), strict=True) if u >= share]
-        return " ".join(kept or [words[int(rng.integers(len(words)))]])
-    for _ in range(max(1, round(share * len(words)))):
-        i, j = rng.choice(len(words), 2, replace=False)
-        words[i], words[j] = words[j], words[i]
-    return " ".join(words)
 
 
 def normalized(text: str) -> str:

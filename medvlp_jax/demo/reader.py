@@ -18,7 +18,8 @@ from medvlp_jax.eval import heatmap
 from medvlp_jax.eval.calibration import Calibration, fit_calibration
 from medvlp_jax.eval.vectors import cosine, embed_texts
 from medvlp_jax.eval.zeroshot import ZeroShot
-from medvlp_jax.experiment import TOKENIZER, Experiment
+from medvlp_jax.experiment import Experiment
+from medvlp_jax.experiment_config import stored_config, workdir_of
 
 #: Side of the heat-maps in pixels.
 MAP_SIDE = 384
@@ -81,13 +82,8 @@ class Reader:
         step: pretrained.Which = "latest",
         library: int = 20_000,
     ):
-        folder = pathlib.Path(pretrained.resolve(checkpoint, step))
-        workdir = folder.parent.parent
-        stored = pretrained.load_config(checkpoint, step)
-        stored["mesh"] = {}  # this machine's devices, not those of the run
-        if (workdir / TOKENIZER).is_dir():
-            stored["data"]["text"]["tokenizer"] = str(workdir / TOKENIZER)
-        self._experiment = experiment = Experiment(stored)
+        folder, workdir = pretrained.resolve(checkpoint, step), workdir_of(checkpoint, step)
+        self._experiment = experiment = Experiment(stored_config(checkpoint, step))
         self.name = f"{experiment.config.name}, step {folder.name}"
         self._tokenizer = experiment.tokenizer()
         self._predict = experiment.load(checkpoint, step)

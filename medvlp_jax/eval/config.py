@@ -68,6 +68,8 @@ class EvalConfig:
       heatmap: what is asked of an image: the record's own ``phrases`` of its boxes, the
         ``positive`` prompts of a class, their ``difference`` to the denials, or their ``contrast``
         to the other classes.
+      untrained: whether the final grounding is measured on the same network from random
+        initialisation too.
       downstream: what the evaluators that train do, see ``eval.downstream_config``.
       sets: name -> set.
     """
@@ -84,6 +86,7 @@ class EvalConfig:
     threshold_rule: ThresholdRule = "youden"
     maps: MapProtocol = "default"
     heatmap: Literal["positive", "difference", "contrast", "phrases"] = "phrases"
+    untrained: bool = True
     subgroups: tuple[str, ...] = ("view",)
     bootstrap: Bootstrap = dataclasses.field(default_factory=Bootstrap)
     downstream: DownstreamConfig = dataclasses.field(default_factory=DownstreamConfig)

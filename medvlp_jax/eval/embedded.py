@@ -167,6 +167,13 @@ class Embedded:
         self._wanted[column] = None
         return column
 
+    def alike(self) -> "Embedded":
+        """The same set with a cache of its own, for a second model; nothing is asked of it yet."""
+        return Embedded(
+            self.name, self.batches, self.label_names, split=self.split,
+            mask_names=self.mask_names, groups=self._groups, gather=self._gather,
+        )  # fmt: skip
+
     def rows(self, predict: PredictFn) -> Rows:
         """All wanted columns under ``predict``; cached until another predict object comes.
 

@@ -1,7 +1,7 @@
 """Phrase grounding: does the heat-map of a finding's phrase lie where the finding is."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +24,11 @@ from medvlp_jax.eval.promptbank import PromptBank
 from medvlp_jax.eval.protocol import EvalError, EvalResult, PredictFn, TokenizeFn
 from medvlp_jax.eval.regions import PhraseMaps, Pictures, RegionMasks, class_maps, distinct
 from medvlp_jax.eval.scores import mean_defined
+
+#: What an untrained network is scored by, beside the trained one.
+AGAINST_UNTRAINED = ("pointing", "cnr", "auprc", "miou", "dice", "iou", "dice_oracle")
+#: Whose intervals stand among the flat metrics too.
+WITH_ENDS = ("pointing", "pointing_gain", "pointing_random", "pointing_gain_random")
 
 
 class Grounding:
@@ -48,6 +53,9 @@ class Grounding:
     ``dice``, ``iou``, ``precision`` and ``recall`` of the map rescaled to [0, 1] at the threshold
     with the best mean Dice on validation data; ``dice_oracle`` and its like at the best threshold
     on the set itself, which is what zero-shot segmentation tables of MedKLIP's kind report.
+    With ``untrained``, ``pointing_random`` and its like are the same network from random
+    initialisation (its threshold from the same validation data), and ``pointing_gain_random`` the
+    paired difference.
     An empty prediction scores 0. Records without a region are not looked at: with masks, this is
     segmentation of the positives. What a crop of the film leaves out is not compared.
 
@@ -61,6 +69,8 @@ class Grounding:
       among: classes of a contrast; by default ``classes``.
       maps: from patches to pixels; ``heatmap.MAPS`` has those of the protocols by name.
       pictures: heat-maps per class that are kept for the report.
+      untrained: gives the predict function of the same network from random initialisation, for a
+        set; None: the comparison is left out.
       bootstrap: of the intervals; resamples records (patients), not pairs.
 
     Raises:
@@ -81,6 +91,7 @@ class Grounding:
         among: Sequence[str] = (),
         maps: heatmap.MapConfig | None = None,
         pictures: int = 2,
+        untrained: Callable[[PredictFn, Embedded], PredictFn] | None = None,
         bootstrap: Bootstrap | None = None,
     ):
         if truth not in ("boxes", "masks"):
@@ -112,7 +123,10 @@ class Grounding:
         if query == "phrases":
             columns.append(FromBatch("box_phrase"))
         self._pictures = Pictures(pictures) if truth == "boxes" and pictures else None
-        for data in filter(None, (test, validation)):
+        self._untrained = untrained
+        # The untrained network's columns must not drive those of the trained one from the cache.
+        self._twins = [d and untrained and d.alike() for d in (test, validation)]
+        for data in filter(None, (test, validation, *self._twins)):
             data.label_columns(self.classes)
             if truth == "masks":
                 data.mask_columns(self.classes)
@@ -133,6 +147,8 @@ class Grounding:
         if self.validation is not None:
             known = self._score(self.validation, self.validation.rows(predict))
         values, names, thresholds = self._values(pairs, known)
+        if self._untrained is not None:
+            values, names = self._beside_untrained(values, names, predict)
         metrics, details = self._summary(rows, pairs, values, names)
         validation = self.validation and f"{self.validation.name}, split {self.validation.split}"
         origin = {
@@ -181,6 +197,25 @@ class Grounding:
         columns.append(pairs.values[:, [0]] - pairs.values[:, [1]])
         return np.concatenate(columns, 1), (*names, "pointing_gain"), thresholds
 
+    def _beside_untrained(
+        self, values: Float[np.ndarray, "p m"], names: Sequence[str], predict: PredictFn
+    ) -> tuple[Float[np.ndarray, "p n"], tuple[str, ...]]:
+        """The values with those of the untrained network, and the differences, as more columns."""
+        test, validation = self._twins
+        assert self._untrained is not None
+        assert test is not None
+        untrained = self._untrained(predict, validation or test)
+        pairs = self._score(test, test.rows(untrained))
+        known = validation and self._score(validation, validation.rows(untrained))
+        theirs, called, _ = self._values(pairs, known)
+        columns = [called.index(name) for name in AGAINST_UNTRAINED if name in called]
+        random = theirs[:, columns]
+        said = [called[c] for c in columns]
+        return (
+            np.concatenate([values, random, values[:, columns] - random], 1),
+            (*names, *(f"{n}_random" for n in said), *(f"{n}_gain_random" for n in said)),
+        )
+
     def _summary(
         self, rows: Rows, pairs: Pairs, values: Float[np.ndarray, "p m"], names: Sequence[str]
     ) -> tuple[dict[str, float], dict[str, Any]]:
@@ -206,7 +241,7 @@ class Grounding:
             table["macro"][name] = finite(macro[m])
             metrics[name] = whole.value
             metrics[f"{name}_macro"] = float(macro[m])
-            if name in ("pointing", "pointing_gain"):
+            if name in WITH_ENDS:
                 metrics[f"{name}_low"], metrics[f"{name}_high"] = whole.low, whole.high
         table["classes"] = [
             {"name": name, "pairs": int(of_class[c].sum())}

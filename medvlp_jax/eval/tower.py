@@ -6,12 +6,13 @@ initialisation, treated alike in all else.
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import jax
 import numpy as np
-from jaxtyping import Int
+from jax.sharding import Mesh
+from jaxtyping import Int, Shaped
 
 from medvlp_jax.core import distributed, sharding
 from medvlp_jax.core.config import dumps
@@ -26,7 +27,9 @@ from medvlp_jax.models.heads import TowerOnly, VisionConfig
 from medvlp_jax.tasks.images import PixelConfig
 
 #: Batches from which a random tower takes its batch statistics.
-_CALIBRATION = 8
+CALIBRATION = 8
+#: Pixels of a batch, uint8 or float32.
+Image = Shaped[np.ndarray, "b y x c"]
 Start = Literal["pretrained", "random"]
 STARTS: tuple[Start, ...] = ("pretrained", "random")
 
@@ -101,6 +104,39 @@ def graft(state: TrainState, tower: Tower) -> TrainState:
     return dataclasses.replace(state, params=params, frozen=frozen, buffers=buffers, ema=ema)
 
 
+def settled(tower: Tower, images: Iterable[Image], mesh: Mesh) -> Tower:
+    """A tower whose batch statistics are the means over the batches of ``images``.
+
+    That is for a random tower: frozen with the statistics it starts with (mean 0, variance 1) it
+    would lose for a reason that is none.
+
+    Args:
+      images: this process's rows [b, y, x, c] of a few batches, as a pipeline gives them.
+    """
+    if not flatten(tower.buffers):
+        return tower
+    model_def = ModelDef.of(lambda rngs: TowerOnly(tower.config, rngs=rngs))
+
+    @jax.jit
+    def look(params: Any, buffers: Any, image: jax.Array) -> Any:
+        model = model_def.merge({"vision": params}, {"vision": buffers})
+        with sharding.use_mesh(mesh):
+            model.vision(tower.pixels.prepare(image), train=True)
+        return model_def.buffers_of(model)["vision"]
+
+    # From the untouched start, each batch adds momentum times its own statistics, so the mean of
+    # what it added, divided by the momentum, is their mean.
+    seen = [
+        jax.device_get(look(tower.params, tower.buffers, to_device({"image": i}, mesh)[0]["image"]))
+        for i in images
+    ]
+    momentum = getattr(tower.config, "momentum", 0.1)
+    buffers = jax.tree.map(
+        lambda old, *new: old + (np.mean(new, axis=0) - old) / momentum, tower.buffers, *seen
+    )
+    return dataclasses.replace(tower, buffers=buffers)
+
+
 def random_tower(
     like: Tower,
     seed: int,
@@ -108,42 +144,17 @@ def random_tower(
     indices: Sequence[LabelIndex],
     rows: Sequence[Int[np.ndarray, "m"]],
 ) -> Tower:
-    """The same network from random initialisation.
-
-    Its batch statistics are the means over a few batches of the training images: a frozen tower
-    with those it starts with (mean 0, variance 1) would lose for a reason that is none.
-    """
+    """The same network from random initialisation, with the batch statistics of training images."""
     model_def = ModelDef.of(lambda rngs: TowerOnly(like.config, rngs=rngs))
-    params, buffers = jax.jit(model_def.init)(jax.random.key(seed))
-    if flatten(buffers):
-        data = dataclasses.replace(sets.data, with_masks=False, with_boxes=False, seed=seed,
-                                   batch_size=sets.eval_batch)  # fmt: skip
-        iterator = labelled_iterator(
-            data, _CALIBRATION, [open_dataset(s.path, s.split) for s in data.sources],
-            indices, rows, *distributed.data_slice(sets.mesh),
-        )  # fmt: skip
-
-        @jax.jit
-        def look(params: Any, buffers: Any, image: jax.Array) -> Any:
-            model = model_def.merge(params, buffers)
-            with sharding.use_mesh(sets.mesh):
-                model.vision(like.pixels.prepare(image), train=True)
-            return model_def.buffers_of(model)
-
-        # From the untouched start, each batch adds momentum times its own statistics, so the mean
-        # of what it added, divided by the momentum, is their mean.
-        momentum = getattr(like.config, "momentum", 0.1)
-        seen = []
-        with iterator:
-            for batch in iterator:
-                image = to_device({"image": batch["image"]}, sets.mesh)[0]["image"]
-                seen.append(jax.device_get(look(params, buffers, image)))
-        start = jax.device_get(buffers)
-        buffers = jax.tree.map(
-            lambda old, *new: old + (np.mean(new, axis=0) - old) / momentum, start, *seen
-        )
-    params, buffers = jax.device_get((params, buffers))
-    return Tower(like.config, like.pixels, params["vision"], buffers.get("vision", {}))
+    params, buffers = jax.device_get(jax.jit(model_def.init)(jax.random.key(seed)))
+    fresh = dataclasses.replace(like, params=params["vision"], buffers=buffers.get("vision", {}))
+    data = dataclasses.replace(sets.data, with_masks=False, with_boxes=False, seed=seed,
+                               batch_size=sets.eval_batch)  # fmt: skip
+    with labelled_iterator(
+        data, CALIBRATION, [open_dataset(s.path, s.split) for s in data.sources],
+        indices, rows, *distributed.data_slice(sets.mesh),
+    ) as batches:  # fmt: skip
+        return settled(fresh, (batch["image"] for batch in batches), sets.mesh)
 
 
 class Towers:

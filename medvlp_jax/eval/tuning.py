@@ -169,6 +169,9 @@ class Tuner:
             return EvalResult({"score": self.score(predictor)}, {})
 
         predictor = Predictor(self.model_def, self.task.predict, mesh)
+        if distributed.is_main():
+            records = sum(map(len, rows))
+            print(f"{self.task_config['name']}: {records} records {_told(about)}", flush=True)
         with (
             iterator,
             prefetch_to_device(iterator, mesh, data.prefetch) as batches,
@@ -190,6 +193,11 @@ class Tuner:
             folder, *abstract_model(self.model_def, mesh), step=_best(folder)
         )
         return predictor.with_arrays(params, buffers)
+
+
+def _told(about: Mapping[str, Any]) -> str:
+    """``(fraction 0.1, start random)``."""
+    return "(" + ", ".join(f"{key} {value}" for key, value in about.items()) + ")" if about else ""
 
 
 def _best(folder: pathlib.Path) -> pretrained.Which:

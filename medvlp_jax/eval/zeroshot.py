@@ -12,7 +12,7 @@ from medvlp_jax.eval.compare import classification_result
 from medvlp_jax.eval.embedded import Embedded, FromBatch, Rows
 from medvlp_jax.eval.multiway import exclusive_subset, multiway
 from medvlp_jax.eval.promptbank import PromptBank
-from medvlp_jax.eval.protocol import EvalResult, PredictFn, TokenizeFn
+from medvlp_jax.eval.protocol import EvalError, EvalResult, PredictFn, TokenizeFn
 from medvlp_jax.eval.recipes import Recipe
 from medvlp_jax.eval.scores import ThresholdRule
 
@@ -35,6 +35,8 @@ class ZeroShot:
       per_class: 0: all records; else a balanced subset of the test set, so many records of each
         class that have no other label, drawn once with ``subset_seed`` (200 of 5 classes is the
         5x200 protocol).
+      ensemble: further models whose scores are averaged with those of the one that is measured,
+        as CheXzero does with checkpoints; ``ClassScores.average`` says how.
       bootstrap: of the intervals.
       subgroups: host string columns (``view``) whose values are scored on their own as well.
 
@@ -55,6 +57,7 @@ class ZeroShot:
         threshold_rule: ThresholdRule = "youden",
         per_class: int = 0,
         subset_seed: int = 0,
+        ensemble: Sequence[PredictFn] = (),
         bootstrap: Bootstrap | None = None,
         subgroups: Sequence[str] = ("view",),
     ):
@@ -67,17 +70,26 @@ class ZeroShot:
         self.subgroups = tuple(subgroups)
         self.class_scores = ClassScores(self.classes, bank, self.recipe, tokenize, word_ids)
         self._column = self.class_scores.column()
-        for data in filter(None, (test, validation)):
-            data.label_columns(self.classes)
-            data.want(self._column)
+        # Every model has a cache of its own, so that none drives out the columns of another.
+        self._members = [
+            (predict, test.alike(), validation and validation.alike()) for predict in ensemble
+        ]
+        for data in (test, validation, *(d for _, *pair in self._members for d in pair)):
+            if data is not None:
+                data.label_columns(self.classes)
+                data.want(self._column)
 
     def __call__(self, predict: PredictFn) -> EvalResult:
-        text = self.class_scores.text(predict)
-        rows, subset = self._rows(predict)
-        labels, scores = self._score(self.test, rows, text)
+        models = [(predict, self.test, self.validation), *self._members]
+        texts = [self.class_scores.text(p) for p, _, _ in models]
+        chosen, subset = self._subset(self.test.rows(predict))
+        seen = [test.rows(p).take(chosen) for p, test, _ in models]
+        rows, labels = seen[0], self._labels(self.test, seen[0])
+        scores = self._scores(seen, texts)
+        known = [held.rows(p) for p, _, held in models if held is not None]
         validation = None
         if self.validation is not None:
-            validation = self._score(self.validation, self.validation.rows(predict), text)
+            validation = self._labels(self.validation, known[0]), self._scores(known, texts)
         result = classification_result(
             self.test,
             rows,
@@ -89,7 +101,9 @@ class ZeroShot:
             threshold_rule=self.threshold_rule,
             validation=self.validation,
             validation_scores=validation,
-            protocol={"kind": "zeroshot"} | self.class_scores.describe() | subset,
+            protocol={"kind": "zeroshot", "models": len(models)}
+            | self.class_scores.describe()
+            | subset,
         )
         if self.recipe.rule == "multiclass":
             clusters = self.test.clusters(rows)
@@ -101,11 +115,10 @@ class ZeroShot:
                 result.metrics[key] = float("nan") if value is None else value
         return result
 
-    def _rows(self, predict: PredictFn) -> tuple[Rows, dict[str, Any]]:
+    def _subset(self, rows: Rows) -> tuple[Int[np.ndarray, "m"], dict[str, Any]]:
         """The records that are reported, and a word on how they were chosen."""
-        rows = self.test.rows(predict)
         if not self.per_class:
-            return rows, {}
+            return np.arange(len(rows)), {}
         found = exclusive_subset(
             self.test.label_names,
             rows[FromBatch("labels")],
@@ -114,12 +127,18 @@ class ZeroShot:
             self.subset_seed,
             self.test.name,
         )
-        return rows.take(found), {
+        return found, {
             "subset": {"per_class": self.per_class, "seed": self.subset_seed, "of": len(rows)}
         }
 
-    def _score(
-        self, data: Embedded, rows: Rows, text: Float[np.ndarray, "t e"] | None
-    ) -> tuple[Int[np.ndarray, "n k"], Float[np.ndarray, "n k"]]:
-        labels = rows[FromBatch("labels")][:, data.label_columns(self.classes)]
-        return labels, self.class_scores(rows[self._column], text)
+    def _labels(self, data: Embedded, rows: Rows) -> Int[np.ndarray, "n k"]:
+        return rows[FromBatch("labels")][:, data.label_columns(self.classes)]
+
+    def _scores(
+        self, rows: Sequence[Rows], texts: Sequence[Float[np.ndarray, "t e"] | None]
+    ) -> Float[np.ndarray, "n k"]:
+        """Of all models, whose rows hold the same records."""
+        if any(list(r.ids) != list(rows[0].ids) for r in rows[1:]):
+            raise EvalError(f"set {self.test.name!r} does not read the same records every time")
+        each = [self.class_scores(r[self._column], t) for r, t in zip(rows, texts, strict=True)]
+        return each[0] if len(each) == 1 else self.class_scores.average(each)

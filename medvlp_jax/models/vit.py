@@ -19,7 +19,16 @@ from medvlp_jax.models.blocks import (
     stack_blocks,
 )
 from medvlp_jax.models.features import ImageFeatures
-from medvlp_jax.models.layers import Activation, Conv, LayerNorm, Mlp, gelu, param, subkey
+from medvlp_jax.models.layers import (
+    Activation,
+    Conv,
+    LayerNorm,
+    Mlp,
+    gelu,
+    param,
+    rowwise,
+    subkey,
+)
 from medvlp_jax.models.positions import Grid, resize_positions
 
 
@@ -151,7 +160,8 @@ class PatchEmbed(nnx.Module):
         p, _, _, d = self.kernel.shape
         patches = image.astype(self.dtype).reshape(b, y // p, p, x // p, p, c)
         patches = patches.transpose(0, 1, 3, 2, 4, 5).reshape(b, y // p, x // p, p * p * c)
-        out = patches @ self.kernel[...].astype(self.dtype).reshape(p * p * c, d)
+        kernel = self.kernel[...].astype(self.dtype).reshape(p * p * c, d)
+        out = rowwise(patches, kernel, self.dtype)
         return out if self.bias is None else out + self.bias[...].astype(self.dtype)
 
 

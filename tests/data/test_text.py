@@ -17,7 +17,6 @@ from medvlp_jax.data.text import (
     reports,
     sentences,
     text_key,
-    vary,
 )
 from medvlp_jax.data.tokenizer import Tokenizer, TokenizerError, check_known, train_wordpiece
 
@@ -310,30 +309,3 @@ def test_a_slow_tokenizer_does_not_know_words(wordpiece):
     t._fast = None
     with pytest.raises(TokenizerError, match="use a fast one"):
         t.word_ids(["heart"], 4)
-
-
-def test_varied_texts_lose_or_exchange_a_few_words():
-    text = " ".join(f"w{i}" for i in range(40))
-    words = text.split()
-    lost = swapped = 0
-    for seed in range(200):
-        got = vary(text, 0.1, np.random.default_rng(seed)).split()
-        if sorted(got) == sorted(words):
-            moved = sum(a != b for a, b in zip(got, words, strict=True))
-            assert moved <= 8
-            swapped += moved > 0
-        else:
-            assert [w for w in words if w in got] == got
-            assert len(got) >= 20
-            lost += 1
-    assert lost > 60
-    assert swapped > 60
-    again = [vary(text, 0.1, np.random.default_rng(5)) for _ in range(2)]
-    assert again[0] == again[1]
-
-
-def test_varied_texts_are_never_empty():
-    for seed in range(20):
-        assert vary("no effusion", 0.99, np.random.default_rng(seed)).split()
-    assert vary("effusion", 0.99, np.random.default_rng(0)) == "effusion"
-    assert vary("", 0.5, np.random.default_rng(0)) == ""

@@ -22,7 +22,8 @@ from medvlp_jax.data.dataset import finalise
 from medvlp_jax.data.manifest import ShardName
 from medvlp_jax.data.records import Image, Record, Text
 from medvlp_jax.data.shards import write_shard
-from medvlp_jax.experiment import TOKENIZER, Experiment
+from medvlp_jax.experiment import Experiment
+from medvlp_jax.experiment_config import TOKENIZER
 
 FILMS = films()
 

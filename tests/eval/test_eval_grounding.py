@@ -227,6 +227,31 @@ def test_without_validation_only_the_oracle(boxed):
     assert got.metrics["dice_oracle"] > 0.75
 
 
+def test_the_same_network_untrained_beside_it(boxed):
+    look, other = Looker(boxed), Looker(boxed, sign=-1.0)
+    asked = []
+
+    def untrained(predict, data):
+        asked.append((predict, data.name))
+        return other
+
+    grounding = _grounding(boxed, untrained=untrained)
+    got = grounding(look)
+    alone, theirs = _grounding(boxed)(look), _grounding(boxed)(other)
+    assert asked == [(look, "toy")]
+    for name in ("pointing", "cnr", "auprc", "miou", "dice", "dice_oracle"):
+        assert got.metrics[name] == alone.metrics[name]
+        assert got.metrics[f"{name}_random"] == theirs.metrics[name]
+        gain = alone.metrics[name] - theirs.metrics[name]
+        assert got.metrics[f"{name}_gain_random"] == pytest.approx(gain)
+    assert got.metrics["pointing_gain_random_low"] > 0
+    assert got.details["overall"]["pointing_random"] == theirs.details["overall"]["pointing"]
+    # The trained network's columns are still there for the evaluators that come next.
+    calls = look.patch_calls
+    grounding.test.rows(look)
+    assert look.patch_calls == calls
+
+
 def test_masks_as_truth(boxed):
     boxes, labels = boxed
     masks = np.zeros((N, 8, 8, 3), np.uint8)

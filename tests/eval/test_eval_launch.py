@@ -10,6 +10,7 @@ import pytest
 from configs import common
 from medvlp_jax.core.checkpoint import Checkpointer
 from medvlp_jax.core.config import ConfigError
+from medvlp_jax.core.pretrained import CheckpointError
 from medvlp_jax.core.step import init_state
 from medvlp_jax.data.manifest import ShardName
 from medvlp_jax.data.records import Box, Image, Mask, Record, Text
@@ -59,16 +60,21 @@ def run(tmp_path_factory):
         write_shard(folder / "toy", ShardName("toy", split, 0, 1), records)
     unread = [_record("all", i, labelled=False) for i in range(5)]
     write_shard(folder / "films", ShardName("films", "all", 0, 1), unread)
+    return _start(folder / "run", str(folder / "toy")), str(folder / "toy"), str(folder / "films")
+
+
+def _start(workdir, data, seed=0, width=16):
+    """A run as training would leave it, without the minute that compiling a step costs."""
     config = common.base()
     config.name = "toy"
-    tower = {"width": 16, "depth": 1, "heads": 2}
+    tower = {"width": width, "depth": 1, "heads": 2}
     config.model = {
         "vision": {"name": "vit_s16", "patch": 4, **tower},
         "text": {"name": "bert_mini", "vocab": 400, "max_length": 48, **tower},
         "embed_dim": 16,
         "dtype": "float32",
     }
-    config.data.sources[0].path = str(folder / "toy")
+    config.data.sources[0].path = data
     config.data.batch_size = 8
     config.data.labels = LABELS
     config.data.image = {"size": SIDE, "channels": 1}
@@ -80,18 +86,17 @@ def run(tmp_path_factory):
     config.eval.bootstrap = {"resamples": 50}
     config.eval.heatmap = "contrast"
     config.eval.sets = {
-        "test": {"path": str(folder / "toy"), "evaluators": ("zeroshot",)},
+        "test": {"path": data, "evaluators": ("zeroshot",)},
     }
-    # As training would leave it, without the minute that compiling a step costs.
     experiment = Experiment(config)
     experiment.tokenizer()
     state = init_state(
-        experiment.model_def, experiment.optimizer, jax.random.key(0), experiment.mesh
+        experiment.model_def, experiment.optimizer, jax.random.key(seed), experiment.mesh
     )
-    checkpointer = Checkpointer(folder / "run", experiment.config.checkpoint, experiment.resolved)
+    checkpointer = Checkpointer(workdir, experiment.config.checkpoint, experiment.resolved)
     checkpointer.save(state, 2, {})
     checkpointer.close()
-    return folder / "run", str(folder / "toy"), str(folder / "films")
+    return workdir
 
 
 def _evaluate(run, out, evaluators, overrides=None, films=(), **sets):
@@ -159,7 +164,36 @@ def test_masks_as_truth_and_the_maps_of_a_protocol(run, tmp_path):
     assert a["pairs"] == b["pairs"] == 18
     for name in ("cnr", "auprc", "dice_oracle", "miou_raw"):  # the masks are the boxes here
         assert a["overall"][name]["value"] == pytest.approx(b["overall"][name]["value"], abs=1e-6)
-    assert "sigma of 1.5 patches, nearest upsampling" in (tmp_path / "b/report.html").read_text()
+    page = (tmp_path / "b/report.html").read_text()
+    assert "sigma of 1.5 patches, nearest upsampling" in page
+    # This checkpoint is the start of its run, so the untrained network is the same one.
+    for name in ("pointing", "cnr", "dice", "dice_oracle"):
+        assert a["overall"][f"{name}_random"] == a["overall"][name]
+        assert a["overall"][f"{name}_gain_random"]["value"] == 0
+    assert "the same network untrained" in page
+    _, alone = _evaluate(run, tmp_path / "u", ["grounding"], {"untrained": False})
+    assert "pointing_random" not in alone["toy-grounding"]["overall"]
+
+
+def test_an_ensemble_of_checkpoints(run, tmp_path):
+    workdir, data, _ = run
+    other = _start(tmp_path / "other", data, seed=1)
+
+    def score(*ensemble):
+        done = evaluate_checkpoint(
+            workdir, tmp_path / f"{len(ensemble)}", command="test", ensemble=ensemble,
+            overrides={"protocol": "chexzero", "prompts": ""},
+        )  # fmt: skip
+        return done.results["evaluations"]["test-zeroshot"]
+
+    alone, same, mixed = score(), score(workdir, workdir), score(other)
+    assert (alone["models"], same["models"], mixed["models"]) == (1, 3, 2)
+    assert same["macro"] == alone["macro"]
+    assert mixed["macro"] != alone["macro"]
+    assert "mean of 2 checkpoints" in (tmp_path / "1/report.html").read_text()
+    wider = _start(tmp_path / "wider", data, width=24)
+    with pytest.raises(CheckpointError, match=r"wider cannot be scored together .*: model differ"):
+        score(wider)
 
 
 def test_a_calibration_stands_beside_the_report(run, tmp_path):

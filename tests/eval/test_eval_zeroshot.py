@@ -383,3 +383,32 @@ def test_multiclass_needs_two_classes(labels):
     data = Embedded("toy", lambda: batches(labels), CLASSES)
     with pytest.raises(EvalError, match="needs two or more"):
         ZeroShot(data, CLASSES[:1], load_bank("reports"), tokenize, recipe=Recipe("multiclass"))
+
+
+@pytest.mark.parametrize("rule", ["pos_vs_neg", "multiclass", "positive"])
+def test_an_ensemble_is_the_mean_of_the_probabilities(labels, rule):
+    models = [Oracle(labels, noise=n) for n in (0.0, 0.5, 1.0)]
+    recipe, classes = Recipe(rule=rule, temperature=0.3), ["edema", "nodule"]
+
+    def run(ensemble, predict):
+        one = ZeroShot(_set(labels), classes, load_bank("brief"), tokenize, recipe=recipe,
+                       ensemble=ensemble, bootstrap=FEW)  # fmt: skip
+        return one(predict)
+
+    to_p = {
+        "pos_vs_neg": lambda s: 1 / (1 + np.exp(-s)),
+        "multiclass": np.exp,
+        "positive": lambda s: s,
+    }[rule]
+    alone = [to_p(run((), m).arrays["scores"]) for m in models]
+    got = run(models[1:], models[0])
+    np.testing.assert_allclose(to_p(got.arrays["scores"]), np.mean(alone, 0), atol=1e-9)
+    assert got.details["models"] == 3
+
+
+def test_no_finding_is_derived_from_the_ensemble(labels):
+    models = [Oracle(labels, noise=n) for n in (0.0, 1.0)]
+    got = ZeroShot(_set(labels), CLASSES, load_bank("brief"), tokenize, bootstrap=FEW,
+                   ensemble=models[1:])(models[0])  # fmt: skip
+    scores = got.arrays["scores"]
+    np.testing.assert_allclose(scores[:, 2], -scores[:, :2].max(1))

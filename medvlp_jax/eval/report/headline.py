@@ -38,6 +38,10 @@ def headline(results: Mapping[str, Any], of_kind: Mapping[str, Mapping[str, Entr
             f"chance is {number(overall['pointing_chance']['value'])}: "
             f"{signed(gain['value'])}{_ends(gain, signed)}"
         )
+        if "pointing_random" in overall:
+            untrained = overall["pointing_random"]
+            line += f"; the same network untrained {number(untrained['value'])}"
+            line += _ends(untrained, number)
         what = f"{count(entry['pairs'])} findings with a box"
         cards.append(_card("Pointing game", entry, overall["pointing"], what, scale, line,
                            verdict(gain)))  # fmt: skip

@@ -42,6 +42,8 @@ def _how(entry: Entry) -> str:
             f"protocol {esc(entry['protocol'])}, prompt bank {esc(entry['prompt_bank'])}, {joined} "
             "of the prompts"
         )
+        if entry.get("models", 1) > 1:
+            parts.append(f"mean of {entry['models']} checkpoints")
     if "subset" in entry:
         subset = entry["subset"]
         parts.append(
@@ -171,5 +173,20 @@ def grounding_section(entry: Entry) -> str:
         + _how(entry)
         + tag("p", asked, class_="how")
         + grounding_table(entry)
+        + _against_untrained(entry)
         + legend(chance="chance: area of the boxes", rule="the same boxes under other phrases")
     )
+
+
+def _against_untrained(entry: Entry) -> str:
+    """One sentence: what training added, in paired differences."""
+    words = {"pointing": "pointing game", "cnr": "CNR", "auprc": "pixel AP", "dice": "Dice"}
+    gains = [
+        f"{name} {interval(entry['overall'][f'{m}_gain_random'], plus=True)}"
+        for m, name in words.items()
+        if f"{m}_gain_random" in entry["overall"]
+    ]
+    if not gains:
+        return ""
+    said = f"Trained minus untrained, on the same resamples: {', '.join(gains)}."
+    return tag("p", said, class_="how")

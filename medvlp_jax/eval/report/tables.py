@@ -270,7 +270,13 @@ def grounding_table(entry: Entry) -> str:
             nth("raw mIoU", title="of the similarities themselves, cuts 0.1 to 0.5")]  # fmt: skip
     rows = []
     parts = [(row["name"], row["pairs"], row, "") for row in entry["classes"]]
-    parts.append((f"all {entry['pairs']} pairs", entry["pairs"], entry["overall"], "total"))
+    overall = entry["overall"]
+    parts.append((f"all {entry['pairs']} pairs", entry["pairs"], overall, "total"))
+    if "pointing_random" in overall:
+        # Chance and the controls belong to the boxes or to the trained maps.
+        untrained = {m: overall[f"{m}_random"] for m in overall if f"{m}_random" in overall}
+        fixed = {m: overall[m] for m in ("pointing_chance",)}
+        parts.append(("the same network untrained", entry["pairs"], untrained | fixed, ""))
     for name, pairs, part, kind in parts:
         cells = [
             tag("th", esc(name), scope="row", class_=kind or None),
@@ -282,8 +288,12 @@ def grounding_table(entry: Entry) -> str:
             )
             continue
         marks = [
-            Mark(part["pointing_chance"]["value"], "chance", "chance"),
-            Mark(part["pointing_other_phrase"]["value"], "rule", "other phrase"),
+            Mark(part[measure]["value"], mark, words)
+            for measure, mark, words in (
+                ("pointing_chance", "chance", "chance"),
+                ("pointing_other_phrase", "rule", "other phrase"),
+            )
+            if measure in part
         ]
         measures = ["pointing_chance", "pointing_other_phrase"]
         measures += ["pointing_prior"] if at_validation else []
@@ -292,7 +302,10 @@ def grounding_table(entry: Entry) -> str:
         cells += [td(interval(part["pointing"]), class_="n"),
                   td(whisker(**part["pointing"], domain=domain, marks=marks))]  # fmt: skip
         cells += [
-            td(number(part[m]["value"]), class_="n muted" if "oracle" in m else "n")
+            td(
+                number(part[m]["value"]) if m in part else "–",
+                class_="n muted" if "oracle" in m else "n",
+            )
             for m in measures
         ]
         rows.append(cells)
