@@ -15,33 +15,11 @@ from typing import Any
 import tqdm
 
 from data_gen import summary
-from data_gen.runners.job import (
-    ATTEMPTS,
-    Job,
-    JobError,
-    Runner,
-    Shard,
-    cores,
-    cut,
-    make_shard,
-)
+from data_gen.runners.job import Job, JobError, Runner, Shard
 from data_gen.runners.local import local
 from medvlp_jax.core.lock import workdir_lock
 from medvlp_jax.data.manifest import ShardName, unfinished
 from medvlp_jax.data.shards import remove_leftovers
-
-__all__ = [
-    "ATTEMPTS",
-    "Job",
-    "JobError",
-    "JobResult",
-    "Shard",
-    "cores",
-    "cut",
-    "make_missing",
-    "make_shard",
-    "run_job",
-]
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,9 @@ from typing import Any
 from data_gen.entities.entity import Entity
 from data_gen.entities.phantom import labels_of
 from data_gen.llm import ReportRequest, ReportWriter, WrittenReport, items_of
-from data_gen.report_check import CheckConfig, Fault, ReportChecker
+from data_gen.report_check import ReportChecker
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.data.records import Text
-
-__all__ = [
-    "CheckConfig",
-    "CheckedReport",
-    "Fault",
-    "ReportChecker",
-    "checked_reports",
-    "request_for",
-]
 
 
 @dataclasses.dataclass(frozen=True)

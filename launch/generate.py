@@ -74,14 +74,15 @@ def ray_runner() -> "Runner | None":
 
 
 def import_source(config: dict[str, Any]) -> None:
-    from data_gen import jobs, summary
+    from data_gen import summary
+    from data_gen.runners.job import cores
     from data_gen.sources.job import run_import
 
     source = config.pop("generator")
     if RUNNER.value != "local":
         raise UserError("--runner=ray: imports read files of this machine; leave --runner out")
     per_shard, processes = config.pop("records_per_shard", 1000), config.pop("processes", 0)
-    workers = 0 if processes == 1 else processes or jobs.cores()
+    workers = 0 if processes == 1 else processes or cores()
     report = run_import(source, config, OUT.value, per_shard, workers, sys.stderr.isatty())
     about = f"Imported from {source} by medvlp_jax; split: {report.split}."
     print(summary.table(summary.finish(OUT.value, about)))

@@ -10,12 +10,12 @@ import numpy as np
 
 import medvlp_jax
 from data_gen import jobs
-from data_gen.jobs import JobResult, Shard
+from data_gen.jobs import JobResult
 from data_gen.phantom.draw import FindingMix
 from data_gen.phantom.findings import NO_FINDING, Study
 from data_gen.phantom.report import Report, write_report
 from data_gen.phantom.sample import sample_study
-from data_gen.runners.job import Runner
+from data_gen.runners.job import Runner, Shard, cut
 from medvlp_jax.core.config import to_plain
 from medvlp_jax.data.manifest import fingerprint
 from medvlp_jax.data.records import Box, Image, Mask, Record, Text, with_content_hash
@@ -82,7 +82,7 @@ class PhantomConfig:
 
 @dataclasses.dataclass(frozen=True)
 class PhantomJob:
-    """Implements :class:`data_gen.jobs.Job`."""
+    """Implements :class:`data_gen.runners.job.Job`."""
 
     config: PhantomConfig
 
@@ -103,7 +103,7 @@ class PhantomJob:
     def shards(self) -> list[Shard]:
         c, out = self.config, []
         for split, count in dataclasses.asdict(c.splits).items():
-            out += jobs.cut(c.name, split, count, c.studies_per_shard)
+            out += cut(c.name, split, count, c.studies_per_shard)
         return out
 
     def records(self, shard: Shard) -> Iterator[Record]:

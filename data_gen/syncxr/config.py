@@ -11,7 +11,7 @@ from data_gen.images import ImageMakerConfig
 from data_gen.llm import ReportWriterConfig
 from data_gen.llm_chat import ChatConfig
 from data_gen.phantom.job import SplitCounts
-from data_gen.reports import CheckConfig
+from data_gen.report_check import CheckConfig
 from data_gen.runners.on_ray import Needs
 from medvlp_jax.core.config import ConfigError, parse, to_plain
 

@@ -17,7 +17,8 @@ from data_gen.entities.extract import default_extractor
 from data_gen.entities.sampler import SamplePlan
 from data_gen.llm import ReportWriter, ReportWriterConfig, make_writer
 from data_gen.phantom.findings import NO_FINDING
-from data_gen.reports import CheckedReport, ReportChecker, checked_reports, request_for
+from data_gen.report_check import ReportChecker
+from data_gen.reports import CheckedReport, checked_reports, request_for
 from data_gen.runners.job import Shard
 from data_gen.syncxr import work
 from data_gen.syncxr.config import SynCXRConfig

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from curation_films import files, films, png
 
-from data_gen import jobs
 from data_gen.curation import clean as cleaning
 from data_gen.curation.clean import CleanJob, CurateConfig, clean
 from data_gen.curation.faults import spoil
 from data_gen.curation.rejects import Pictures, RejectRow, counts, read_rejects, small
 from data_gen.curation.review import ReviewJob
 from data_gen.report import write_data_report
+from data_gen.runners.job import JobError
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.data.dataset import finalise, open_dataset
 from medvlp_jax.data.manifest import ShardName
@@ -168,7 +168,7 @@ def test_a_stopped_cleaning_goes_on(source, cleaned, tmp_path, monkeypatch):
 
 def test_decisions_of_another_run_are_noticed(source, cleaned):
     job = CleanJob(str(source), (), str(cleaned[1] / cleaning.REVIEW), "a", "not these")
-    with pytest.raises(jobs.JobError, match="changed by another run"):
+    with pytest.raises(JobError, match="changed by another run"):
         next(job.records(job.shards()[0]))
 
 

@@ -14,8 +14,9 @@ from PIL import Image as Picture
 from toy_job import ToyJob, toy_record
 
 from data_gen import summary
-from data_gen.jobs import JobError, cut, run_job
+from data_gen.jobs import run_job
 from data_gen.preview import colour_of, tile, write_preview
+from data_gen.runners.job import JobError, cut
 from medvlp_jax.core.lock import LockError, workdir_lock
 from medvlp_jax.data.dataset import open_dataset
 from medvlp_jax.data.manifest import ShardError, read_manifest

@@ -12,7 +12,8 @@ from data_gen.entities.sampler import SamplerConfig, plan
 from data_gen.entities.style import style_faults
 from data_gen.llm import ChatWriter, GrammarWriter, WrittenReport
 from data_gen.llm_chat import Reply
-from data_gen.reports import CheckConfig, ReportChecker, checked_reports, request_for
+from data_gen.report_check import CheckConfig, ReportChecker
+from data_gen.reports import checked_reports, request_for
 
 ENTITIES = (
     entity("small left pleural effusion", "ABNORMALITY"),

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pytest
 from toy_job import ToyJob
 
-from data_gen.jobs import JobError, run_job
+from data_gen.jobs import run_job
 from data_gen.runners import on_ray
-from data_gen.runners.job import is_finished, make_shard
+from data_gen.runners.job import JobError, is_finished, make_shard
 from data_gen.runners.local import _Pool, _Worker
 from data_gen.runners.on_ray import Needs, OnRay
 from medvlp_jax.core.errors import UserError

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from data_gen import jobs
-from data_gen.jobs import Shard
+from data_gen.runners.job import Shard, cut
 from medvlp_jax.data.records import Box, Image, Mask, Record, Text, with_content_hash
 
 
@@ -37,8 +37,8 @@ class ToyJob:
         return f"toy {self.train} {self.test} {self.per_shard} {self.seed}"
 
     def shards(self) -> list[Shard]:
-        out = jobs.cut("toy", "train", self.train, self.per_shard)
-        return out + jobs.cut("toy", "test", self.test, self.per_shard)
+        out = cut("toy", "train", self.train, self.per_shard)
+        return out + cut("toy", "test", self.test, self.per_shard)
 
     def records(self, shard: Shard) -> Iterator[Record]:
         for i in range(shard.start, shard.stop):
