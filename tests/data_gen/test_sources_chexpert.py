@@ -71,6 +71,17 @@ def test_chexpert(chexpert_root):
     assert rejects == [("train.csv row 4", "bad label"), ("train.csv row 5", "missing image")]
 
 
+def test_labels_go_by_name_whatever_the_order_of_the_columns(chexpert_root):
+    """Repositories disagree on the order, and address columns by number."""
+    plain, _ = run(chexpert.SOURCE, root=str(chexpert_root))
+    for name in ("train.csv", "valid.csv", "groundtruth.csv"):
+        rows = [line.split(",") for line in (chexpert_root / name).read_text().splitlines()]
+        turned = [[row[0], *row[:0:-1]] for row in rows]
+        (chexpert_root / name).write_text("\n".join(map(",".join, turned)) + "\n")
+    turned, _ = run(chexpert.SOURCE, root=str(chexpert_root))
+    assert [r.labels for r in turned.values()] == [r.labels for r in plain.values()]
+
+
 def test_chexpert_frontal_only_and_chosen_splits(chexpert_root):
     records, _ = run(
         chexpert.SOURCE, root=str(chexpert_root), views=("PA", "AP"), splits=("train",)

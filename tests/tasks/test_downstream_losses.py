@@ -1,11 +1,15 @@
 import itertools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from medvlp_jax.core.config import ConfigError
+from medvlp_jax.core.state import ModelDef
 from medvlp_jax.models.detector import points_of
+from medvlp_jax.models.heads import Classifier
+from medvlp_jax.models.vit import ViTConfig
 from medvlp_jax.tasks.detection import assign, giou, known_classes
 from medvlp_jax.tasks.images import PixelConfig
 from medvlp_jax.tasks.segmentation import (
@@ -16,7 +20,7 @@ from medvlp_jax.tasks.segmentation import (
     make_segmentation,
     segmentation_loss,
 )
-from medvlp_jax.tasks.supervised import bce, targets
+from medvlp_jax.tasks.supervised import bce, make_supervised, targets
 
 
 def sigmoid(x):
@@ -52,6 +56,31 @@ def test_uncertain_labels_count_as_asked():
         got = targets(labels, how)
         assert got[0][0].tolist() == target
         assert got[1][0].tolist() == [bool(k) for k in known]
+
+
+def test_what_is_validated_has_passed_through_one_sigmoid_as_in_training():
+    def build(rngs):
+        vision = ViTConfig(image_size=8, patch=4, channels=1, width=8, depth=1, heads=2,
+                           mlp_width=8)  # fmt: skip
+        return Classifier(vision, 2, rngs=rngs)
+
+    model_def = ModelDef.of(build)
+    task = make_supervised(model_def, {"image_size": 8, "channels": 1, "num_labels": 2})
+    params, buffers = model_def.init(jax.random.key(0))
+    kernel = jax.random.normal(jax.random.key(1), params["head"]["kernel"].shape)
+    params["head"]["kernel"] = kernel  # it starts at zero
+    model = model_def.merge(params, buffers)
+    rng = np.random.default_rng(0)
+    batch = {
+        "image": jnp.asarray(rng.integers(0, 255, (4, 8, 8, 1)), jnp.uint8),
+        "labels": jnp.asarray([[0, 1], [1, 1], [1, 0], [0, 0]], jnp.int8),
+        "valid": jnp.ones(4, bool),
+    }
+    trained, _ = task.loss(model, None, batch)
+    p = sigmoid(np.float64(task.predict["logits"](model, batch)))
+    assert p.std() > 0.01
+    y = np.array(batch["labels"])
+    assert trained == pytest.approx(-np.log(np.where(y, p, 1 - p)).mean(), rel=1e-5)
 
 
 def losses_by_loops(logits, truth, known):

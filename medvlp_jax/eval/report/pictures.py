@@ -69,6 +69,10 @@ class Colours:
         return tag("p", *chips, class_="key")
 
 
+#: Width of a letter of a box's name, in units of the picture (page.css: 10 px, bold).
+_LETTER = 6.2
+
+
 def boxes_svg(
     boxes: Iterable[LabelledBox], width: float, height: float, colours: Colours, names: bool = True
 ) -> str:
@@ -84,7 +88,8 @@ def boxes_svg(
         )
         if names:
             above = y - 4 if y > 14 else y + h + 11 if y + h < height - 14 else y + 11
-            anchor, at = ("end", min(x + w, width - 2)) if x > 0.6 * width else ("start", max(x, 2))
+            fits = max(x, 2) + _LETTER * len(b.label) < width
+            anchor, at = ("start", max(x, 2)) if fits else ("end", max(min(x + w, width - 2), 2))
             out.append(
                 f'<text class="box-name {kind}" x="{at:.1f}" y="{above:.1f}" '
                 f'text-anchor="{anchor}">{esc(b.label)}</text>'
