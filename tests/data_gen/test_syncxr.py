@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import cv2
 import jax
@@ -174,16 +173,16 @@ def test_work_is_removed_when_all_is_done(whole, tmp_path):
 def test_ray_gives_the_same_bytes_although_a_worker_is_killed(whole, tmp_path):
     pytest.importorskip("ray")
     killed = []
+    over = threading.Event()
 
     def kill_one():
         """The first worker that writes an image shard; its temporary file names it."""
-        for _ in range(6000):
+        while not over.wait(0.01):
             for path in tmp_path.glob("work/images/.images-*.tmp-*"):
                 process = int(path.name.rpartition("-")[2])
                 os.kill(process, signal.SIGKILL)
                 killed.append(process)
                 return
-            time.sleep(0.01)
 
     thread = threading.Thread(target=kill_one)
     thread.start()
@@ -192,6 +191,7 @@ def test_ray_gives_the_same_bytes_although_a_worker_is_killed(whole, tmp_path):
         generate(CONFIG, tmp_path, fan_out, progress=False)
     finally:
         fan_out.close()
+        over.set()
         thread.join()
     assert killed
     assert content(tmp_path) == content(whole)
