@@ -268,13 +268,15 @@ class Experiment:
         with sharding.use_mesh(self.mesh):
             init = jax.jit(self.model_def.init, out_shardings=places)
             params, buffers = init(jax.random.key(self.config.seed))
-        fresh = predict.with_arrays(params, buffers)
-        if not buffers:
-            return fresh
-        batches = itertools.islice(embedded.batches(), CALIBRATION)
-        tower = settled(self.tower(fresh), (b["image"] for b in batches), self.mesh)
-        settled_buffers = jax.device_put({"vision": tower.buffers}, {"vision": places[1]["vision"]})
-        return predict.with_arrays(params, buffers | settled_buffers)
+        if "vision" not in buffers:
+            return predict.with_arrays(params, buffers)
+        # Whole on every process, whose host reads it.
+        whole = jax.device_put((params, buffers), sharding.replicated(self.mesh))
+        batches = list(itertools.islice(embedded.batches(), CALIBRATION))
+        images = (b["image"] for b in batches[:-1] or batches)  # the last one may hold padding
+        tower = settled(self.tower(predict.with_arrays(*whole)), images, self.mesh)
+        seen = jax.device_put(tower.buffers, places[1]["vision"])
+        return predict.with_arrays(params, buffers | {"vision": seen})
 
     def downstream_sets(
         self,

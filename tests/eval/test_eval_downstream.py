@@ -24,6 +24,7 @@ from medvlp_jax.eval.bootstrap import Bootstrap
 from medvlp_jax.eval.detection import DetectConfig
 from medvlp_jax.eval.downstream import Sets
 from medvlp_jax.eval.downstream_config import TRAINS, DownstreamConfig, make_downstream
+from medvlp_jax.eval.embedded import Embedded
 from medvlp_jax.eval.finetune import FinetuneConfig
 from medvlp_jax.eval.protocol import EvalError
 from medvlp_jax.eval.report import segmented_of, write_report
@@ -34,7 +35,7 @@ from medvlp_jax.eval.tuning import Interrupted, TuneConfig, Tuner
 from medvlp_jax.experiment import Experiment
 from medvlp_jax.finetuning import FinetuningConfig, finetune
 from medvlp_jax.models.heads import Classifier, TowerOnly
-from medvlp_jax.models.resnet import ResNetConfig
+from medvlp_jax.models.resnet import ResNetConfig, fold
 from medvlp_jax.tasks.images import PixelConfig
 
 LABELS = ("square", "bright", "no finding")
@@ -277,6 +278,26 @@ def run_config(folder):
         "loop": {"steps": 1},
         "optim": {"warmup_steps": 0},
     }  # fmt: skip
+
+
+def test_an_untrained_network_has_the_statistics_of_the_films(folder):
+    experiment = Experiment(run_config(folder), jax.devices()[:1])
+    rng = np.random.default_rng(0)
+    batches = [{"image": rng.integers(0, 255, (8, SIDE, SIDE, 1), np.uint8)} for _ in range(3)]
+    batches.append({"image": np.zeros_like(batches[0]["image"])})  # padding, left out
+    got = experiment.untrained(experiment.predictor(), Embedded("x", lambda: batches, LABELS))
+    params, buffers = got.arrays
+    start, untouched = experiment.model_def.init(jax.random.key(experiment.config.seed))
+    for a, b in zip(jax.tree.leaves(params), jax.tree.leaves(start), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
+    norm, plain = buffers["vision"]["stem_norm"], untouched["vision"]["stem_norm"]
+    model = experiment.model_def.merge(start, untouched)
+    seen = []
+    for batch in batches[:3]:
+        image = fold(experiment.task.config.prepare(batch["image"]))
+        seen.append(np.asarray(model.vision.stem_conv(image)).mean((0, 1, 2)))
+    np.testing.assert_allclose(norm["mean"], np.mean(seen, 0), rtol=1e-4, atol=1e-5)
+    assert not np.allclose(norm["var"], plain["var"], rtol=0.1)
 
 
 def test_a_checkpoint_is_fine_tuned_by_its_config_and_goes_on(folder, tmp_path):
