@@ -169,7 +169,7 @@ class GloriaTask(TwoTowers):
 
     def _pair_scores(self, model: Any, batch: Batch) -> Array:
         c = self.config
-        image = model.encode_image(self._image(batch))
+        image = model.encode_image(self.config.prepare(batch["image"]))
         patches = model.project_patches(image, normalize=False)
         words = batch["word_embed"]
         there = jnp.any(words != 0, axis=-1)

@@ -59,7 +59,8 @@ class PixelConfig:
         ``image`` gives every image mean 0 and deviation 1, against differences of exposure.
       mean: of the pixels on the scale 0..1; one value or one a channel.
       std: the same.
-      upsample: side that the images are enlarged to in front of the tower (GLoRIA: 299); 0 = none.
+      upsample: side to which the device resizes the images (bilinear, corners aligned) before the
+        tower, as GLoRIA does with 224 to 299; 0: not at all.
     """
 
     image_size: int = 224
@@ -75,6 +76,8 @@ class PixelConfig:
                 f"images of {self.image_size} pixels with {self.channels} channels: the side must "
                 "be positive and channels 1 or 3"
             )
+        if self.upsample < 0 or self.upsample == 1:
+            raise ValueError(f"upsample={self.upsample} must be 0 or a side of two pixels or more")
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) not in (1, self.channels):
                 raise ValueError(f"{name}={values} must have 1 or {self.channels} values")

@@ -12,12 +12,12 @@ from jaxtyping import Array, Float
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.models.features import ImageFeatures, TextFeatures
 from medvlp_jax.tasks.base import Batch, Predict
-from medvlp_jax.tasks.images import normalise, resize_corners, standardise
+from medvlp_jax.tasks.images import PixelConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class TowersConfig:
-    """Keys of ``config.task`` that every task on two towers has.
+class TowersConfig(PixelConfig):
+    """Keys of ``config.task`` that every task on two towers has; those of the pixels among them.
 
     Attributes:
       multi_positive: which other records are positives of a record: ``none``; ``labels``, those
@@ -28,39 +28,14 @@ class TowersConfig:
       frozen_towers: towers that run as in evaluation (no dropout, no batch statistics) and get no
         gradient; their projections still learn. The optimizer must hold their parameters too, with
         ``config.optim.freeze``: the task only saves the work.
-      image_size: side of the square images of a batch, in pixels.
-      upsample: side to which the device resizes them (bilinear, corners aligned) before the tower,
-        as GLoRIA does with 224 to 299; 0: not at all.
-      channels: 1 or 3.
-      pixels: ``fixed`` subtracts ``mean`` and divides by ``std``, as published weights expect;
-        ``image`` gives every image mean 0 and deviation 1, against differences of exposure.
-      mean: of the pixels on the scale 0..1; one value or one a channel.
-      std: the same.
     """
 
     multi_positive: Literal["none", "labels", "stated", "text"] = "none"
     num_labels: int = 0
     frozen_towers: tuple[Literal["vision", "text"], ...] = ()
-    image_size: int = 224
-    upsample: int = 0
-    channels: int = 1
-    pixels: Literal["fixed", "image"] = "fixed"
-    mean: tuple[float, ...] = (0.5,)
-    std: tuple[float, ...] = (0.25,)
 
     def __post_init__(self) -> None:
-        if self.channels not in (1, 3) or self.image_size < 1:
-            raise ValueError(
-                f"images of {self.image_size} pixels with {self.channels} channels: the side must "
-                "be positive and channels 1 or 3"
-            )
-        if self.upsample < 0 or self.upsample == 1:
-            raise ValueError(f"upsample={self.upsample} must be 0 or a side of two pixels or more")
-        for name, values in (("mean", self.mean), ("std", self.std)):
-            if len(values) not in (1, self.channels):
-                raise ValueError(f"{name}={values} must have 1 or {self.channels} values")
-        if min(self.std) <= 0:
-            raise ValueError(f"std={self.std} must be positive")
+        super().__post_init__()
         if self.needs_labels and self.num_labels < 1:
             raise ValueError(
                 "multi_positive='labels' or 'stated', and everything else that reads labels, needs "
@@ -86,20 +61,22 @@ class TwoTowers:
     def __init__(self, model_def: ModelDef, config: TowersConfig):
         self.model_def = model_def
         self.config: Any = config
+
+        def image(batch: Batch) -> Float[Array, "b y x c"]:
+            return config.prepare(batch["image"])
+
         self.predict: Mapping[str, Predict] = {
-            "image_embed": lambda model, batch: model.image_embed(self._image(batch)),
+            "image_embed": lambda model, batch: model.image_embed(image(batch)),
             "text_embed": lambda model, batch: model.text_embed(batch["text"], batch["text_mask"]),
-            "patch_embed": lambda model, batch: model.patch_embed(self._image(batch)),
+            "patch_embed": lambda model, batch: model.patch_embed(image(batch)),
         }
 
     def batch_spec(self, batch_size: int, text_len: int) -> dict[str, jax.ShapeDtypeStruct]:
         """The arrays that ``embed`` and ``loss`` read."""
         c, b, of = self.config, batch_size, jax.ShapeDtypeStruct
-        spec = {
-            "image": of((b, c.image_size, c.image_size, c.channels), jnp.uint8),
+        spec = c.batch_spec(b) | {
             "text": of((b, text_len), jnp.int32),
             "text_mask": of((b, text_len), jnp.bool_),
-            "valid": of((b,), jnp.bool_),
         }
         if c.multi_positive in ("labels", "stated"):
             spec["labels"] = of((b, c.num_labels), jnp.int8)
@@ -113,7 +90,7 @@ class TwoTowers:
         self, model: Any, batch: Batch, rng: jax.Array | None, **options: Any
     ) -> ImageFeatures:
         """The vision tower in training mode, or as in evaluation where it is frozen."""
-        image = self._image(batch)
+        image = self.config.prepare(batch["image"])
         if "vision" in self.config.frozen_towers:
             return lax.stop_gradient(model.encode_image(image, **options))
         return model.encode_image(image, train=True, rng=rng, **options)
@@ -130,14 +107,6 @@ class TwoTowers:
         if "text" in self.config.frozen_towers:
             return lax.stop_gradient(model.encode_text(ids, mask, **options))
         return model.encode_text(ids, mask, train=True, rng=rng, **options)
-
-    def _image(self, batch: Batch) -> Float[Array, "b y x c"]:
-        c = self.config
-        if c.pixels == "image":
-            image = standardise(batch["image"])
-        else:
-            image = normalise(batch["image"], c.mean, c.std)
-        return resize_corners(image, c.upsample) if c.upsample else image
 
 
 def split_keys(rng: jax.Array | None, count: int = 2) -> list[jax.Array | None]:

@@ -294,7 +294,7 @@ def test_an_untrained_network_has_the_statistics_of_the_films(folder):
     model = experiment.model_def.merge(start, untouched)
     seen = []
     for batch in batches[:3]:
-        image = fold(experiment.task._image(batch))
+        image = fold(experiment.task.config.prepare(batch["image"]))
         seen.append(np.asarray(model.vision.stem_conv(image)).mean((0, 1, 2)))
     np.testing.assert_allclose(norm["mean"], np.mean(seen, 0), rtol=1e-4, atol=1e-5)
     assert not np.allclose(norm["var"], plain["var"], rtol=0.1)

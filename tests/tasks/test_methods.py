@@ -122,7 +122,7 @@ def test_glorias_score_of_inference():
     got = predict["pair_scores"](model, {"image": batch["image"][:4], **shared})
     assert got.shape == (4, ROWS)
     patches = model.project_patches(
-        model.encode_image(task._image(batch)), normalize=False
+        model.encode_image(task.config.prepare(batch["image"])), normalize=False
     ).reshape(ROWS, 16, 8)
     some = [i for i in range(ROWS) if i != 3]
     there = (np.arange(LENGTH) <= batch["word_ids"].max(1)[:, None]) & (np.arange(LENGTH) > 0)
