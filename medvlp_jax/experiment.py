@@ -323,9 +323,13 @@ class Experiment:
                 (workdir / "config.json").write_text(dumps(c))
                 print(self.describe(), flush=True)
 
-            tokenizer = self.tokenizer()
-            if distributed.is_main():
-                _keep(tokenizer, workdir / TOKENIZER)
+            kept = workdir / TOKENIZER
+            if restored is not None and kept.is_dir():
+                tokenizer = Tokenizer.load(kept)
+            else:
+                tokenizer = self.tokenizer()
+                if distributed.is_main():
+                    _keep(tokenizer, kept)
             index, count = distributed.data_slice(self.mesh)
             iterator = train_iterator(c.data, c.loop.steps, index, count, tokenizer=tokenizer,
                                       sources=open_sources(c.data))  # fmt: skip
@@ -383,7 +387,8 @@ class Experiment:
 
 def _keep(tokenizer: Tokenizer, folder: pathlib.Path) -> None:
     """Copies a tokenizer of the data folder beside the checkpoints, so that they can travel."""
-    if not folder.exists() and pathlib.Path(tokenizer.name).is_dir():
+    if pathlib.Path(tokenizer.name).is_dir():
         temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
         shutil.copytree(tokenizer.name, temporary)
+        shutil.rmtree(folder, ignore_errors=True)  # of a start that never saved a step
         temporary.replace(folder)

@@ -22,6 +22,7 @@ A batch is a dict of numpy arrays, this process's contiguous share of the global
 
 import dataclasses
 import errno
+import hashlib
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
@@ -53,11 +54,13 @@ def open_sources(config: DataConfig) -> list[Source]:
 
 
 def find_tokenizer(config: DataConfig, sources: Sequence[Source] | None = None) -> Tokenizer:
-    """The tokenizer of ``config.text.tokenizer``, or the WordPiece of the first source.
+    """The tokenizer of ``config.text.tokenizer``, or the WordPiece of the sources.
 
-    That one lives in ``<cache_dir or first source's folder>/tokenizer``; where it is missing it is
-    trained on all texts of the sources and stored there. A tokenizer decides what token ids mean,
-    so make it once, in one process, before a run of several starts.
+    That one lives in ``<cache_dir or first source's folder>/tokenizer``, for a mixture of folders
+    in a ``tokenizer-...`` of its own: that of the first folder alone would cut the words of the
+    others into letters. Where it is missing it is trained on all texts of the sources and stored
+    there. A tokenizer decides what token ids mean, so make it once, in one process, before a run
+    of several starts.
 
     Raises:
       TokenizerError: not loadable, or not fit for the texts.
@@ -65,18 +68,29 @@ def find_tokenizer(config: DataConfig, sources: Sequence[Source] | None = None) 
     """
     if config.text.tokenizer:
         return Tokenizer.load(config.text.tokenizer)
-    folder = pathlib.Path(config.cache_dir or config.sources[0].path) / "tokenizer"
+    folder = pathlib.Path(config.cache_dir or config.sources[0].path) / _folder_name(config)
     if folder.exists():
         return Tokenizer.load(folder)
     sources = open_sources(config) if sources is None else sources
     logging.info("training a WordPiece on the texts of %d sources into %s", len(sources), folder)
-    texts = (t.text for s in sources for i in range(len(s)) for t in s[i].texts)
     try:
-        return train_wordpiece(texts, folder, config.text.vocab)
+        return train_wordpiece(all_texts(sources), folder, config.text.vocab)
     except OSError as e:
         if e.errno == errno.ENOSPC:
             raise
         raise DataError(f"cannot store a tokenizer in {folder} ({e}); set data.cache_dir") from e
+
+
+def all_texts(sources: Sequence[Source]) -> Iterator[str]:
+    """Every text of every record: what a tokenizer is trained on."""
+    return (t.text for s in sources for i in range(len(s)) for t in s[i].texts)
+
+
+def _folder_name(config: DataConfig) -> str:
+    folders = sorted({os.path.abspath(s.path) for s in config.sources})
+    if len(folders) == 1:
+        return "tokenizer"
+    return "tokenizer-" + hashlib.sha256("\0".join(folders).encode()).hexdigest()[:12]
 
 
 def train_iterator(

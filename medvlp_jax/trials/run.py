@@ -1,15 +1,18 @@
 """Runs one trial: training, then every evaluator; nothing is done twice."""
 
+import dataclasses
 import pathlib
 import time
 
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.data.dataset import open_dataset
+from medvlp_jax.data.text import TextConfig
 from medvlp_jax.eval.base import evaluate
 from medvlp_jax.eval.results import config_hash
 from medvlp_jax.experiment import Experiment
 from medvlp_jax.trials.grid import GridConfig, Trial, training_config
 from medvlp_jax.trials.outcome import FILE, Outcome, OutcomeError
+from medvlp_jax.trials.tokenizer import shared_tokenizer
 
 
 class Preempted(UserError):
@@ -33,8 +36,7 @@ def run_trial(grid: GridConfig, trial: Trial, out: pathlib.Path) -> Outcome:
       UserError: see ``Experiment``.
     """
     folder = folder_of(out, trial)
-    experiment = Experiment(training_config(grid, trial))
-    signature = config_hash(experiment.config)
+    experiment, signature = _prepare(grid, trial, out)
     if is_done(out, trial):
         found = Outcome.load(folder)
         if found.facts["config_sha256"] != signature:
@@ -61,3 +63,19 @@ def run_trial(grid: GridConfig, trial: Trial, out: pathlib.Path) -> Outcome:
     outcome = Outcome.of(facts, results)
     outcome.save(folder)
     return outcome
+
+
+def _prepare(grid: GridConfig, trial: Trial, out: pathlib.Path) -> tuple[Experiment, str]:
+    """The experiment of a trial, and the digest of its config wherever ``out`` lies."""
+    config = training_config(grid, trial)
+    text = config["data"].setdefault("text", {})
+    if text.get("tokenizer"):
+        experiment = Experiment(config)
+        return experiment, config_hash(experiment.config)
+    shared = shared_tokenizer(grid, text.get("vocab", TextConfig.vocab), out)
+    text["tokenizer"] = shared.name
+    experiment = Experiment(config)
+    c = experiment.config
+    named = dataclasses.replace(c.data.text, tokenizer=shared.hash)
+    data = dataclasses.replace(c.data, text=named)
+    return experiment, config_hash(dataclasses.replace(c, data=data))

@@ -380,6 +380,19 @@ def test_default_tokenizer_is_trained_once_beside_the_data(folder, tokenizer):
     assert again.unknown_fraction(["There is mild opacity number 3."]) == 0
 
 
+def test_a_mixture_of_folders_has_a_tokenizer_of_its_own(folder, tokenizer, tmp_path):
+    """That of the first folder would cut the words of the second into letters."""
+    text = "Bronchovascular crowding retrocardially."
+    records = [make_record(i, texts=(Text(text, "report"),)) for i in range(4)]
+    write_shard(tmp_path / "more", ShardName("more", "train", 0, 1), records)
+    config = config_of(folder)
+    both = (*config.sources, SourceConfig(str(tmp_path / "more"), "train"))
+    mixed = find_tokenizer(dataclasses.replace(config, sources=both))
+    assert len(mixed.encode(text)[0]) < len(tokenizer.encode(text)[0]) / 2
+    assert find_tokenizer(dataclasses.replace(config, sources=both[::-1])).hash == mixed.hash
+    assert find_tokenizer(config).hash == tokenizer.hash
+
+
 def test_a_folder_that_cannot_be_written_asks_for_a_cache_dir(folder, tokenizer, tmp_path, caplog):
     (tmp_path / "file").write_text("in the way")
     config = config_of(folder, cache_dir=str(tmp_path / "file"))

@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 from configs.cxr import synthetic_vs_real
 from data_gen.phantom.job import PhantomConfig, SplitCounts, generate
 from medvlp_jax.core.config import ConfigError
+from medvlp_jax.data.tokenizer import Tokenizer
 from medvlp_jax.eval.bootstrap import Bootstrap
 from medvlp_jax.eval.protocol import EvalResult
 from medvlp_jax.trials import run
@@ -209,6 +210,10 @@ def test_a_small_experiment(tmp_path):
     summary = summarise(grid, done)
     assert {r["condition"]: r["steps"] for r in summary["rows"]} == {"real": 3, "synthetic": 3}
     assert all(0 <= r["value"] <= 1 for r in summary["rows"])
+    one, other = (Tokenizer.load(run.folder_of(out, t) / "tokenizer") for t in trials(grid))
+    assert one.hash == other.hash == Tokenizer.load(out / "tokenizer-300").hash
+    assert not (tmp_path / "a" / "tokenizer").exists()
+    out = out.rename(tmp_path / "moved")
     first = trials(grid)[0]
     again = run.run_trial(grid, first, out)
     assert json.dumps(again.metrics) == json.dumps(done[first].metrics)  # NaN equals NaN
