@@ -7,8 +7,8 @@
 ``ARCH`` is that of the methods' own configs: ``resnet50`` (default), ``vit_b16`` or ``small``, for
 two CPU cores. Two budgets: equal optimizer steps, and equal epochs over each condition's own data
 (which gives ``mixed`` more steps). All runs share one tokenizer, trained on the training texts of
-all data folders, unless the method's config names one. Everything is measured on the test split of the real data,
-where thresholds come from its validation split, and on the synthetic one.
+all data folders, unless the method's config names one. Everything is measured on the test split of
+the real data, where thresholds come from its validation split, and on the synthetic one.
 
 ``data.cleaned`` is made by ``launch/generate.py --config=configs/data_gen/curate.py``,
 ``data.synthetic`` by ``--config=configs/data_gen/syncxr.py``.

@@ -6,7 +6,10 @@ row or key and the mend; anything else is a defect of the package and keeps its 
 """
 
 import errno
+import os
 import re
+import select
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -22,12 +25,23 @@ def run(main: Callable[[list[str]], Any]) -> NoReturn:
     """``absl.app.run`` for launch scripts: parses the flags, calls ``main(argv)``, then exits.
 
     Exit status 0 on success; 2 after a :class:`UserError`, a flag that cannot be used or a full
-    disk (one line on stderr); 130 after Ctrl-C. Other exceptions propagate with their traceback.
+    disk (one line on stderr); 130 after Ctrl-C; 141 when nobody reads on (``... | head``). Other
+    exceptions propagate with their traceback.
     """
+
+    def flushed(argv: list[str]) -> Any:
+        status = main(argv)
+        sys.stdout.flush()  # while a closed pipe can still be told from a defect
+        return status
+
     try:
-        app.run(main, flags_parser=_parse_flags)
+        app.run(flushed, flags_parser=_parse_flags)
     except UserError as error:
         _exit(f"error: {error}", 2)
+    except BrokenPipeError:
+        if not _nobody_reads_stdout():
+            raise
+        sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -36,6 +50,16 @@ def run(main: Callable[[list[str]], Any]) -> NoReturn:
     except KeyboardInterrupt as error:
         _exit(str(error) or "stopped", 130)
     sys.exit(0)
+
+
+def _nobody_reads_stdout() -> bool:
+    watch = select.poll()
+    watch.register(sys.stdout.fileno(), 0)  # what is wrong with it is told unasked
+    if not watch.poll(0):
+        return False
+    # Python flushes once more at its end, and would complain.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def _exit(line: str, status: int) -> NoReturn:

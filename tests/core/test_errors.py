@@ -1,6 +1,8 @@
 """What a launch script says when something goes wrong."""
 
 import errno
+import subprocess
+import sys
 
 import pytest
 from absl import app
@@ -51,3 +53,16 @@ def test_defects_keep_their_traceback(monkeypatch, error):
     with pytest.raises(type(error)) as caught:
         errors.run(lambda argv: None)
     assert caught.value is error
+
+
+@pytest.mark.parametrize("lines", [2, 100_000])
+def test_a_reader_that_leaves_is_no_error(lines):
+    program = (
+        f"from medvlp_jax.core import errors; errors.run(lambda _: print('line\\n' * {lines}))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
