@@ -88,11 +88,9 @@ def boxes_svg(
         )
         if names:
             above = y - 4 if y > 14 else y + h + 11 if y + h < height - 14 else y + 11
-            fits = max(x, 2) + _LETTER * len(b.label) < width
-            anchor, at = ("start", max(x, 2)) if fits else ("end", max(min(x + w, width - 2), 2))
+            at = max(min(x, width - 2 - _LETTER * len(b.label)), 2)
             out.append(
-                f'<text class="box-name {kind}" x="{at:.1f}" y="{above:.1f}" '
-                f'text-anchor="{anchor}">{esc(b.label)}</text>'
+                f'<text class="box-name {kind}" x="{at:.1f}" y="{above:.1f}">{esc(b.label)}</text>'
             )
     return tag("g", *out, class_="boxes")
 
