@@ -117,7 +117,7 @@ def _arms(rows: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
 def _values(
     rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any], evaluation: str
 ) -> bytes:
-    """Bars by method and condition, with intervals and the seeds as dots."""
+    """Means by method and condition, with intervals and the seeds as dots."""
     arms, conditions = _arms(rows), list(dict.fromkeys(r["condition"] for r in rows))
     figure = matplotlib.figure.Figure(figsize=(2.4 + 1.7 * len(arms), 3.6), layout="constrained")
     axes = figure.subplots()
@@ -128,15 +128,16 @@ def _values(
                 if (r["budget"], r["method"]) == arm and r["condition"] == condition:
                     x = a + (c - (len(conditions) - 1) / 2) * width
                     colour = _COLOURS[c % len(_COLOURS)]
-                    axes.bar(x, r["value"] or 0, width * 0.92, color=colour, alpha=0.75)
                     if r["low"] is not None:
-                        axes.plot([x, x], [r["low"], r["high"]], color="#333", lw=1.2)
+                        axes.plot([x, x], [r["low"], r["high"]], color=colour, lw=2.5)
+                    if r["value"] is not None:
+                        axes.plot([x], [r["value"]], "D", ms=7, color=colour)
                     dots = [v for v in r["values"] if v is not None]
-                    axes.plot([x] * len(dots), dots, "o", ms=3, color="#111")
-        axes.bar(0, 0, color=_COLOURS[c % len(_COLOURS)], alpha=0.75, label=condition)
+                    axes.plot([x] * len(dots), dots, "o", ms=2.5, color="#111")
+        axes.plot([], [], "D", color=_COLOURS[c % len(_COLOURS)], label=condition)
+    if not evaluation.endswith("grounding"):  # an AUC
+        axes.axhline(0.5, color="#999", lw=0.8, ls="--")
     axes.set_xticks(range(len(arms)), [f"{m}\n{b}" for b, m in arms])
-    shown = [v for r in rows for v in (r["low"], r["value"]) if v is not None]
-    axes.set_ylim(bottom=max(0.0, min(shown, default=0.0) - 0.08))
     axes.set_title(f"{evaluation}, interval over records and seeds", fontsize=9)
     axes.legend(fontsize=7, ncols=2)
     return _png(figure)
