@@ -159,11 +159,10 @@ def _member(experiment: Experiment, path: str | pathlib.Path, step: pretrained.W
 
 def _reading(experiment: Experiment) -> dict[str, Any]:
     """What becomes of an image and a text on the way into the model, and the model."""
-    c = experiment.config
-    pixels = {f"task.{key}": c.task.get(key) for key in ("pixels", "mean", "std")}
-    return pixels | {
+    return {
         "model": experiment.model_config,
-        "data.image": c.data.image,
+        "pixels of config.task": experiment.pixels,
+        "data.image": experiment.config.data.image,
         "tokenizer": experiment.tokenizer().hash,
     }
 

@@ -252,11 +252,16 @@ class Experiment:
                 built[f"{name}-{word}"] = make(test, bootstrap=e.bootstrap)
         return built
 
+    @property
+    def pixels(self) -> PixelConfig:
+        """What becomes of an image in front of the vision tower."""
+        task = self.config.task
+        given = {f.name: task[f.name] for f in dataclasses.fields(PixelConfig) if f.name in task}
+        return parse(PixelConfig, given)
+
     def tower(self, predict: PredictFn) -> Tower:
         """The vision tower of the model behind a predict function of this experiment."""
-        task = self.config.task
-        pixels = {f.name: task[f.name] for f in dataclasses.fields(PixelConfig) if f.name in task}
-        return Tower.of(predict, self.model_config.vision, parse(PixelConfig, pixels))
+        return Tower.of(predict, self.model_config.vision, self.pixels)
 
     def untrained(self, predict: PredictFn, embedded: Embedded) -> Predictor:
         """The network of ``predict`` as this run would start it without published weights.
