@@ -5,13 +5,14 @@ the machine is raised as :class:`UserError` (or a subclass) with a sentence that
 row or key and the mend; anything else is a defect of the package and keeps its traceback.
 """
 
+import contextlib
 import errno
 import os
 import re
 import select
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from absl import app, flags, logging
@@ -19,6 +20,47 @@ from absl import app, flags, logging
 
 class UserError(Exception):
     """What the user can mend; the message is a whole sentence and is shown without a traceback."""
+
+
+@contextlib.contextmanager
+def one_net(
+    source: object, mend: str, error: type[UserError] = UserError, verb: str = "cannot be read"
+) -> Iterator[None]:
+    """Turns whatever goes wrong with one input into one ``error`` that names it.
+
+    Parsers of foreign files raise what their authors thought of (``zlib.error``, ``EOFError``,
+    ``RecursionError``, ``MemoryError``, ``KeyError`` of JSON in another shape, panics of Rust
+    code): a list of exceptions is never complete, so there is none. A :class:`UserError` from
+    inside passes unchanged, and so does a full disk, which is no fault of the input.
+
+    Args:
+      source: the file or address, as the message names it.
+      mend: what the user can do, an imperative: "download it again".
+      error: the class that is raised.
+      verb: what failed, between the source and the reason.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as cause:
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise error(f"{source} {verb} ({reason(cause)}); {mend}") from cause
+    except BaseException as cause:
+        if type(cause).__name__ != "PanicException":  # of Rust; derived from BaseException
+            raise
+        raise error(f"{source} {verb} ({reason(cause)}); {mend}") from cause
+
+
+def reason(error: BaseException, limit: int = 200) -> str:
+    """One printable line for an exception: its kind and the first line of its message."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    text = "".join(c if c.isprintable() else "?" for c in lines[0].strip()[:limit]) if lines else ""
+    kind = type(error).__name__
+    return f"{kind}: {text}" if text else kind
 
 
 def run(main: Callable[[list[str]], Any]) -> NoReturn:
