@@ -18,6 +18,7 @@ import tqdm
 from data_gen.llm import ChatWriter, ReportRequest, ReportWriter, ReportWriterConfig, request_of
 from data_gen.llm_chat import Prompt
 from medvlp_jax.core.errors import UserError
+from medvlp_jax.core.fields import Count
 from medvlp_jax.core.lock import workdir_lock
 from medvlp_jax.data.dataset import open_dataset
 
@@ -43,7 +44,7 @@ class SampleTextsConfig:
     entities: str = ""
     records: str = ""
     split: str = "train"
-    limit: int = 0
+    limit: Count = 0
     writer: ReportWriterConfig = dataclasses.field(default_factory=ReportWriterConfig)
 
     def __post_init__(self) -> None:

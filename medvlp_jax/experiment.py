@@ -21,6 +21,7 @@ from jax.sharding import Mesh
 from medvlp_jax.core import distributed, pretrained, sharding
 from medvlp_jax.core.checkpoint import Checkpointer
 from medvlp_jax.core.config import ConfigError, dumps, parse
+from medvlp_jax.core.errors import one_net
 from medvlp_jax.core.lock import workdir_lock
 from medvlp_jax.core.loop import FitResult, fit
 from medvlp_jax.core.metrics import MetricWriter
@@ -73,11 +74,12 @@ class Experiment:
         self.config = c = parse_config(config)
         self.resolved = json.loads(dumps(c))
         self.mesh: Mesh = sharding.make_mesh(c.mesh, devices)
-        shards = sharding.batch_shards(self.mesh) * c.micro_batches
-        if c.data.batch_size % shards:
+        pieces, rows = sharding.batch_shards(self.mesh), c.data.batch_size
+        if rows % (shards := pieces * c.micro_batches):
             raise ConfigError(
-                f"config.data.batch_size={c.data.batch_size} must be a multiple of {shards} "
-                f"(data x fsdp devices x config.micro_batches)"
+                f"config.data.batch_size={rows} must be a multiple of {shards} ({pieces} data x "
+                f"fsdp devices x config.micro_batches={c.micro_batches}): "
+                f"{rows - rows % shards or shards} would do"
             )
         self.model_config: CLIPConfig = clip_config(c.model)
         if self.model_config.text.max_length < c.data.text.max_len:
@@ -85,7 +87,8 @@ class Experiment:
                 f"config.model.text.max_length={self.model_config.text.max_length} is shorter than "
                 f"the longest of config.data.text.buckets, {c.data.text.max_len}"
             )
-        self.model_def = ModelDef.of(build_clip(self.model_config))
+        with one_net("config.model", "change its sizes", ConfigError, "cannot be built"):
+            self.model_def = ModelDef.of(build_clip(self.model_config))
         self.task = make_task(self.model_def, c.task)
         self.optimizer = make_optimizer(
             c.optim, self.model_def.abstract_params, self.model_def.logical_axes, c.loop.steps

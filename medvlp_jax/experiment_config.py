@@ -9,6 +9,7 @@ from typing import Any
 from medvlp_jax.core import pretrained
 from medvlp_jax.core.checkpoint import CheckpointConfig
 from medvlp_jax.core.config import ConfigError, parse, to_plain
+from medvlp_jax.core.fields import Pattern, Seed, Size
 from medvlp_jax.core.loop import LoopConfig
 from medvlp_jax.core.metrics import LogConfig
 from medvlp_jax.core.optim import OptimConfig
@@ -42,10 +43,10 @@ class ExperimentConfig:
     task: dict[str, Any]
     data: DataConfig
     loop: LoopConfig
-    seed: int = 0
-    micro_batches: int = 1
+    seed: Seed = 0
+    micro_batches: Size = 1
     init_from: str = ""
-    init_only: tuple[str, ...] = (".*",)
+    init_only: tuple[Pattern, ...] = (".*",)
     init_towers: dict[str, str] = dataclasses.field(default_factory=dict)
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
     optim: OptimConfig = dataclasses.field(default_factory=OptimConfig)

@@ -22,6 +22,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from medvlp_jax.core import distributed
 from medvlp_jax.core.config import differences
+from medvlp_jax.core.fields import Count, Size
 from medvlp_jax.core.pretrained import FOLDER, CheckpointError, folder_of, load_config
 from medvlp_jax.core.state import TrainState
 
@@ -43,8 +44,8 @@ class CheckpointConfig:
         ``pip install gcsfs``).
     """
 
-    keep_last: int = 2
-    keep_best: int = 1
+    keep_last: Size = 2
+    keep_best: Count = 1
     best_metric: str = ""
     best_mode: Literal["max", "min"] = "max"
     asynchronous: bool = True

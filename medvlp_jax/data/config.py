@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from medvlp_jax.core.fields import Extent, Folder, Fraction, Positive, Seed, Size, Workers
 from medvlp_jax.data.augment import ImageConfig
 from medvlp_jax.data.text import TextConfig
 
@@ -17,9 +18,9 @@ class SourceConfig:
         number of records, so that every record is seen equally often.
     """
 
-    path: str
+    path: Folder
     split: str = "train"
-    weight: float | None = None
+    weight: Positive | None = None
 
     def __post_init__(self) -> None:
         if self.weight is not None and not self.weight > 0:
@@ -47,20 +48,20 @@ class DataConfig:
     """
 
     sources: tuple[SourceConfig, ...]
-    batch_size: int
+    batch_size: Size
     image: ImageConfig = dataclasses.field(default_factory=ImageConfig)
     text: TextConfig = dataclasses.field(default_factory=TextConfig)
     labels: tuple[str, ...] = ()
     with_boxes: bool = False
-    max_boxes: int = 16
+    max_boxes: Extent = 16
     with_masks: bool = False
     masks: tuple[str, ...] = ()
-    seed: int = 0
-    workers: int = 0
-    threads: int = 0
-    prefetch: int = 2
-    max_bad_fraction: float = 0.01
-    cache_dir: str = ""
+    seed: Seed = 0
+    workers: Workers = 0
+    threads: Workers = 0
+    prefetch: Extent = 2
+    max_bad_fraction: Fraction = 0.01
+    cache_dir: Folder = ""
 
     def __post_init__(self) -> None:
         if not self.sources:

@@ -31,10 +31,10 @@ _RESAMPLES = 500
 class DetectConfig(TuneConfig):
     """Attributes:
     frozen: train pyramid and head alone (MGCA).
-    width: channels of pyramid and head.
-    candidates: predictions an image keeps before suppression.
-    confidence: smaller scores are dropped. Low, as average precision ranks what is left.
-    nms: IoU above which the weaker of two detections of a class goes.
+    width: Extent
+    candidates: Size
+    confidence: Fraction
+    nms: Fraction
     """
 
     frozen: bool = False

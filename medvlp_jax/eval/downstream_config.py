@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Callable, Sequence
 
 from medvlp_jax.core.config import ConfigError
+from medvlp_jax.core.fields import Share, Size
 from medvlp_jax.data.config import SourceConfig
 from medvlp_jax.eval.bootstrap import Bootstrap
 from medvlp_jax.eval.detection import DetectConfig, Detection
@@ -39,9 +40,9 @@ class DownstreamConfig:
     classes: tuple[str, ...] = ()
     masks: tuple[str, ...] = ()
     boxes: tuple[str, ...] = ()
-    fractions: tuple[float, ...] = (0.01, 0.1, 1.0)
-    dense_fractions: tuple[float, ...] = (1.0,)
-    seeds: int = 1
+    fractions: tuple[Share, ...] = (0.01, 0.1, 1.0)
+    dense_fractions: tuple[Share, ...] = (1.0,)
+    seeds: Size = 1
     starts: tuple[Start, ...] = STARTS
     probe: ProbeConfig = dataclasses.field(default_factory=ProbeConfig)
     finetune: FinetuneConfig = dataclasses.field(default_factory=FinetuneConfig)

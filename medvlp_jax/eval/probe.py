@@ -28,7 +28,7 @@ _FEATURES = Predicted("features")
 @dataclasses.dataclass(frozen=True)
 class ProbeConfig:
     """Attributes:
-    l2: strengths that validation chooses from: factors of ½‖w‖² beside the mean cross-entropy,
+    l2: tuple[NonNegative, ...]
       on features of unit variance.
     """
 

@@ -26,9 +26,9 @@ class SegmentConfig(TuneConfig):
     """Attributes:
     loss: see ``tasks.segmentation.SegmentationConfig``.
     frozen: train the expanding path alone (MGCA); otherwise all (GLoRIA, MedKLIP).
-    widths: channels of the expanding path.
-    stride: pixels a side of a position of the map whose logits are enlarged to the image.
-    pictures: records shown per mask.
+    widths: tuple[Extent, ...]
+    stride: Size
+    pictures: Count
     """
 
     loss: Literal["focal_dice", "bce_dice"] = "focal_dice"

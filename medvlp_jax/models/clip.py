@@ -13,6 +13,7 @@ from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Int
 
 from medvlp_jax.core.config import ConfigError, parse, to_plain
+from medvlp_jax.core.fields import Dtype, Extent, ExtentOrNone, Finite, Positive
 from medvlp_jax.models import resnet, text_encoder, vit
 from medvlp_jax.models.features import ImageFeatures, TextFeatures
 from medvlp_jax.models.layers import (
@@ -53,7 +54,7 @@ class ProjectionConfig:
     """
 
     kind: Literal["linear", "mlp", "mlp_bn", "none"] = "linear"
-    hidden: int = 0
+    hidden: ExtentOrNone = 0
     activation: Activation = "gelu"
     bias: bool = False
 
@@ -83,16 +84,16 @@ class CLIPConfig:
 
     vision: ViTConfig | ResNetConfig = dataclasses.field(default_factory=ViTConfig)
     text: TextConfig = dataclasses.field(default_factory=TextConfig)
-    embed_dim: int = 512
+    embed_dim: Extent = 512
     patch_map: Literal["last", "middle", "own"] = "last"
     token_map: Literal["shared", "own"] = "shared"
     local_proj: ProjectionConfig = ProjectionConfig()
-    prototypes: int = 0
+    prototypes: ExtentOrNone = 0
     vision_proj: ProjectionConfig = ProjectionConfig()
     text_proj: ProjectionConfig = ProjectionConfig()
-    logit_scale: float = 1 / 0.07
-    logit_bias: float | None = None
-    dtype: str = "float32"
+    logit_scale: Positive = 1 / 0.07
+    logit_bias: Finite | None = None
+    dtype: Dtype = "float32"
 
     def __post_init__(self) -> None:
         if self.logit_scale <= 0:

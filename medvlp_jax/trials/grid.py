@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medvlp_jax.core.config import ConfigError, parse, to_plain, unknown_key
+from medvlp_jax.core.fields import Count, NonNegative, Seed
 from medvlp_jax.data.dataset import open_dataset
 from medvlp_jax.eval.bootstrap import Bootstrap
 from medvlp_jax.eval.config import EvalSetConfig
@@ -18,8 +19,8 @@ from medvlp_jax.eval.config import EvalSetConfig
 class Budget:
     """How long a run trains: so many optimizer ``steps``, or ``epochs`` over its own data."""
 
-    steps: int = 0
-    epochs: float = 0.0
+    steps: Count = 0
+    epochs: NonNegative = 0.0
 
     def __post_init__(self) -> None:
         if (self.steps > 0) == (self.epochs > 0):
@@ -50,7 +51,7 @@ class GridConfig:
     conditions: dict[str, tuple[str, ...]]
     sets: dict[str, EvalSetConfig]
     budgets: dict[str, Budget]
-    seeds: tuple[int, ...] = (0, 1, 2)
+    seeds: tuple[Seed, ...] = (0, 1, 2)
     reference: str = "real"
     bootstrap: Bootstrap = dataclasses.field(default_factory=Bootstrap)
 
