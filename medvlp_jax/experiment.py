@@ -22,6 +22,7 @@ from medvlp_jax.core import distributed, pretrained, sharding
 from medvlp_jax.core.checkpoint import Checkpointer
 from medvlp_jax.core.config import ConfigError, dumps, parse
 from medvlp_jax.core.errors import one_net
+from medvlp_jax.core.folders import output_folder
 from medvlp_jax.core.lock import workdir_lock
 from medvlp_jax.core.loop import FitResult, fit
 from medvlp_jax.core.metrics import MetricWriter
@@ -307,7 +308,7 @@ class Experiment:
           LockError: another process trains in this folder.
           UserError: see the parts; the message says what to mend.
         """
-        c, workdir = self.config, pathlib.Path(workdir)
+        c, workdir = self.config, output_folder(workdir, "workdir")
         if distributed.is_main():
             workdir.mkdir(parents=True, exist_ok=True)
         distributed.barrier("workdir")

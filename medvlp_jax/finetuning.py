@@ -10,6 +10,7 @@ from typing import Any
 from medvlp_jax.core import distributed, pretrained
 from medvlp_jax.core.config import ConfigError, dumps, parse, to_plain
 from medvlp_jax.core.fields import Extent, Size, Workers
+from medvlp_jax.core.folders import output_folder
 from medvlp_jax.core.lock import workdir_lock
 from medvlp_jax.core.sharding import MeshConfig
 from medvlp_jax.core.state import param_count
@@ -94,7 +95,7 @@ def finetune(
       ConfigError, ShardError, EvalError: the message says what to mend.
     """
     c = parse(FinetuningConfig, config)
-    out = pathlib.Path(out)
+    out = output_folder(out)
     experiment = Experiment(_stored(checkpoint, step, c))
     labels = c.labels or experiment.config.data.labels
     sets = _sets(experiment, c, labels)

@@ -13,7 +13,7 @@ from data_gen.llm_chat import ChatConfig
 from data_gen.phantom.job import SplitCounts
 from data_gen.report_check import CheckConfig
 from data_gen.runners.on_ray import Needs
-from medvlp_jax.core.config import ConfigError, parse, to_plain
+from medvlp_jax.core.config import ConfigError, group, parse, to_plain
 from medvlp_jax.core.fields import (
     Cosine,
     Count,
@@ -181,9 +181,10 @@ def read(config: Mapping[str, Any]) -> SynCXRConfig:
     """
     plain: dict[str, Any] = to_plain(config)
     writer, images = plain.get("writer", "grammar"), plain.get("images", "phantom")
-    chat, maker = plain.pop("chat", {}), plain.pop("maker", {})
+    chat, maker = group(plain, "chat"), group(plain, "maker")
+    plain = {k: v for k, v in plain.items() if k not in ("chat", "maker")}
     seed = plain.get("seed", 0)
-    plain["sampler"] = {"seed": seed, **plain.get("sampler", {})}
+    plain["sampler"] = {"seed": seed, **group(plain, "sampler")}
     if writer == "grammar":
         for key in ("url", "model"):
             if chat.get(key):

@@ -10,7 +10,7 @@ import difflib
 import json
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 import ml_collections
@@ -60,12 +60,20 @@ def unknown_key(where: str, key: str, known: Any) -> str:
     return f"{where}.{_printable(key)} is not a known key; {hint}"
 
 
+def unknown_word(where: str, word: Any, known: Iterable[str], what: str = "word") -> str:
+    """The sentence for a value that is none of the ``known`` words, with the nearest one."""
+    words = sorted(known)
+    near = difflib.get_close_matches(_shown(word).strip("'"), words, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"{where}={_shown(word)} is not a known {what}; {hint}there are {', '.join(words)}"
+
+
 def _convert(hint: Any, value: Any, where: str) -> Any:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if isinstance(value, ml_collections.FieldReference):
         value = value.get()
     if hint is Any:
-        return to_plain(value)
+        return _whole_numbers_fit(to_plain(value), where)
     if origin is typing.Annotated:
         value = _convert(args[0], value, where)
         for complaint in (check.complaint(value) for check in args[1:]):
@@ -138,6 +146,31 @@ def _shown(value: Any, limit: int = 60) -> str:
 def _printable(text: str, limit: int = 60) -> str:
     text = "".join(c if c.isprintable() else "?" for c in text)
     return text if len(text) <= limit else f"{text[:limit]}..."
+
+
+def _whole_numbers_fit(value: Any, where: str) -> Any:
+    """The value, unless it holds an integer that no file and no device can hold."""
+    if isinstance(value, dict):
+        for key, below in value.items():
+            _whole_numbers_fit(below, f"{where}.{_printable(key)}")
+    elif isinstance(value, list):
+        for i, below in enumerate(value):
+            _whole_numbers_fit(below, f"{where}[{i}]")
+    elif isinstance(value, int) and abs(value) >= 2**63:
+        raise ConfigError(f"{where}={_shown(value)} is out of range")
+    return value
+
+
+def group(config: Mapping[str, Any], key: str, where: str = "config") -> dict[str, Any]:
+    """A copy of a group of keys that is looked into before it is parsed; empty if there is none.
+
+    Raises:
+      ConfigError: the value is no group.
+    """
+    found = config.get(key, {})
+    if not isinstance(found, Mapping | ml_collections.ConfigDict):
+        raise ConfigError(f"{where}.{key} must be a group of keys, not {_shown(found)}")
+    return dict(found.items())
 
 
 def to_plain(config: Any) -> Any:

@@ -11,6 +11,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding
 
 from medvlp_jax.core import sharding
+from medvlp_jax.core.fields import CountOrAuto
 
 #: Set by a scheduler only when a job has more than one process. Cloud TPU pods are recognised by
 #: their list of workers, Slurm by its task count, Kubernetes JobSets by their completion index.
@@ -28,8 +29,8 @@ class DistributedConfig:
     """
 
     coordinator: str = ""
-    num_processes: int = -1
-    process_id: int = -1
+    num_processes: CountOrAuto = -1
+    process_id: CountOrAuto = -1
 
 
 def initialize(config: DistributedConfig | None = None) -> None:

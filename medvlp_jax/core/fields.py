@@ -11,6 +11,8 @@ from typing import Annotated, Literal, Protocol, TypeAlias
 
 #: What counters on the device can hold.
 INT32 = 2**31 - 1
+#: The largest number that float32 holds (3.4028e38), rounded down.
+FLOAT32 = 3.4e38
 
 
 class Check(Protocol):
@@ -25,26 +27,25 @@ class Check(Protocol):
 class Range:
     """Finite numbers from ``low`` to ``high``; the ends belong to it unless they are open."""
 
-    low: float = -math.inf
-    high: float = math.inf
+    low: float = -FLOAT32
+    high: float = FLOAT32
     low_open: bool = False
     high_open: bool = False
 
     def complaint(self, value: object) -> str:
         assert isinstance(value, int | float)
-        if not isinstance(value, int) and not math.isfinite(value):
-            return f"must be a finite number{self._bounds()}"
-        too_low = value <= self.low if self.low_open else value < self.low
-        too_high = value >= self.high if self.high_open else value > self.high
-        return f"must be{self._bounds()}" if too_low or too_high else ""
-
-    def _bounds(self) -> str:
+        finite = isinstance(value, int) or math.isfinite(value)
+        low = value <= self.low if self.low_open else value < self.low
+        high = value >= self.high if self.high_open else value > self.high
+        if finite and not low and not high:
+            return ""
         ends = []
-        if self.low > -math.inf:
+        if self.low > (-math.inf if low else -FLOAT32):
             ends.append(f"{'above' if self.low_open else 'at least'} {self.low:.10g}")
-        if self.high < math.inf:
+        if self.high < (math.inf if high else INT32):
             ends.append(f"{'below' if self.high_open else 'at most'} {self.high:.10g}")
-        return " " + " and ".join(ends) if ends else ""
+        number = "" if finite else "a finite number "
+        return f"must be {number}{' and '.join(ends)}".rstrip()
 
 
 class Compiles:

@@ -80,7 +80,9 @@ class Groups:
         in_stem = self._matcher(stem, None)
         towers = self._towers() if layer_decay < 1 else {}
         if layer_decay < 1 and not towers:
-            raise ConfigError("config.optim.layer_decay needs stacked blocks, and this model has none")
+            raise ConfigError(
+                "config.optim.layer_decay needs stacked blocks, this model has none; set it to 1"
+            )
         factors: dict[Path, Any] = {}
         for path, leaf in self._flat.items():
             pattern = by_pattern(path)

@@ -46,12 +46,6 @@ class LoopConfig:
     patience: Count = 0
     profile: ProfileConfig = dataclasses.field(default_factory=ProfileConfig)
 
-    def __post_init__(self) -> None:
-        if self.steps < 1 or self.log_every < 1:
-            raise ValueError("steps and log_every must be at least 1")
-        if self.patience < 0:
-            raise ValueError(f"patience={self.patience} must not be negative")
-
 
 @dataclasses.dataclass(frozen=True)
 class FitResult:

@@ -18,9 +18,9 @@ from medvlp_jax.core.fields import (
     AboveOne,
     Count,
     Decay,
-    Pattern,
     Fraction,
     NonNegative,
+    Pattern,
     Positive,
     Share,
     Size,
@@ -86,14 +86,6 @@ class OptimConfig:
     ema_decay: Decay = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.layer_decay <= 1:
-            raise ValueError(f"layer_decay={self.layer_decay} must be in (0, 1]")
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"ema_decay={self.ema_decay} must be in [0, 1)")
-        if self.skip_factor is not None and self.skip_factor <= 1:
-            raise ValueError(f"skip_factor={self.skip_factor} must be above 1")
-        if self.clip_norm is not None and self.clip_norm <= 0:
-            raise ValueError(f"clip_norm={self.clip_norm} must be positive, or None")
         if self.schedule == "cooldown" and self.cooldown_steps == 0:
             raise ValueError("schedule='cooldown' needs cooldown_steps")
 

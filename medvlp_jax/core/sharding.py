@@ -16,8 +16,8 @@ import numpy as np
 from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from medvlp_jax.core.fields import CountOrAuto
 from medvlp_jax.core.config import ConfigError
+from medvlp_jax.core.fields import CountOrAuto
 from medvlp_jax.core.state import flatten
 
 MESH_AXES = ("data", "fsdp", "tensor")

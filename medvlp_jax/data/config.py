@@ -23,8 +23,8 @@ class SourceConfig:
     weight: Positive | None = None
 
     def __post_init__(self) -> None:
-        if self.weight is not None and not self.weight > 0:
-            raise ValueError(f"weight={self.weight} of {self.path} must be positive; drop a source")
+        if not self.path.strip():
+            raise ValueError("path is empty; give a data folder")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,12 +68,6 @@ class DataConfig:
             raise ValueError("sources is empty; give at least one data folder")
         if len({s.weight is None for s in self.sources}) > 1:
             raise ValueError("either all sources have a weight or none has")
-        if self.batch_size < 1 or self.prefetch < 1 or self.max_boxes < 1:
-            raise ValueError("batch_size, prefetch and max_boxes must be at least 1")
-        if self.workers < 0 or self.threads < 0 or self.seed < 0:
-            raise ValueError("workers, threads and seed must not be negative")
-        if not 0 <= self.max_bad_fraction <= 1:
-            raise ValueError(f"max_bad_fraction={self.max_bad_fraction} must be in [0, 1]")
         if self.with_masks and not self.masks:
             raise ValueError("with_masks needs the names of the masks in masks")
         for name in ("labels", "masks"):

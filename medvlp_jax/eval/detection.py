@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from medvlp_jax.core.config import to_plain
+from medvlp_jax.core.fields import Extent, Fraction, Size
 from medvlp_jax.core.predict import Predictor
 from medvlp_jax.eval.bootstrap import Bootstrap, Interval, interval
 from medvlp_jax.eval.boxes import THRESHOLDS, ClassDetections, detections_of, optimistic
@@ -31,17 +32,17 @@ _RESAMPLES = 500
 class DetectConfig(TuneConfig):
     """Attributes:
     frozen: train pyramid and head alone (MGCA).
-    width: Extent
-    candidates: Size
-    confidence: Fraction
-    nms: Fraction
+    width: channels of pyramid and head.
+    candidates: predictions an image keeps before suppression.
+    confidence: smaller scores are dropped. Low, as average precision ranks what is left.
+    nms: IoU above which the weaker of two detections of a class goes.
     """
 
     frozen: bool = False
-    width: int = 128
-    candidates: int = 100
-    confidence: float = 0.02
-    nms: float = 0.5
+    width: Extent = 128
+    candidates: Size = 100
+    confidence: Fraction = 0.02
+    nms: Fraction = 0.5
 
 
 class Detection:

@@ -50,11 +50,9 @@ class DownstreamConfig:
     detection: DetectConfig = dataclasses.field(default_factory=DetectConfig)
 
     def __post_init__(self) -> None:
-        for name in ("fractions", "dense_fractions"):
-            if not getattr(self, name) or not all(0 < f <= 1 for f in getattr(self, name)):
-                raise ValueError(f"{name}={getattr(self, name)} must lie above 0 and at most at 1")
-        if self.seeds < 1 or not self.starts:
-            raise ValueError("seeds must be at least 1 and starts must name one")
+        for name in ("fractions", "dense_fractions", "starts"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} is empty; it must name at least one")
 
 
 def make_downstream(

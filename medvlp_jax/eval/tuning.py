@@ -52,7 +52,7 @@ class TuneConfig:
 
     steps: Size = 3000
     batch_size: Size = 64
-    eval_every: Size = 100
+    eval_every: Count = 100
     patience: Count = 10
     optim: OptimConfig = dataclasses.field(
         default_factory=lambda: OptimConfig(lr=1e-4, warmup_steps=50, weight_decay=1e-6)

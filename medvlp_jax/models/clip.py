@@ -1,7 +1,6 @@
 """CLIP (Radford et al. 2021): a vision and a text tower, projected into one space."""
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -12,7 +11,7 @@ from flax import nnx
 from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Int
 
-from medvlp_jax.core.config import ConfigError, parse, to_plain
+from medvlp_jax.core.config import ConfigError, parse, to_plain, unknown_word
 from medvlp_jax.core.fields import Dtype, Extent, ExtentOrNone, Finite, Positive
 from medvlp_jax.models import resnet, text_encoder, vit
 from medvlp_jax.models.features import ImageFeatures, TextFeatures
@@ -96,12 +95,8 @@ class CLIPConfig:
     dtype: Dtype = "float32"
 
     def __post_init__(self) -> None:
-        if self.logit_scale <= 0:
-            raise ValueError(f"logit_scale {self.logit_scale} must be positive")
         if self.patch_map == "middle" and not isinstance(self.vision, ResNetConfig):
             raise ValueError("patch_map='middle' needs a ResNet; a ViT has one map")
-        if self.prototypes < 0:
-            raise ValueError(f"prototypes={self.prototypes} must not be negative")
         maps = [
             ("vision", self.vision_proj, self.vision.features),
             ("text", self.text_proj, self.text.width),
@@ -150,10 +145,8 @@ def _from_preset(
     presets: Mapping[str, Any], group: dict[str, Any], shared: dict[str, Any], where: str
 ) -> Any:
     name = group.get("name", next(iter(presets)))
-    if name not in presets:
-        near = difflib.get_close_matches(str(name), list(presets), n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(presets)}"
-        raise ConfigError(f"{where}.name={name!r} is not a known tower; {hint}")
+    if not isinstance(name, str) or name not in presets:
+        raise ConfigError(unknown_word(f"{where}.name", name, presets, "tower"))
     preset = presets[name]
     fields = {f.name for f in dataclasses.fields(preset)}
     inherited = {key: value for key, value in shared.items() if key in fields}

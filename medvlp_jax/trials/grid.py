@@ -10,9 +10,11 @@ from typing import Any
 
 from medvlp_jax.core.config import ConfigError, parse, to_plain, unknown_key
 from medvlp_jax.core.fields import Count, NonNegative, Seed
+from medvlp_jax.core.loop import LoopConfig
 from medvlp_jax.data.dataset import open_dataset
 from medvlp_jax.eval.bootstrap import Bootstrap
 from medvlp_jax.eval.config import EvalSetConfig
+from medvlp_jax.experiment_config import ExperimentConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +97,10 @@ def parse_grid(config: Mapping[str, Any]) -> GridConfig:
     Raises:
       ConfigError: names the key.
     """
-    return parse(GridConfig, to_plain(config))
+    grid = parse(GridConfig, to_plain(config))
+    for name, method in grid.methods.items():
+        parse(ExperimentConfig, method, f"config.methods.{name}")
+    return grid
 
 
 def trials(grid: GridConfig) -> list[Trial]:
@@ -128,17 +133,17 @@ def training_config(grid: GridConfig, trial: Trial) -> dict[str, Any]:
     config["seed"] = trial.seed
     config["data"]["sources"] = [{"path": path, "split": "train"} for path in folders]
     steps = steps_of(grid.budgets[trial.budget], folders, config["data"]["batch_size"])
-    loop = config["loop"]
+    loop, optim = config["loop"], config.setdefault("optim", {})
     loop["steps"] = steps
     loop["eval_every"] = steps
-    loop["save_every"] = min(loop["save_every"], steps)
-    optim = config["optim"]
-    optim["warmup_steps"] = min(optim["warmup_steps"], steps // 10)
-    config["eval"]["sets"] = {
+    loop["save_every"] = min(loop.get("save_every", LoopConfig.save_every), steps)
+    optim["warmup_steps"] = min(optim.get("warmup_steps", 0), steps // 10)
+    evaluation = config.setdefault("eval", {})
+    evaluation["sets"] = {
         name: dataclasses.asdict(one) | {"path": grid.data.get(one.path, one.path)}
         for name, one in grid.sets.items()
     }
-    config["eval"]["bootstrap"] = dataclasses.asdict(grid.bootstrap)
+    evaluation["bootstrap"] = dataclasses.asdict(grid.bootstrap)
     return config
 
 
