@@ -225,10 +225,12 @@ def _from_text(hint: Any, text: str) -> Any:
         except ValueError:
             return None if text in ("None", "none") else text
     value = _literal(text)
-    if origin is tuple and not isinstance(value, list | tuple):
-        element = args[0] if args else Any
-        return [_from_text(element, part.strip()) for part in text.split(",")] if text else []
-    return value
+    if origin is not tuple or isinstance(value, list):
+        return value
+    if text.lstrip().startswith(("(", "[")):
+        return value if isinstance(value, tuple) else [value]
+    element = args[0] if args else Any
+    return [_from_text(element, part.strip()) for part in text.split(",")] if text else []
 
 
 def _literal(text: str) -> Any:
