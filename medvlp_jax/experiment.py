@@ -38,7 +38,7 @@ from medvlp_jax.core.step import (
     shardings_of,
 )
 from medvlp_jax.data.config import DataConfig, SourceConfig
-from medvlp_jax.data.dataset import open_dataset
+from medvlp_jax.data.dataset import open_dataset, positive_labels
 from medvlp_jax.data.device import prefetch_to_device
 from medvlp_jax.data.pipeline import eval_batches, find_tokenizer, open_sources, train_iterator
 from medvlp_jax.data.tokenizer import Tokenizer
@@ -94,6 +94,32 @@ class Experiment:
         self.optimizer = make_optimizer(
             c.optim, self.model_def.abstract_params, self.model_def.logical_axes, c.loop.steps
         )
+
+    def require_labels(self) -> None:
+        """Refuses a task whose labels or boxes the training data never holds.
+
+        Raises:
+          ConfigError: the loss, or a part of it, would be 0 from the first step.
+        """
+        c, task = self.config.data, getattr(self.task, "config", None)
+        opened = [open_dataset(s.path, s.split) for s in c.sources]
+        places = ", ".join(f"{s.path} ({s.split})" for s in c.sources)
+        held = {name for source in opened for name in positive_labels(source)}
+        if getattr(task, "needs_labels", False):
+            missing = [name for name in c.labels if name not in held]
+            if len(missing) == len(c.labels):
+                raise ConfigError(
+                    f"the training data {places} has none of config.data.labels; it has "
+                    f"{', '.join(sorted(held)) or 'no labels'}"
+                )
+            if missing:
+                _log.warning("the training data has no positive of %s", ", ".join(missing))
+        shards = [shard for source in opened for shard in source.shards]
+        if getattr(task, "region_weight", 0) and not sum(shard.boxes for shard in shards):
+            raise ConfigError(
+                f"config.task.region_weight={self.config.task['region_weight']} needs boxes, and "
+                f"the training data {places} has none; set it to 0"
+            )
 
     def train_step(self) -> TrainStep:
         return make_train_step(
@@ -309,6 +335,7 @@ class Experiment:
           UserError: see the parts; the message says what to mend.
         """
         c, workdir = self.config, output_folder(workdir, "workdir")
+        self.require_labels()
         if distributed.is_main():
             workdir.mkdir(parents=True, exist_ok=True)
         distributed.barrier("workdir")

@@ -75,6 +75,7 @@ def make_downstream(
 
     Raises:
       ConfigError: ``segmentation`` without masks.
+      EvalError: a name that the training data never holds.
     """
     classes = config.classes or tuple(classes)
     common = {"tower": tower, "bootstrap": bootstrap}
@@ -82,6 +83,8 @@ def make_downstream(
     def shares(labels: Sequence[str], fractions: Sequence[float]) -> Shares:
         return Shares(tuple(labels), tuple(fractions), config.seeds, config.starts)
 
+    if word in ("probe", "finetune"):
+        sets.require("label", classes, classes)
     if word == "probe":
         return Probe(sets, shares(classes, config.fractions), config=config.probe, **common)
     if word == "finetune":
@@ -93,11 +96,13 @@ def make_downstream(
             raise ConfigError(
                 "segmentation needs config.eval.downstream.masks, the names of the regions"
             )
+        sets.require("mask", config.masks, image_labels)
         return Segmentation(
             sets, config.masks, shares(image_labels, config.dense_fractions),
             config=config.segmentation, folder=folder, **common,
         )  # fmt: skip
     boxes = config.boxes or tuple(c for c in classes if c != "no finding")
+    sets.require("box", boxes, boxes)
     return Detection(
         sets, shares(boxes, config.dense_fractions), config=config.detection, folder=folder,
         **common,
