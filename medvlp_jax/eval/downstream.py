@@ -102,8 +102,9 @@ class Sets:
             held = {n for s in sources for n in positive_labels(open_dataset(s.path, s.split))}
         there = f"it has: {', '.join(sorted(held))}" if held else "it has none"
         where = {"label": "classes", "mask": "masks", "box": "boxes"}[kind]
+        places = ", ".join(f"{s.path} ({s.split})" for s in sources)
         raise EvalError(
-            f"the training data {', '.join(f'{s.path} ({s.split})' for s in sources)} has no {kind} "
+            f"the training data {places} has no {kind} "
             f"of {', '.join(missing)}, so nothing can be learnt about it; {there}. Name others in "
             f"downstream.{where}"
         )
