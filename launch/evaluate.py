@@ -21,7 +21,7 @@ from typing import Any
 from absl import flags
 
 from medvlp_jax.core import distributed, pretrained
-from medvlp_jax.core.errors import UserError, run
+from medvlp_jax.core.errors import run
 from medvlp_jax.core.folders import output_folder
 from medvlp_jax.core.presets import apply_cpu_preset
 
@@ -65,9 +65,6 @@ def main(argv: list[str]) -> None:
     from medvlp_jax.eval.config import set_configs
     from medvlp_jax.evaluation import evaluate_checkpoint
 
-    if STEP.value not in ("latest", "best") and not STEP.value.isdigit():
-        raise UserError(f"--step={STEP.value} must be latest, best or a number")
-    step: pretrained.Which = int(STEP.value) if STEP.value.isdigit() else STEP.value  # type: ignore[assignment]
     overrides: dict[str, Any] = {"subgroups": tuple(SUBGROUPS.value)}
     if PROTOCOL.value:  # with its own prompts, unless others are asked for
         changes = ("prompts", "ensemble", "score", "max_prompts", "prompt_seed", "temperature")
@@ -95,7 +92,7 @@ def main(argv: list[str]) -> None:
         overrides=overrides,
         films=FILMS.value,
         ensemble=ENSEMBLE.value,
-        step=step,
+        step=pretrained.which(STEP.value),
     )
     if distributed.is_main():
         print(done.summary())

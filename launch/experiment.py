@@ -57,9 +57,7 @@ def main(argv: list[str]) -> None:
         return
     if ONLY.value:
         name = ONLY.value
-        if name.isdigit() and int(name) >= len(every):
-            raise UserError(f"--only={name}: the trials are numbered 0 to {len(every) - 1}")
-        trial = every[int(name)] if name.isdigit() else find(grid, name)
+        trial = find(grid, name)
         try:
             trial_run.run_trial(grid, trial, out)
         except trial_run.Preempted as stopped:

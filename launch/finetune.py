@@ -14,9 +14,9 @@ from typing import Any
 
 from absl import flags
 
-from medvlp_jax.core import distributed
+from medvlp_jax.core import distributed, pretrained
 from medvlp_jax.core.config_flag import define_config
-from medvlp_jax.core.errors import UserError, run
+from medvlp_jax.core.errors import run
 from medvlp_jax.core.folders import output_folder
 from medvlp_jax.core.preemption import EXIT_CODE
 from medvlp_jax.core.presets import apply_cpu_preset
@@ -44,15 +44,13 @@ def main(argv: list[str]) -> None:
     from medvlp_jax.eval.tuning import Interrupted
     from medvlp_jax.finetuning import finetune
 
-    if STEP.value not in ("latest", "best") and not STEP.value.isdigit():
-        raise UserError(f"--step={STEP.value} must be latest, best or a number")
     try:
         done = finetune(
             CHECKPOINT.value,
             CONFIG.value,
             out,
             command="python " + " ".join([argv[0], *sys.argv[1:]]),
-            step=int(STEP.value) if STEP.value.isdigit() else STEP.value,  # type: ignore[arg-type]
+            step=pretrained.which(STEP.value),
         )
     except Interrupted:
         sys.exit(EXIT_CODE)

@@ -11,6 +11,7 @@ Shards are made in processes of this machine (config.processes), or with --runne
 that Ray starts here, or on the one at --ray_address; whichever it is, the bytes are the same.
 """
 
+import dataclasses
 import shlex
 import sys
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ from absl import flags
 from medvlp_jax.core.config import ConfigError, parse, unknown_word
 from medvlp_jax.core.config_flag import define_config
 from medvlp_jax.core.errors import UserError, run
+from medvlp_jax.core.fields import Size, Workers
 from medvlp_jax.core.folders import output_folder
 
 if TYPE_CHECKING:
@@ -95,6 +97,14 @@ def ray_runner() -> "Runner | None":
     return OnRay(RAY_ADDRESS.value) if RUNNER.value == "ray" else None
 
 
+@dataclasses.dataclass(frozen=True)
+class ImportJob:
+    """The keys of an import's config that say how, not what."""
+
+    records_per_shard: Size = 1000
+    processes: Workers = 0
+
+
 def import_source(config: dict[str, Any]) -> None:
     from data_gen import summary
     from data_gen.runners.job import cores
@@ -103,9 +113,12 @@ def import_source(config: dict[str, Any]) -> None:
     source = config.pop("generator")
     if RUNNER.value != "local":
         raise UserError("--runner=ray: imports read files of this machine; leave --runner out")
-    per_shard, processes = config.pop("records_per_shard", 1000), config.pop("processes", 0)
-    workers = 0 if processes == 1 else processes or cores()
-    report = run_import(source, config, OUT.value, per_shard, workers, sys.stderr.isatty())
+    job = {key: config.pop(key) for key in ("records_per_shard", "processes") if key in config}
+    how = parse(ImportJob, job)
+    workers = 0 if how.processes == 1 else how.processes or cores()
+    report = run_import(
+        source, config, OUT.value, how.records_per_shard, workers, sys.stderr.isatty()
+    )
     about = f"Imported from {source} by medvlp_jax; split: {report.split}."
     print(summary.table(summary.finish(OUT.value, about)))
     print(report)

@@ -170,7 +170,7 @@ def group(config: Mapping[str, Any], key: str, where: str = "config") -> dict[st
     found = config.get(key, {})
     if not isinstance(found, Mapping | ml_collections.ConfigDict):
         raise ConfigError(f"{where}.{key} must be a group of keys, not {_shown(found)}")
-    return dict(found.items())
+    return _whole_numbers_fit(to_plain(found), f"{where}.{key}")
 
 
 def to_plain(config: Any) -> Any:

@@ -26,6 +26,19 @@ class CheckpointError(UserError):
     """A checkpoint cannot be written or read; the message names it and what to do."""
 
 
+def which(text: str) -> Which:
+    """What ``--step`` says: latest, best or a number.
+
+    Raises:
+      CheckpointError: it is something else.
+    """
+    if text == "latest" or text == "best":
+        return text
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise CheckpointError(f"--step={text} must be latest, best or the number of a step")
+    return int(text)
+
+
 def folder_of(path: str | os.PathLike[str]) -> epath.Path:
     """An absolute local path, or the address of a bucket as it is."""
     text = os.fspath(path)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from medvlp_jax.core.config import ConfigError, parse, to_plain, unknown_key
+from medvlp_jax.core.config import ConfigError, parse, to_plain, unknown_key, unknown_word
 from medvlp_jax.core.fields import Count, NonNegative, Seed
 from medvlp_jax.core.loop import LoopConfig
 from medvlp_jax.data.dataset import open_dataset
@@ -110,14 +110,19 @@ def trials(grid: GridConfig) -> list[Trial]:
 
 
 def find(grid: GridConfig, name: str) -> Trial:
-    """The trial of a name.
+    """The trial of a name, or of its number in :func:`trials`.
 
     Raises:
       ConfigError: there is none.
     """
-    known = {t.name: t for t in trials(grid)}
+    every = trials(grid)
+    if re.fullmatch(r"[0-9]{1,9}", name):
+        if int(name) >= len(every):
+            raise ConfigError(f"trial {name}: they are numbered 0 to {len(every) - 1}")
+        return every[int(name)]
+    known = {t.name: t for t in every}
     if name not in known:
-        raise ConfigError(unknown_key("trial", name, known))
+        raise ConfigError(unknown_word("trial", name, known, "trial"))
     return known[name]
 
 

@@ -49,11 +49,16 @@ def replaced(tree: Any, path: tuple[Any, ...], value: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """A config and what a launch script does with it before any work."""
+    """A config and what a launch script does with it before any work.
+
+    Attributes:
+      groups: the groups whose keys are changed; empty for all.
+    """
 
     name: str
     config: dict[str, Any]
     start: Callable[[dict[str, Any]], object]
+    groups: tuple[str, ...] = ()
 
 
 def _full(schema: type, config: dict[str, Any]) -> dict[str, Any]:
@@ -109,7 +114,7 @@ def experiments() -> Iterator[Start]:
         for key in ("image_size", "channels", "num_labels", "max_boxes", "variant"):
             own.pop(key, None)
         full["task"] = {**to_plain(own), **given, "name": config["task"]["name"]}
-        yield Start(name, full, _experiment)
+        yield Start(name, full, _experiment, () if name == "quickstart" else ("task", "model"))
 
 
 def generators() -> Iterator[Start]:
@@ -189,6 +194,8 @@ def mutations(starts: list[Start], share: float, seed: int = 0) -> Iterator[tupl
     rng = random.Random(seed)
     for start in starts:
         for path in leaves(start.config):
+            if start.groups and path[0] not in start.groups:
+                continue
             for value in BAD:
                 if rng.random() < share:
                     yield start, path, value
