@@ -67,6 +67,8 @@ class GridConfig:
         if len(set(self.seeds)) < len(self.seeds) or not self.seeds:
             raise ValueError(f"seeds={self.seeds} must be different numbers, at least one")
         for group in ("methods", "conditions", "budgets"):
+            if not getattr(self, group):
+                raise ValueError(f"{group} is empty; name at least one")
             for name in getattr(self, group):
                 if not re.fullmatch(r"[a-z0-9_]+", name):
                     raise ValueError(f"{group}.{name}: use small letters, digits and _")

@@ -10,6 +10,11 @@ import sys
 import tempfile
 import traceback
 
+import medvlp_jax.compilation
+import medvlp_jax.compilation_images
+import medvlp_jax.compilation_lm
+import medvlp_jax.conversion
+import medvlp_jax.demo.reader
 import medvlp_jax.evaluation
 import medvlp_jax.finetuning
 import medvlp_jax.trials.run  # noqa: F401
