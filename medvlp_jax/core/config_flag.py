@@ -26,7 +26,7 @@ from medvlp_jax.core.errors import one_net
 flags.disclaim_key_flags()  # a flag belongs to the script that asks for it
 
 #: What a config is checked against; given the config, as its words may choose. None: not known.
-SchemaOf = Callable[[Mapping[str, Any]], type | None]
+SchemaOf = Callable[[Any], type | None]
 Path = tuple[str | int, ...]
 
 _PIECE = re.compile(
@@ -86,7 +86,7 @@ def define_config(help_string: str, schema: SchemaOf, name: str = "config") -> C
     """Defines the required flag ``--config``, whose keys can be set by ``--config.key=value``."""
     flags.DEFINE_string(name, None, f"{help_string}: FILE.py or FILE.py:WORD", required=True)
     config = ConfigFlag(name, schema)
-    flags.FLAGS[name].finish = config.finish  # what core.errors looks for
+    vars(flags.FLAGS[name])["finish"] = config.finish  # what core.errors looks for
     return config
 
 
@@ -122,7 +122,7 @@ def load_config(file: str) -> ml_collections.ConfigDict:
         raise ConfigError(f"{name} ends the program where it should give a config") from error
     if not isinstance(config, ml_collections.ConfigDict | Mapping):
         raise ConfigError(f"get_config of {name} gives {type(config).__name__}, not a ConfigDict")
-    return ml_collections.ConfigDict(config)
+    return ml_collections.ConfigDict(config)  # pyright: ignore[reportArgumentType]
 
 
 def split_path(text: str, name: str = "config") -> Path:

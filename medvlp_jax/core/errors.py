@@ -123,7 +123,8 @@ def _parse_flags(argv: list[str]) -> list[str]:
         # Orbax reports every read and write at INFO; --verbosity=0 shows that again.
         logging.set_verbosity(logging.WARNING)
     for name, given in settings.items():
-        flags.FLAGS[name].finish(flags.FLAGS[name].value, given)
+        flag: Any = flags.FLAGS[name]
+        flag.finish(flag.value, given)
     return rest
 
 
