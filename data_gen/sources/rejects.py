@@ -112,10 +112,15 @@ class Rejects(list[Reject]):
         return sum(reject.rows for reject in self)
 
 
-def check_rows(read: int, kept: int, refused: int, left_out: int) -> None:
-    """Raises if a row went nowhere, which is a defect of an importer and never silent."""
-    if read != kept + refused + left_out:
+def check_rows(rejects: Rejects, kept: int) -> None:
+    """Raises if a row went nowhere, which is a defect of an importer.
+
+    Args:
+      kept: rows that are in records, or in items that will be.
+    """
+    refused, left_out = rejects.refused, rejects.left_out.total()
+    if rejects.rows != kept + refused + left_out:
         raise RuntimeError(
-            f"{read} rows were read, but {kept} are in records, {refused} refused and {left_out} "
+            f"{rejects.rows} rows were read, but {kept} are kept, {refused} refused and {left_out} "
             "left out: the importer loses rows"
         )
