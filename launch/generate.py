@@ -11,7 +11,6 @@ Shards are made in processes of this machine (config.processes), or with --runne
 that Ray starts here, or on the one at --ray_address; whichever it is, the bytes are the same.
 """
 
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 

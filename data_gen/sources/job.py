@@ -203,7 +203,8 @@ def _about_patients(shared: Sequence[str]) -> list[str]:
 
 
 def _about_texts(infos: Sequence[ShardInfo]) -> list[str]:
-    records, without = (sum(n) for n in zip(*((i.records, i.extra["textless"]) for i in infos)))
+    records = sum(info.records for info in infos)
+    without = sum(info.extra["textless"] for info in infos)
     if without == records:
         return [
             "no record has a text, and training on pairs needs some: name columns in config.texts, "

@@ -122,9 +122,7 @@ def shard_rejects(infos: Iterable[ShardInfo]) -> Iterator[Reject]:
             yield Reject(*row)
 
 
-def check_folder(
-    directory: pathlib.Path, infos: Mapping[str, ShardInfo], job: ImportJob
-) -> None:
+def check_folder(directory: pathlib.Path, infos: Mapping[str, ShardInfo], job: ImportJob) -> None:
     """Old rows and new ones never share a folder.
 
     Raises:

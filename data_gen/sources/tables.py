@@ -10,6 +10,7 @@ import difflib
 import hashlib
 import itertools
 import pathlib
+import re
 from collections.abc import Collection, Iterator, Sequence
 
 from data_gen.sources.base import Rejects, SourceConfig, SourceError
@@ -58,7 +59,7 @@ class Table:
         if not path.exists():
             raise SourceError(f"{path} is missing; check config.root and the file's name")
         self.path = path
-        self._rejects, self._records, self._raw = rejects, records, set(raw)
+        self._rejects, self._records = rejects, records
         self._nulls = frozenset(word.lower() for word in config.null_words)
         self._encoding = find_encoding(path, config.encoding)
         lines = itertools.islice(physical_lines(path, self._encoding), _SAMPLE)
@@ -66,6 +67,8 @@ class Table:
         self._delimiter = delimiter or find_delimiter(header)
         self.columns = self._columns(header)
         self._widths = {len(self.columns), *widths}
+        self._also: dict[str, str] = {}  # column as the config spells it -> as the header does
+        self._raw = {self._column(name) or name for name in raw}
         self._shape = RowShape.of(list(lines), self._delimiter, len(self.columns))
         self._at = (1, 1)  # row and line of the one that was given last
         self._name = _short(path, config)
@@ -116,15 +119,32 @@ class Table:
             rejects.note(f"{name} is cut at {self._delimiter!r}")
 
     def require(self, columns: Sequence[str], key: str = "") -> None:
-        """Raises :class:`SourceError`, with the nearest column, if one of ``columns`` is absent.
+        """Finds the columns, which rows then have by these names.
+
+        Flags cannot spell every header, so ``report_text`` is also found as "Report text" or
+        "report-text", if no other column is meant.
 
         Args:
           columns: names that must be in the header; "" is skipped.
           key: the config key that named them, for the message.
+
+        Raises:
+          SourceError: one is absent; the message has the nearest.
         """
-        for column in columns:
-            if column and column not in self.columns:
+        for column in filter(None, columns):
+            name = self._column(column)
+            if name is None:
                 raise SourceError(self._unknown(column, key))
+            if name != column:
+                self._also[column] = name
+                self._rejects.note(f"{key or 'column'} {column!r} is {name!r} of {self.path.name}")
+
+    def _column(self, column: str) -> str | None:
+        """The header's spelling of a column."""
+        if column in self.columns:
+            return column
+        near = [name for name in self.columns if name and _word(name) == _word(column)]
+        return near[0] if len(near) == 1 else None
 
     def _unknown(self, column: str, key: str) -> str:
         close = {name.lower(): name for name in self.columns if name}
@@ -170,7 +190,8 @@ class Table:
 
     def _row(self, cells: Sequence[str]) -> Row:
         pairs = zip(self.columns, cells, strict=False)  # ``widths`` allows another number
-        return {column: self._value(column, cell) for column, cell in pairs}
+        row = {column: self._value(column, cell) for column, cell in pairs}
+        return row | {column: row[name] for column, name in self._also.items()}
 
     def _value(self, column: str, cell: str) -> str:
         value = cell.strip()
@@ -178,13 +199,18 @@ class Table:
 
     def spelled(self, column: str, words: Collection[str]) -> set[str]:
         """Words of the config as the cells of ``column`` come out."""
-        return {self._value(column, word) for word in words}
+        return {self._value(self._column(column) or column, word) for word in words}
 
     def where(self, number: int) -> str:
         """``file row n``, as rows are named everywhere; and the line, where that is another."""
         row, line = self._at
         more = f", line {line}" if number == row != line else ""
         return f"{self.path.name} row {number}{more}"
+
+
+def _word(column: str) -> str:
+    """A column's name as a flag can spell it."""
+    return re.sub(r"\W+", "_", column).strip("_")
 
 
 def _short(path: pathlib.Path, config: SourceConfig) -> str:

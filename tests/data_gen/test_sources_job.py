@@ -48,7 +48,9 @@ def ids(folder, split):
 @pytest.mark.parametrize("processes", [1, 2])
 def test_import_writes_a_data_folder(config, tmp_path, processes):
     out = tmp_path / "out"
-    report = run_import("csv", config, out, records_per_shard=3, processes=processes, progress=False)
+    report = run_import(
+        "csv", config, out, records_per_shard=3, processes=processes, progress=False
+    )
     assert report.records == {"train": 7, "validation": 1}  # both images of test are unreadable
     assert report.rejected == {"unreadable image": 2, "short row": 1}
     assert report.shards_written == 5
