@@ -9,13 +9,13 @@ from typing import Any
 from medvlp_jax.core import distributed, pretrained
 from medvlp_jax.core.config import dumps
 from medvlp_jax.core.metrics import FILE as METRICS
+from medvlp_jax.core.metrics import read_metrics
 from medvlp_jax.core.predict import Predictor
 from medvlp_jax.core.state import param_count
 from medvlp_jax.data.dataset import open_dataset
 from medvlp_jax.eval.base import evaluate
 from medvlp_jax.eval.calibration import Calibration
 from medvlp_jax.eval.config import EvalSetConfig, film_configs
-from medvlp_jax.eval.report.curves import read_history
 from medvlp_jax.eval.report.inputs import (
     Reject,
     Sample,
@@ -122,7 +122,7 @@ def evaluate_checkpoint(
     if not distributed.is_main():
         return Evaluation(results, out / "results.json", out / "report.html")
     out.mkdir(parents=True, exist_ok=True)
-    history = read_history(workdir / METRICS) if (workdir / METRICS).exists() else []
+    history = read_metrics(workdir / METRICS) if (workdir / METRICS).exists() else []
     _keep_calibration(results, out)
     return Evaluation(
         results,
@@ -216,7 +216,7 @@ def _timing(workdir: pathlib.Path) -> dict[str, str]:
     if not (workdir / METRICS).exists():
         return {}
     seconds: dict[str, float] = {}
-    for row in read_history(workdir / METRICS):
+    for row in read_metrics(workdir / METRICS):
         for key, value in row.items():
             if key.startswith("seconds_"):
                 seconds[key[8:]] = seconds.get(key[8:], 0.0) + value

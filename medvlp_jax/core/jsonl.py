@@ -17,12 +17,8 @@ _CHECK = "check"  # the key of a record's own digest
 
 
 def line(record: Any) -> str:
-    """One record as a line, newline included; plain ASCII, so that nothing in it is no character.
-
-    Raises:
-      ValueError: a number is NaN or infinite, which JSON lacks.
-    """
-    return json.dumps(record, allow_nan=False) + "\n"
+    """One record as a line, newline included; plain ASCII, so that no character in it is cut at."""
+    return json.dumps(record) + "\n"
 
 
 def parse(raw: bytes) -> dict[str, Any]:
