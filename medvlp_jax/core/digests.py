@@ -8,7 +8,7 @@ process a file that was found whole is read again only if its size or time has c
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from etils import epath
@@ -47,16 +47,11 @@ def read(folder: epath.Path) -> dict[str, str] | None:
         raise ValueError(f"{FILE} is damaged") from error
 
 
-def first_damaged(
-    folder: epath.Path, digests: dict[str, str], names: Sequence[str]
-) -> tuple[str, str]:
-    """The first of ``names`` that is not what was written, and why; two empty strings if none."""
+def damaged(folder: epath.Path, known: Mapping[str, str]) -> dict[str, str]:
+    """``{file: why}`` of those among ``known`` (file -> digest) that are not what was written."""
     with ThreadPoolExecutor(_THREADS) as pool:
-        for name, why in pool.map(lambda name: (name, _damage(folder, name, digests[name])), names):
-            if why:
-                pool.shutdown(cancel_futures=True)
-                return name, why
-    return "", ""
+        whys = list(pool.map(lambda name: _damage(folder, name, known[name]), known))
+    return {name: why for name, why in zip(known, whys, strict=True) if why}
 
 
 def _damage(folder: epath.Path, name: str, digest: str) -> str:

@@ -74,7 +74,7 @@ def damage(folder: epath.Path) -> str:
     if known is None:
         say_unverified(str(folder))
         return ""
-    return digests.first_damaged(folder, known, list(known))[1]
+    return next(iter(digests.damaged(folder, known).values()), "")
 
 
 def lacks(folder: epath.Path) -> str:
@@ -115,8 +115,8 @@ def item_damage(folder: epath.Path, item: str) -> str:
         known = digests.read(folder) or {}
     except (UserError, ValueError, OSError) as error:
         return reason_of(error)
-    names = [name for name in known if name.startswith(f"{item}/")]
-    return digests.first_damaged(folder, known, names)[1]
+    known = {name: digest for name, digest in known.items() if name.startswith(f"{item}/")}
+    return next(iter(digests.damaged(folder, known).values()), "")
 
 
 def read(folder: epath.Path, step: int, abstract: TrainState) -> Restored:
@@ -159,11 +159,12 @@ def _verify(folder: epath.Path) -> bool:
             say_unverified(str(folder))
         return False
     names = list(known)
-    mine = names[jax.process_index() :: jax.process_count()]
-    name, why = digests.first_damaged(folder, known, mine)
-    place = distributed.largest(names.index(name) if name else -1)
+    mine = {name: known[name] for name in names[jax.process_index() :: jax.process_count()]}
+    found = digests.damaged(folder, mine)
+    place = distributed.largest(max((names.index(name) for name in found), default=-1))
     if place >= 0:
-        raise DamagedError(why or f"{names[place]} differs from what was written")
+        name = names[place]
+        raise DamagedError(found.get(name, f"{name} differs from what was written"))
     return True
 
 
