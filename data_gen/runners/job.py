@@ -143,7 +143,7 @@ def make_shard(
 def is_finished(job: Job, shard: Shard, folder: Path) -> bool:
     """Whether the manifest has the shard: a worker may die between its last line and saying so."""
     names = [other.name for other in job.shards()]
-    return shard.name not in unfinished(folder, names, job.fingerprint)
+    return not unfinished(folder, names, job.fingerprint, only=[shard.name])
 
 
 class Deaths:
