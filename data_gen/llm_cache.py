@@ -8,13 +8,14 @@ import pathlib
 from typing import Any, NamedTuple
 
 from data_gen.llm_server import flaw_of
-from medvlp_jax.core.errors import UserError, one_net
+from medvlp_jax.core import jsonl
+from medvlp_jax.core.errors import one_net
 
 _log = logging.getLogger(__name__)
 
 
 class CachedAnswer(NamedTuple):
-    """``text`` of the model; ``cut``: by the longest length; ``usage``: tokens, as counted there."""
+    """``text`` of the model; ``cut``: by the longest length; ``usage``: counts of tokens."""
 
     text: str
     cut: bool
@@ -39,22 +40,21 @@ class AnswerCache:
         mend = "give another folder as cache"
         with one_net(f"cache={folder}", mend, verb="cannot be a folder"):
             path.parent.mkdir(parents=True, exist_ok=True)
-        with one_net(path, mend):
-            data = path.read_bytes() if path.exists() else b""
-            whole = data[: data.rfind(b"\n") + 1]
-            if len(whole) < len(data):
-                os.truncate(path, len(whole))
         self._known: dict[str, CachedAnswer] = {}
-        damaged = 0
-        for line in whole.split(b"\n")[:-1]:
-            try:
-                with one_net(path, mend):
-                    key, answer = _entry(json.loads(line))
-                self._known[key] = answer
-            except UserError:
-                damaged += 1
-        if damaged:
-            _log.warning("%s: %d lines hold no answer and are asked for again", path, damaged)
+        if not path.exists():
+            return
+        with one_net(path, mend):
+            _drop_half_line(path)
+        records, broken = jsonl.tolerant(path)
+        unusable = len(broken)
+        for record in records:
+            known = _entry(record)
+            if known is None:
+                unusable += 1
+            else:
+                self._known[known[0]] = known[1]
+        if unusable:
+            _log.warning("%s: %d lines hold no answer; they are asked for again", path, unusable)
 
     def __len__(self) -> int:
         return len(self._known)
@@ -73,13 +73,20 @@ class AnswerCache:
             one_net(self._path, "mend its permissions", verb="cannot be written"),
             self._path.open("a", encoding="ascii") as stream,
         ):
-            stream.write(json.dumps({"key": key, **answer._asdict()}) + "\n")
+            stream.write(jsonl.line({"key": key, **answer._asdict()}))
 
 
-def _entry(line: dict[str, Any]) -> tuple[str, CachedAnswer]:
-    key, text, cut = line["key"], line["text"], line["cut"]
-    if not (isinstance(key, str) and isinstance(text, str) and isinstance(cut, bool)):
-        raise TypeError("a value of another type")
-    if flaw := flaw_of(text):
-        raise ValueError(flaw)
-    return key, CachedAnswer(text, cut, line.get("usage") or {})
+def _drop_half_line(path: pathlib.Path) -> None:
+    data = path.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    if whole < len(data):
+        os.truncate(path, whole)
+
+
+def _entry(line: dict[str, Any]) -> tuple[str, CachedAnswer] | None:
+    key, text, cut, usage = (line.get(name) for name in ("key", "text", "cut", "usage"))
+    if not isinstance(key, str) or not isinstance(text, str) or not isinstance(cut, bool):
+        return None
+    if flaw_of(text):
+        return None
+    return key, CachedAnswer(text, cut, usage if isinstance(usage, dict) else {})

@@ -18,6 +18,7 @@ import tqdm
 
 from data_gen.llm import ChatWriter, ReportRequest, ReportWriter, ReportWriterConfig, request_of
 from data_gen.llm_chat import Prompt
+from medvlp_jax.core import jsonl
 from medvlp_jax.core.errors import UserError, one_net
 from medvlp_jax.core.lock import workdir_lock
 from medvlp_jax.data.dataset import open_dataset
@@ -257,16 +258,13 @@ def _check_settings(folder: pathlib.Path, config: SampleTextsConfig, writer: Rep
 def _read_lines(path: pathlib.Path) -> dict[str, dict[str, Any]]:
     """The finished texts by id; a last line that a kill cut short is taken out of the file."""
     data = path.read_bytes() if path.exists() else b""
-    whole = data[: data.rfind(b"\n") + 1]
-    if len(whole) < len(data):
-        os.truncate(path, len(whole))
-    lines = {}
-    for number, line in enumerate(whole.split(b"\n")[:-1], 1):
-        with one_net(f"{path}, line {number}", "delete the line, and its text is made again"):
-            given = json.loads(line)
-            list(_kinds([given]))
-            lines[given["id"]] = given
-    return lines
+    if not data.endswith(b"\n") and data:
+        os.truncate(path, data.rfind(b"\n") + 1)
+    mend = "delete the line, and its text is made again"
+    lines = jsonl.read(path, mend) if data else []
+    with one_net(path, "choose another folder, or delete this one"):
+        list(_kinds(lines))
+        return {line["id"]: line for line in lines}
 
 
 def _kinds(lines: Iterable[dict[str, Any]]) -> Iterator[str]:
@@ -276,7 +274,7 @@ def _kinds(lines: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 
 def _append(stream: Any, line: dict[str, Any]) -> None:
-    stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+    stream.write(jsonl.line(line))
     stream.flush()
 
 

@@ -130,6 +130,8 @@ def read_answers(text: str, questions: Sequence[Question]) -> dict[str, bool] | 
 def _yes_or_no(value: object) -> bool | None:
     if isinstance(value, bool):
         return value
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
     if not isinstance(value, str | int):
         return None
     word = re.match(r"\W*(\w+)", str(value)[:100].lower())
