@@ -169,38 +169,3 @@ def _shapes(path: pathlib.Path, family: Family) -> dict[str, tuple[int, ...]]:
         convert.new_name(name, family.rename): tuple(tensor.shape)
         for name, tensor in tensors.items()
     }
-
-
-def export(
-    folder: str | os.PathLike[str],
-    family: str,
-    config: Any,
-    params: Mapping[str, Any],
-    buffers: Mapping[str, Any] | None = None,
-    *,
-    dtype: str | None = None,
-) -> None:
-    """Writes a model of ours so that the library of a family loads it.
-
-    Args:
-      folder: is made if need be.
-      family: a key of :data:`FAMILIES`.
-      config: ours.
-      params: nested dict of arrays, on any sharding.
-      dtype: of the floating tensors; None: as they are.
-
-    Raises:
-      WeightsError: the family cannot express the model, or the folder cannot be written.
-    """
-    if family not in FAMILIES:
-        raise WeightsError(f"layout {family!r} is not one of {', '.join(FAMILIES)}")
-    known, folder = FAMILIES[family], pathlib.Path(folder)
-    convert.save(
-        folder,
-        known.table(config),
-        params,
-        buffers,
-        configs=known.config_to(config, folder),
-        dtype=dtype,
-        name=known.weights,
-    )

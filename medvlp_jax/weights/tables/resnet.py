@@ -110,7 +110,7 @@ def config_to(config: ResNetConfig) -> dict[str, Any]:
     Raises:
       WeightsError: the tower is no ResNet of torchvision and timm.
     """
-    _expect_plain(config, "torchvision")
+    expect_plain(config, "torchvision")
     if config.width != 64:
         raise WeightsError(f"timm has no ResNet of width {config.width}, only 64")
     return {
@@ -134,7 +134,7 @@ def hf_config_to(config: ResNetConfig) -> dict[str, Any]:
     Raises:
       WeightsError: the tower is none that it can build.
     """
-    _expect_plain(config, "ResNet")
+    expect_plain(config, "ResNet")
     return {
         "architectures": ["ResNetModel"],
         "model_type": "resnet",
@@ -149,7 +149,12 @@ def hf_config_to(config: ResNetConfig) -> dict[str, Any]:
     }
 
 
-def _expect_plain(config: ResNetConfig, layout: str) -> None:
+def expect_plain(config: ResNetConfig, layout: str) -> None:
+    """Refuses what is no ResNet of torchvision's kind.
+
+    Raises:
+      WeightsError: naming every field that differs.
+    """
     plain = ResNetConfig(
         image_size=config.image_size,
         channels=config.channels,
