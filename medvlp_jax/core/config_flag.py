@@ -38,18 +38,17 @@ _MISSING = object()
 
 
 class ConfigFlag:
-    """The flag ``--config``; :attr:`value` is the config as plain dicts and lists."""
+    """The flag ``--config``; :attr:`value` is the config as plain dicts and lists, or None."""
 
     def __init__(self, name: str, schema: SchemaOf) -> None:
         self._name, self._schema = name, schema
         self._value: dict[str, Any] | None = None
 
     @property
-    def value(self) -> dict[str, Any]:
-        assert self._value is not None, "errors.run parses the command line"
+    def value(self) -> Any:
         return self._value
 
-    def finish(self, file: str, settings: Sequence[tuple[str, str | None]]) -> None:
+    def finish(self, file: str | None, settings: Sequence[tuple[str, str | None]]) -> None:
         """Loads the file and applies what was set behind it.
 
         Args:
@@ -59,6 +58,10 @@ class ConfigFlag:
         Raises:
           ConfigError: the file cannot be used, or a setting cannot be understood.
         """
+        if file is None:
+            if settings:
+                raise ConfigError(f"--{self._name} is missing: give a config file")
+            return
         config = load_config(file)
         schema = self._schema(config) if settings else None
         changes: dict[Path, list[str | None]] = {}
@@ -82,9 +85,11 @@ class ConfigFlag:
         self._value = plain
 
 
-def define_config(help_string: str, schema: SchemaOf, name: str = "config") -> ConfigFlag:
-    """Defines the required flag ``--config``, whose keys can be set by ``--config.key=value``."""
-    flags.DEFINE_string(name, None, f"{help_string}: FILE.py or FILE.py:WORD", required=True)
+def define_config(
+    help_string: str, schema: SchemaOf, name: str = "config", required: bool = True
+) -> ConfigFlag:
+    """Defines the flag ``--config``, whose keys can be set by ``--config.key=value``."""
+    flags.DEFINE_string(name, None, f"{help_string}: FILE.py or FILE.py:WORD", required=required)
     config = ConfigFlag(name, schema)
     vars(flags.FLAGS[name])["finish"] = config.finish  # what core.errors looks for
     return config
