@@ -104,7 +104,7 @@ def load_config(file: str) -> ml_collections.ConfigDict:
     name, colon, word = file.partition(":")
     path = pathlib.Path(name)
     if "\0" in name or not path.exists():
-        raise ConfigError(f"there is no config file {name!r}")
+        raise ConfigError(f"there is no config file {name}")
     if not path.is_file():
         raise ConfigError(f"{name} is a folder or device, not a config file such as configs/x.py")
     words = (word,) if colon else ()
