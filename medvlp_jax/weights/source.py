@@ -128,9 +128,15 @@ def _recognise(folder: pathlib.Path, path: pathlib.Path) -> Family:
     if word in FAMILIES:
         return FAMILIES[word]
     architecture = given.get("architecture", "")
+    if architecture.startswith("densenet"):
+        return FAMILIES["torchvision_densenet"]
     if architecture.startswith("vit_"):
         return FAMILIES["timm_vit"]
-    bare = not given and "layer1.0.conv1.weight" in _names(path)  # torchvision has no settings
+    names = set() if given else _names(path)  # torchvision has no settings
+    if any(name.endswith("features.conv0.weight") for name in names):
+        grey = _open(path).tensors["features.conv0.weight"].shape[1] == 1
+        return FAMILIES["xrv_densenet" if grey else "torchvision_densenet"]
+    bare = "layer1.0.conv1.weight" in names
     if architecture.startswith("resnet") or bare:
         return FAMILIES["torchvision_resnet"]
     kind = word or architecture
