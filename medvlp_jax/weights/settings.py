@@ -17,6 +17,8 @@ _ACTIVATIONS: dict[str, Activation] = {
     "quick_gelu": "quick_gelu",
     "relu": "relu",
 }
+#: Those of language models: the same, and SiLU.
+DECODER_ACTIVATIONS = {**_ACTIVATIONS, "silu": "silu", "swish": "silu"}
 #: What of a config does not change the function that weights compute, or the weights' shapes.
 _FREE = {
     "name",
@@ -29,6 +31,8 @@ _FREE = {
     "attention",
     "momentum",
     "zero_init",
+    "stacked",
+    "kernel_layout",
     "logit_scale",
 }
 
