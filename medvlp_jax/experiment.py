@@ -50,9 +50,10 @@ from medvlp_jax.eval.heatmap import MAPS
 from medvlp_jax.eval.promptbank import NO_FINDING, load_bank
 from medvlp_jax.eval.protocol import Evaluator, PredictFn
 from medvlp_jax.eval.tower import CALIBRATION, Tower, settled
-from medvlp_jax.experiment_config import MAY_DIFFER, TOKENIZER, parse_config
+from medvlp_jax.experiment_config import MAY_DIFFER, TOKENIZER, ExperimentConfig, parse_config
 from medvlp_jax.models.clip import CLIPConfig, build_clip, clip_config
 from medvlp_jax.models.flops import flops
+from medvlp_jax.models.text_encoder import TextConfig as TextTowerConfig
 from medvlp_jax.tasks.base import make_task
 from medvlp_jax.tasks.images import PixelConfig
 from medvlp_jax.weights import towers
@@ -70,7 +71,9 @@ class Experiment:
     """
 
     def __init__(self, config: Mapping[str, Any], devices: Sequence[Any] | None = None):
-        self.config = c = parse_config(config)
+        c = parse_config(config)
+        self.model_config: CLIPConfig = clip_config(c.model)
+        self.config = c = _one_text_length(c, self.model_config.text)
         self.resolved = json.loads(dumps(c))
         self.mesh: Mesh = sharding.make_mesh(c.mesh, devices)
         shards = sharding.batch_shards(self.mesh) * c.micro_batches
@@ -79,7 +82,6 @@ class Experiment:
                 f"config.data.batch_size={c.data.batch_size} must be a multiple of {shards} "
                 f"(data x fsdp devices x config.micro_batches)"
             )
-        self.model_config: CLIPConfig = clip_config(c.model)
         if self.model_config.text.max_length < c.data.text.max_len:
             raise ConfigError(
                 f"config.model.text.max_length={self.model_config.text.max_length} is shorter than "
@@ -192,7 +194,7 @@ class Experiment:
         counts, recipe = open_dataset(one.path, one.split).label_counts, e.recipe()
         classes = one.classes or scorable(counts, self.config.data.labels)
         bank = e.map_bank()
-        length = min(64, self.model_config.text.max_length)
+        length = self.model_config.text.prompt_length
 
         def tokenize(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
             return tokenizer(texts, length)
@@ -388,6 +390,20 @@ class Experiment:
             f"mesh: {shape} ({self.mesh.size} {kind}, {jax.process_count()} process"
             f"{'es' if jax.process_count() > 1 else ''})"
         )
+
+
+def _one_text_length(config: ExperimentConfig, text: TextTowerConfig) -> ExperimentConfig:
+    """A tower that sees its padding (SigLIP) pools at a text's last place, padded or not: all texts
+    then have its full length, whatever buckets the config has."""
+    said = config.data.text
+    if not text.see_padding or (said.buckets == (text.max_length,) and not said.window):
+        return config
+    _log.warning(
+        "%s sees its padding, so all texts have its %d places instead of the buckets %s",
+        text.name, text.max_length, said.buckets,
+    )  # fmt: skip
+    one = dataclasses.replace(said, buckets=(text.max_length,), window=0)
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, text=one))
 
 
 def _keep(tokenizer: Tokenizer, folder: pathlib.Path) -> None:
