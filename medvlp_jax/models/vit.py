@@ -119,6 +119,11 @@ class ViTConfig:
         side = self.image_size // self.patch
         return side, side
 
+    def positions_for(self, table: Float[Array, "n d"], grid: Grid) -> Float[Array, "m d"]:
+        """The position table for another grid, resized as its origin does: DINOv2's models with
+        registers smooth before they shrink, all others do not."""
+        return resize_positions(table, self.grid, grid, antialias=self.registers > 0)
+
     @property
     def features(self) -> int:
         """Width of the pooled vector."""
@@ -291,7 +296,7 @@ class ViT(nnx.Module):
         grid = height // c.patch, width // c.patch
         table = self.positions[...]
         x = self.embed(image).reshape(b, -1, c.width)
-        x = x + resize_positions(table[int(c.class_token) :], c.grid, grid).astype(x.dtype)
+        x = x + c.positions_for(table[int(c.class_token) :], grid).astype(x.dtype)
         if rng is not None:
             x = drop_patches(x, c.kept(x.shape[1]), jax.random.fold_in(rng, 0))
         dropped = x.shape[1] < grid[0] * grid[1]

@@ -71,11 +71,11 @@ def test_the_length_decides_about_the_vector():
         types=0, norm="pre", norm_embed=False, norm_final=True, pool="last", init_std=0.3,
     )  # fmt: skip
     model = ModelDef.of(lambda rngs: TextEncoder(config, rngs=rngs))
-    params, _ = model.init(jax.random.key(0))
+    params, _ = jax.jit(model.init)(jax.random.key(0))
 
     def pooled(length):
         ids = np.zeros((1, length), np.int32)
         ids[0, :3] = 7, 8, 9
-        return model.merge(params, {})(ids, ids > 0).pooled
+        return jax.jit(lambda p: model.merge(p, {})(ids, ids > 0).pooled)(params)
 
     assert np.abs(pooled(12) - pooled(24)).max() > 0.1

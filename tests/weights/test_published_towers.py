@@ -16,7 +16,7 @@ import pytest
 
 from medvlp_jax import stable_diffusion
 from medvlp_jax.core.state import ModelDef
-from medvlp_jax.models.lm_decode import Cache, abstract_cache, decode_step, insert, prefill
+from medvlp_jax.models.lm_decode import abstract_cache, decode_step, insert, prefill
 from medvlp_jax.text_to_image import TextToImage
 from medvlp_jax.weights import lm
 from medvlp_jax.weights.export import export
@@ -435,14 +435,13 @@ def test_a_published_language_model(name, tmp_path):
     close(ours, wanted)
 
     start, places = 7, 16
-    empty = jax.tree.map(
-        lambda s: np.zeros(s.shape, s.dtype), abstract_cache(found.config, 2, places)
-    )
+    empty = abstract_cache(found.config, 2, places)
+    empty = jax.tree.map(lambda s: jax.numpy.zeros(s.shape, s.dtype), empty)
 
     def begin(params):
         ids = np.pad(IDS[:, :start], ((0, 0), (0, 3)))
         logits, kv = prefill(model.merge(params, {}), ids, np.full(2, start), places)
-        return logits, insert(Cache(*empty), kv, np.arange(2))
+        return logits, insert(empty, kv, np.arange(2))
 
     logits, cache = jax.jit(begin)(found.params)
     np.testing.assert_allclose(logits, ours[:, start - 1], rtol=0, atol=TOLERANCE)
@@ -462,7 +461,7 @@ def test_a_published_language_model(name, tmp_path):
 
 
 def test_the_text_part_of_a_gemma_with_images(tmp_path):
-    """MedGemma 4B: settings of the text part inside, names under the whole model, an image tower."""
+    """MedGemma 4B: the text part's settings and names inside those of a model that reads images."""
     from safetensors.numpy import load_file, save_file
 
     theirs = LANGUAGE["MedGemma (text)"]()
