@@ -160,6 +160,30 @@ class Mlp(nnx.Module):
         return self.down(ACTIVATIONS[self.activation](self.up(x)))
 
 
+class GatedMlp(nnx.Module):
+    """``down(silu(gate(x)) * up(x))`` (Shazeer 2020, arXiv:2002.05202), as DINOv2-giant has it."""
+
+    def __init__(
+        self,
+        width: int,
+        hidden: int,
+        *,
+        bias: bool = True,
+        init: Initializer | None = None,
+        dtype: str = "float32",
+        rngs: nnx.Rngs,
+    ):
+        def linear(i: int, o: int, axes: tuple[str, str]) -> Linear:
+            return Linear(i, o, axes=axes, bias=bias, init=init, dtype=dtype, rngs=rngs)
+
+        self.gate = linear(width, hidden, ("embed", "mlp"))
+        self.up = linear(width, hidden, ("embed", "mlp"))
+        self.down = linear(hidden, width, ("mlp", "embed"))
+
+    def __call__(self, x: Float[Array, "... d"]) -> Float[Array, "... d"]:
+        return self.down(jax.nn.silu(self.gate(x)) * self.up(x))
+
+
 class Embedding(nnx.Module):
     """A table [vocabulary, width] looked up by integer ids.
 

@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from medvlp_jax.models.clip import CLIPConfig, ProjectionConfig
+from medvlp_jax.models.heads import VisionConfig
 from medvlp_jax.models.resnet import ResNetConfig
 from medvlp_jax.models.text_encoder import TextConfig
 from medvlp_jax.models.vit import ViTConfig
 from medvlp_jax.weights import settings
 from medvlp_jax.weights.convert import Row, under
 from medvlp_jax.weights.faults import WeightsError
-from medvlp_jax.weights.tables import bert, resnet, timm_vit
+from medvlp_jax.weights.tables import bert, densenet, resnet, timm_vit
 from medvlp_jax.weights.tables.common import dense, fused_attention, norm
 from medvlp_jax.weights.transforms import conv, linear
 
@@ -92,12 +93,7 @@ def table(config: CLIPConfig) -> tuple[Row, ...]:
         Row("attn_mask", None),
     ]
     if has_trunk(config.vision):
-        trunk = (
-            resnet.table(config.vision)
-            if isinstance(config.vision, ResNetConfig)
-            else timm_vit.table(config.vision)
-        )
-        rows += under(trunk, "visual.trunk.", "vision/")
+        rows += under(_trunk_rows(config.vision), "visual.trunk.", "vision/")
         rows.append(Row("visual.head.proj.weight", "vision_proj/out/kernel", linear))
     else:
         rows += under(_VISION, "visual.", "vision/")
@@ -115,10 +111,18 @@ def table(config: CLIPConfig) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def has_trunk(vision: ViTConfig | ResNetConfig) -> bool:
+def _trunk_rows(vision: VisionConfig) -> tuple[Row, ...]:
+    if isinstance(vision, ViTConfig):
+        return timm_vit.table(vision)
+    return resnet.table(vision) if isinstance(vision, ResNetConfig) else densenet.table(vision)
+
+
+def has_trunk(vision: VisionConfig) -> bool:
     """Whether a vision tower is written as a model of timm; open_clip's own ViT has no bias on its
     patches."""
-    return isinstance(vision, ResNetConfig) or vision.patch_bias or vision.name == "timm_vit"
+    if not isinstance(vision, ViTConfig):
+        return True
+    return vision.patch_bias or vision.name == "timm_vit"
 
 
 def is_bert(text: TextConfig) -> bool:
