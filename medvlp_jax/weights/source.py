@@ -118,7 +118,7 @@ def open_source(name: str | os.PathLike[str], family: str = "") -> Source:
     Raises:
       WeightsError: nothing is there, it cannot be read, or no family knows it.
     """
-    family, name = _split(os.fspath(name), family)
+    family, name = split_family(os.fspath(name), family)
     path = hub.find(name)
     folder = path if path.is_dir() else path.parent
     if family and family not in KNOWN:
@@ -146,7 +146,12 @@ def _numbers(values: Any, file: pathlib.Path, key: str) -> tuple[float, ...]:
     return tuple(map(float, values))
 
 
-def _split(name: str, family: str) -> tuple[str, str]:
+def split_family(name: str, family: str = "") -> tuple[str, str]:
+    """The family that stands before a name and a colon, and the name.
+
+    Raises:
+      WeightsError: another one is given.
+    """
     first, colon, rest = name.partition(":")
     if colon and first in KNOWN and not pathlib.Path(name).exists():
         if family not in ("", first):
