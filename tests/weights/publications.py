@@ -1,4 +1,4 @@
-"""Tiny files in the layouts of published ones that have no settings: names and shapes of tensors.
+"""Tiny files in the layouts of published ones without settings: names and shapes of tensors.
 
 Spelled out here, without torch, so that a test needs no library to write such a file; with torch the
 origin's own modules must find every one of their tensors in it (``test_published.py``).
@@ -263,9 +263,7 @@ FILES: dict[str, Bare] = {
     "MedCLIP-ResNet50": Bare(_medclip(), ("vision", "text"), "pytorch_model.bin"),
     "BioViL": Bare(_biovil(False), ("vision",), "biovil_image_resnet50_proj_size_128.pt"),
     "BioViL-T": Bare(_biovil(True), ("vision",), "biovil_t_image_model_proj_size_128.pt"),
-    "GLoRIA": Bare(
-        _gloria(), ("vision", "text"), "chexpert_resnet50.ckpt", group="state_dict"
-    ),
+    "GLoRIA": Bare(_gloria(), ("vision", "text"), "chexpert_resnet50.ckpt", group="state_dict"),
     "MGCA ResNet-50": Bare(
         _mgca(resnet()), ("vision", "text"), "resnet_50.ckpt", group="state_dict"
     ),
