@@ -154,7 +154,8 @@ def _run(source: str, to: pathlib.Path, layout: str, tower: str, dtype: str) -> 
 def run_inputs(experiment: Experiment) -> inputs.Inputs:
     """How a run prepares images and texts, as its export says it."""
     data, text = experiment.config.data, experiment.model_config.text
-    pixels: PixelConfig = experiment.task.config  # type: ignore[attr-defined]
+    task: Any = experiment.task
+    pixels: PixelConfig = task.config
     obstacle = ""
     if pixels.pixels == "image":
         obstacle = "it standardises the pixels of every image by themselves (task.pixels=image)"

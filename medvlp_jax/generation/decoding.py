@@ -17,7 +17,8 @@ from jaxtyping import Array, Bool, Int, UInt32
 from medvlp_jax.core import sharding
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.generation.sampling import Sampling, next_tokens
-from medvlp_jax.models.lm import LMConfig, build_lm
+from medvlp_jax.models.lm import build_lm
+from medvlp_jax.models.lm_config import LMConfig
 from medvlp_jax.models.lm_decode import (
     CACHE_AXES,
     Cache,

@@ -185,7 +185,7 @@ class GatedMlp(nnx.Module):
 
 
 class Embedding(nnx.Module):
-    """A table [vocabulary, width] looked up by integer ids.
+    """A table [vocabulary, width] looked up by integer ids; rows are multiplied by ``scale``.
 
     Ids must lie in range: JAX clamps what lies outside, it does not raise.
     """
@@ -196,15 +196,18 @@ class Embedding(nnx.Module):
         width: int,
         *,
         init: Initializer | None = None,
+        scale: float = 1.0,
         dtype: str = "float32",
         rngs: nnx.Rngs,
     ):
         self.dtype = jnp.dtype(dtype)
+        self.scale = scale
         init = initializers.truncated_normal(0.02) if init is None else init
         self.table = param(init, rngs, (vocab, width), ("vocab", "embed"))
 
     def __call__(self, ids: Int[Array, "..."]) -> Float[Array, "... d"]:
-        return jnp.take(self.table[...], ids, axis=0).astype(self.dtype)
+        x = jnp.take(self.table[...], ids, axis=0).astype(self.dtype)
+        return x if self.scale == 1.0 else x * jnp.asarray(self.scale, self.dtype)
 
 
 class Conv(nnx.Module):

@@ -16,7 +16,8 @@ from data_gen.llm_jax import encode
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.core.sharding import MeshConfig
 from medvlp_jax.core.state import ModelDef
-from medvlp_jax.models.lm import LMConfig, build_lm
+from medvlp_jax.models.lm import build_lm
+from medvlp_jax.models.lm_config import LMConfig
 from medvlp_jax.weights import lm
 
 WORDS = ("<end>", "<user>", "<assistant>", "left", "right", "effusion", "mass", "no", "lung", ".")

@@ -1,7 +1,7 @@
 """Tiny files in the layouts of published ones without settings: names and shapes of tensors.
 
-Spelled out here, without torch, so that a test needs no library to write such a file; with torch the
-origin's own modules must find every one of their tensors in it (``test_published.py``).
+Spelled out here, without torch, so that a test needs no library to write such a file. The origins'
+own modules find every one of their tensors in it (``make_published.py``).
 """
 
 import dataclasses

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 import pytest
 from folders import CASES, change, write
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.core.state import ModelDef, flatten, path_str
@@ -329,12 +329,27 @@ def test_variants_of_open_clip(group, settings, words, tmp_path):
     assert words in str(error.value)
 
 
-@pytest.mark.parametrize("kind", ["roberta", "xlm-roberta", "electra"])
+@pytest.mark.parametrize("kind", ["electra", "mpnet", "deberta-v2"])
 def test_open_clip_with_another_encoder(kind, tmp_path):
-    """Its settings say so, or its name and the one row of token types."""
     write("open_clip_bert", tmp_path)
     change(tmp_path / "text_config" / "config.json", model_type=kind)
     with pytest.raises(WeightsError, match=f"is a '{kind}' and not a BERT"):
+        open_source(tmp_path)
+
+
+def test_open_clip_with_a_roberta_that_is_only_named(tmp_path):
+    """Its tensors have BERT's names; positions count from behind the padding's id."""
+    write("open_clip_biomedclip", tmp_path)
+    (tmp_path / "text_config" / "config.json").unlink()
+    file = tmp_path / "open_clip_model.safetensors"
+    tensors = load_file(file)
+    for name, x in tensors.items():
+        if name.startswith(("text.transformer", "text.proj.0")):
+            shape = tuple(64 if n == 32 else n for n in x.shape)
+            shape = (1, 64) if "token_type" in name else shape
+            tensors[name] = np.zeros(shape, np.float32)
+    save_file(tensors, file)
+    with pytest.raises(WeightsError, match="is a RoBERTa .one row of token types.*text_config/"):
         open_source(tmp_path)
 
 

@@ -126,7 +126,7 @@ def test_what_bare_files_are_not(tmp_path):
     save_file({n: np.zeros(s, np.float32) for n, s in swin.items()}, file)
     with pytest.raises(WeightsError, match=r"medclip has no vision tower"):
         open_source(file).tower("vision")
-    with pytest.raises(WeightsError, match=r"no CLIP with a ViT|without settings"):
+    with pytest.raises(WeightsError, match=r"no CLIP with a ViT"):
         open_source(file, "chexzero")
     with pytest.raises(WeightsError, match=r"names the family gloria"):
         open_source(f"gloria:{file}", "mgca")
@@ -197,5 +197,29 @@ def test_laion_h(tmp_path):
     source = open_source(tmp_path)
     assert source.config.vision.heads == 2
     line = comparison.compare(comparison.source_parts(source), "LAION ViT-H/14")
+    assert "max abs difference" in line
+    print(line)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("pooler", ["mean_pooler", "cls_last_hidden_state_pooler"])
+def test_open_clip_with_a_roberta(pooler, tmp_path):
+    """LAION's ViT-B/32 beside (XLM-)RoBERTa; its settings lie in ``text_config``."""
+    pytest.importorskip("open_clip")
+    torch_models = pytest.importorskip("torch_models")
+    transformers = pytest.importorskip("transformers")
+    sizes = {"max_position_embeddings": 18, "type_vocab_size": 1, "pad_token_id": 1}
+    own = transformers.RobertaConfig(**(torch_models.TEXTS | sizes))
+    own.save_pretrained(tmp_path / "text_config")
+    text = torch_models.BERT_TEXT | {
+        "hf_model_name": str(tmp_path / "text_config"),
+        "hf_pooler_type": pooler,
+    }
+    config = {"embed_dim": 16, "vision_cfg": torch_models.OPEN_CLIP_VISION, "text_cfg": text}
+    model = torch_models.fill(torch_models._open_clip_model(config))
+    torch_models._save_tensors("open_clip_model.safetensors")(model, tmp_path)
+    content = {"model_cfg": config, "preprocess_cfg": {}}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(content))
+    line = comparison.compare(comparison.source_parts(open_source(tmp_path)), "LAION RoBERTa")
     assert "max abs difference" in line
     print(line)

@@ -8,15 +8,13 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from medvlp_jax.models.text_encoder import TextConfig
 from medvlp_jax.weights import settings
 from medvlp_jax.weights.convert import Row
 from medvlp_jax.weights.faults import WeightsError
 from medvlp_jax.weights.inputs import UNKNOWN, Inputs
 from medvlp_jax.weights.tables import bert
-from medvlp_jax.weights.transforms import Transform
+from medvlp_jax.weights.transforms import behind
 
 RENAME = ((r"^roberta\.", ""), *bert.RENAME)
 #: Id of padding, which all published RoBERTas share.
@@ -24,18 +22,13 @@ PAD = 1
 #: Rows of the position table in front of the first token's.
 OFFSET = PAD + 1
 
-_behind_padding = Transform(
-    "behind_padding",
-    lambda x: x[OFFSET:],
-    lambda x: np.concatenate([np.broadcast_to(np.zeros((), x.dtype), (OFFSET, x.shape[1])), x]),
-)
 _POSITIONS = "embeddings.position_embeddings.weight"
 
 
 def table(config: TextConfig) -> tuple[Row, ...]:
     """Rows of a text tower that :func:`config_from` describes."""
     rows = (
-        dataclasses.replace(row, transform=_behind_padding) if row.source == _POSITIONS else row
+        dataclasses.replace(row, transform=behind(OFFSET)) if row.source == _POSITIONS else row
         for row in bert.table(config)
     )
     return (*rows, Row("lm_head.*", None))
