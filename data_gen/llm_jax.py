@@ -107,7 +107,7 @@ def load_tokenizer(folder: str | pathlib.Path) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # transformers raises many kinds, with messages of many lines
         raise UserError(
             f"{folder} has no tokenizer that can be read ({reason(error)}); put tokenizer.json and "

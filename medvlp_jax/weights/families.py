@@ -52,7 +52,7 @@ class Family:
     """One layout of one architecture.
 
     Attributes:
-      part: what its weights are: a tower, or a whole CLIP.
+      part: what its weights are: a tower, a whole CLIP, or towers that make no CLIP together.
       config_from: our config from the settings file, the shapes of the tensors by (renamed) name,
         and the folder.
       config_to: files of settings (name -> contents) from our config, and what is known of inputs.
@@ -65,7 +65,7 @@ class Family:
     """
 
     name: str
-    part: Literal["vision", "text", "clip"]
+    part: Literal["vision", "text", "clip", "towers"]
     config_from: Callable[[Settings, Shapes, pathlib.Path], Any]
     config_to: Callable[[Any, Inputs], dict[str, dict[str, Any]]]
     table: Callable[[Any], tuple[Row, ...]]

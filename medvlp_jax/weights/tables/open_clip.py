@@ -6,6 +6,7 @@ names, or a BERT of transformers under ``text.transformer``.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -59,8 +60,30 @@ TIMM_RESNETS: dict[tuple[str, tuple[int, ...]], str] = {
     ("bottleneck", (3, 4, 6, 3)): "resnet50",
     ("bottleneck", (3, 4, 23, 3)): "resnet101",
 }
-#: Heads of BERTs are this wide; open_clip's settings name the BERT and do not give its sizes.
-HEAD_WIDTH = 64
+_ROBERTAS = ("roberta", "xlm-roberta")
+#: Settings that are understood, are checked, or change nothing of the function.
+_MODEL_KEYS = (
+    *("embed_dim", "vision_cfg", "text_cfg", "quick_gelu", "custom_text", "init_logit_scale"),
+    *("init_logit_bias", "nonscalar_logit_scale", "cast_dtype", "output_dict", "preprocess_cfg"),
+)
+_TOWER_KEYS = (
+    *("width", "layers", "mlp_ratio", "ls_init_value", "act_kwargs", "norm_kwargs", "qk_norm"),
+    *("output_tokens", "block_type", "pool_type", "final_ln_after_pool"),
+)
+_VISION_KEYS = (
+    *_TOWER_KEYS,
+    *("head_width", "patch_size", "image_size", "patch_dropout", "attentional_pool", "no_ln_pre"),
+    *("attn_pooler_queries", "attn_pooler_heads", "pos_embed_type", "timm_model_name"),
+    *("timm_model_pretrained", "timm_pool", "timm_proj", "timm_proj_bias", "timm_drop"),
+    "timm_drop_path",
+)
+_TEXT_KEYS = (
+    *_TOWER_KEYS,
+    *("context_length", "vocab_size", "hf_tokenizer_name", "tokenizer_mode", "tokenizer_kwargs"),
+    *("heads", "embed_cls", "pad_id", "eos_id", "no_causal_mask", "proj_bias", "proj_type"),
+    *("hf_model_name", "hf_model_pretrained", "hf_proj_type", "hf_pooler_type"),
+    *("hf_model_config", "text_mask"),
+)
 
 
 def table(config: CLIPConfig) -> tuple[Row, ...]:
@@ -77,7 +100,8 @@ def table(config: CLIPConfig) -> tuple[Row, ...]:
         rows += under(_VISION, "visual.", "vision/")
         rows.append(Row("visual.proj", "vision_proj/out/kernel"))
     if is_bert(config.text):
-        rows += under(bert.table(config.text), "text.transformer.", "text/")
+        encoder = roberta if config.text.name in _ROBERTAS else bert
+        rows += under(encoder.table(config.text), "text.transformer.", "text/")
         if config.text_proj.kind == "mlp":
             rows.append(Row("text.proj.0.weight", "text_proj/hidden/kernel", linear))
             rows.append(Row("text.proj.2.weight", "text_proj/out/kernel", linear))
@@ -123,9 +147,12 @@ def config_from(
     Raises:
       WeightsError: a variant that we do not have.
     """
-    model = given.get("model_cfg", given)
+    model = settings.group(given, "model_cfg") or given
     activation = "quick_gelu" if model.get("quick_gelu") else "gelu"
-    vision, text = model["vision_cfg"], model["text_cfg"]
+    vision, text = (settings.group(model, name) for name in ("vision_cfg", "text_cfg"))
+    settings.only(model, _MODEL_KEYS, "model_cfg")
+    settings.only(vision, _VISION_KEYS, "vision_cfg")
+    settings.only(text, _TEXT_KEYS, "text_cfg")
     settings.expect(model, {"nonscalar_logit_scale": False})
     linear_ = ProjectionConfig(kind="linear", bias=False)
     if text.get("hf_model_name"):
@@ -142,6 +169,58 @@ def config_from(
         text_proj=text_proj,
         logit_bias=model.get("init_logit_bias"),
     )
+
+
+def config_of(shapes: Mapping[str, tuple[int, ...]], activation: Any) -> CLIPConfig:
+    """Our config of a file without settings: CLIP's ViT beside its own text tower or a BERT.
+
+    Args:
+      shapes: of the tensors by name.
+      activation: of both towers (of the vision tower beside a BERT); tensors do not say it.
+
+    Raises:
+      WeightsError: the tensors are none of such a model.
+    """
+    for name in ("visual.conv1.weight", "visual.positional_embedding", "visual.proj"):
+        if name not in shapes:
+            raise WeightsError(f"no CLIP with a ViT: it has no tensor {name}")
+    width, _, patch, _ = shapes["visual.conv1.weight"]
+    if width > 1024 or width % 64:
+        raise WeightsError(f"a ViT of width {width}, whose number of heads is not said")
+    vision = {
+        "width": width,
+        "layers": _depth(shapes, "visual.transformer.resblocks."),
+        "patch_size": patch,
+        "image_size": math.isqrt(shapes["visual.positional_embedding"][0] - 1) * patch,
+        "mlp_ratio": shapes["visual.transformer.resblocks.0.mlp.c_fc.weight"][0] / width,
+    }
+    linear_ = ProjectionConfig(kind="linear", bias=False)
+    if "token_embedding.weight" in shapes:
+        vocab, text_width = shapes["token_embedding.weight"]
+        text = {
+            "vocab_size": vocab,
+            "context_length": shapes["positional_embedding"][0],
+            "width": text_width,
+            "heads": text_width // 64,
+            "layers": _depth(shapes, "transformer.resblocks."),
+            "mlp_ratio": shapes["transformer.resblocks.0.mlp.c_fc.weight"][0] / text_width,
+        }
+        text_config, projection = text_from(text, activation), linear_
+    else:
+        text = {"hf_model_name": "BERT", "hf_pooler_type": "cls_last_hidden_state_pooler"}
+        text_config, projection = _bert(text, shapes, None)
+    return CLIPConfig(
+        vision=vit_from(vision, activation),
+        text=text_config,
+        embed_dim=shapes["visual.proj"][1],
+        vision_proj=linear_,
+        text_proj=projection,
+    )
+
+
+def _depth(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> int:
+    inner = (name.removeprefix(prefix) for name in shapes if name.startswith(prefix))
+    return len({name.split(".")[0] for name in inner})
 
 
 def vit_from(given: Mapping[str, Any], activation: Any) -> ViTConfig:
@@ -197,7 +276,7 @@ def _timm(
     if given.get("timm_pool", "avg") not in ("", "token"):
         raise WeightsError(f"timm_pool={given.get('timm_pool', 'avg')!r} is not supported, only ''")
     settings.expect(given, {"timm_proj": "linear", "timm_proj_bias": False})
-    return timm_vit.config_from({}, _trunk(shapes))
+    return timm_vit.config_from({"architecture": name}, _trunk(shapes))
 
 
 def _trunk(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
@@ -261,31 +340,29 @@ def _bert(
     pooler = given.get("hf_pooler_type", "mean_pooler")
     if pooler not in POOLERS:
         raise WeightsError(f"hf_pooler_type={pooler!r} is not one of {', '.join(POOLERS)}")
-    config = bert.config_from(_bert_sizes(shapes) if own is None else own)
+    prefix = "text.transformer."
+    inner = {n.removeprefix(prefix): s for n, s in shapes.items() if n.startswith(prefix)}
+    sizes = bert.sizes(inner) if own is None else own
+    _check_bert(given, sizes)
+    encoder = roberta if sizes.get("model_type") in _ROBERTAS else bert
+    config = encoder.config_from(sizes)
     kind = given.get("hf_proj_type", "mlp") or "none"
     projection = ProjectionConfig(kind=kind, activation="gelu", bias=False)
     return dataclasses.replace(config, pool=POOLERS[pooler]), projection
 
 
-def _bert_sizes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-    prefix = "text.transformer."
-    inner = {n.removeprefix(prefix): s for n, s in shapes.items() if n.startswith(prefix)}
-    try:
-        vocab, width = inner["embeddings.word_embeddings.weight"]
-        if width % HEAD_WIDTH:
-            raise WeightsError(
-                f"the BERT is {width} wide and its settings are not here, so the number of its "
-                "heads is unknown; put its config.json into text_config/ of this folder"
-            )
-        layers = {n.split(".")[2] for n in inner if n.startswith("encoder.layer.")}
-        return {
-            "vocab_size": vocab,
-            "hidden_size": width,
-            "max_position_embeddings": inner["embeddings.position_embeddings.weight"][0],
-            "type_vocab_size": inner["embeddings.token_type_embeddings.weight"][0],
-            "num_hidden_layers": len(layers),
-            "num_attention_heads": width // HEAD_WIDTH,
-            "intermediate_size": inner["encoder.layer.0.intermediate.dense.weight"][0],
-        }
-    except KeyError as error:
-        raise WeightsError(f"the text tower is no BERT: it has no tensor {error}") from error
+def _check_bert(given: Mapping[str, Any], sizes: Mapping[str, Any]) -> None:
+    """Refuses other encoders whose tensors have BERT's names.
+
+    Raises:
+      WeightsError: naming the setting or tensor that tells.
+    """
+    name, kind = given["hf_model_name"], sizes.get("model_type")
+    if kind not in (None, "bert", "cxr-bert", *_ROBERTAS):
+        raise WeightsError(f"hf_model_name={name!r:.80} is a {kind!r:.40} and not a BERT")
+    if kind is None and ("roberta" in str(name).lower() or sizes["type_vocab_size"] == 1):
+        # RoBERTa counts positions from behind the id of its padding.
+        raise WeightsError(
+            f"hf_model_name={name!r:.80} is a RoBERTa (one row of token types) and its settings "
+            "are not here; put its config.json into text_config/ of this folder"
+        )
