@@ -272,12 +272,13 @@ def _language_model(path: pathlib.Path, to: pathlib.Path | None, dtype: str) -> 
         keys = ("eos_token_id", "bos_token_id", "pad_token_id")
         extra = {k: model.folder_config[k] for k in keys if k in model.folder_config}
         lm.save(to, model.config, model.params, model_type=kind, extra=extra)
+        inputs.write_tokenizer(inputs.Inputs(tokenizer=path), to)
         _copy_companions(path, to)
 
-    def run(inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    def run(x: Mapping[str, np.ndarray]) -> dict[str, Any]:
         single = ModelDef.of(build_lm(dataclasses.replace(model.config, dtype="float32")))
         logits = jax.jit(lambda p, ids: single.merge(p, {})(ids))
-        return {"logits": logits(_single(model.params), inputs["ids"])}
+        return {"logits": logits(_single(model.params), x["ids"])}
 
     rng = np.random.default_rng(0)
     ids = rng.integers(0, model.config.vocab, (2, min(16, model.config.max_length)))

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from medvlp_jax import stable_diffusion
+from medvlp_jax.core.sharding import MeshConfig, make_mesh
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.models.lm_decode import abstract_cache, decode_step, insert, prefill
 from medvlp_jax.text_to_image import TextToImage
@@ -489,18 +490,12 @@ def test_the_text_part_of_a_gemma_with_images(tmp_path):
 @pytest.mark.parametrize("version", tiny.VERSIONS)
 def test_a_published_image_generator(version, tmp_path):
     """Stable Diffusion 1.5 and 2.1: the parts of the folder that diffusers saved."""
-    pytest.importorskip("diffusers")
-    pipe = tiny.saved(version, tmp_path / "in")
+    tiny.saved(version, tmp_path / "in")
     folder = stable_diffusion.Folder.of(tmp_path / "in")
-    from diffusers import UNet2DConditionModel
-
-    unet = UNet2DConditionModel.from_pretrained(tmp_path / "in" / "unet").eval()
+    unet = tiny.diffusers.UNet2DConditionModel.from_pretrained(tmp_path / "in" / "unet").eval()
     model = TextToImage(stable_diffusion.read_config(folder))
-    from medvlp_jax.core.sharding import MeshConfig, make_mesh
-
     mesh = make_mesh(MeshConfig(data=1), jax.devices()[:1])
     params = stable_diffusion.load_params(folder, model, mesh)
-    del pipe
     rng = np.random.default_rng(0)
     latents = rng.normal(size=(2, 16, 16, model.config.unet.channels)).astype(np.float32)
     context = rng.normal(size=(2, 5, model.config.text.width)).astype(np.float32)
@@ -516,3 +511,17 @@ def test_a_published_image_generator(version, tmp_path):
     )
     report(f"Stable Diffusion, {version}", ours, wanted)
     close(ours, wanted)
+
+    # The scheduler and the end token go with the weights, and do not become ours.
+    file = tmp_path / "in" / "scheduler" / "scheduler_config.json"
+    said = json.loads(file.read_text()) | {"_class_name": "PNDMScheduler", "skip_prk_steps": True}
+    file.write_text(json.dumps(said))
+    tokenizer = stable_diffusion.load_tokenizer(folder.tokenizer)
+    scheduler = stable_diffusion.read_scheduler(folder)
+    stable_diffusion.save(tmp_path / "out", model.config, params, tokenizer, scheduler)
+    out = tmp_path / "out"
+    assert json.loads((out / "scheduler" / "scheduler_config.json").read_text()) == said
+    index = json.loads((out / "model_index.json").read_text())
+    assert index["scheduler"] == ["diffusers", "PNDMScheduler"]
+    text = json.loads((out / "text_encoder" / "config.json").read_text())
+    assert text["eos_token_id"] == tokenizer.eos_token_id
