@@ -14,7 +14,7 @@ import io
 import pathlib
 import re
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, cast
 
 from data_gen.sources.errors import SourceError
 from medvlp_jax.core.errors import one_net
@@ -80,7 +80,7 @@ def open_bytes(path: pathlib.Path) -> IO[bytes]:
         return stream
     unpacked = gzip.GzipFile(fileobj=stream)
     unpacked.myfileobj = stream  # closes it too
-    return unpacked
+    return cast("IO[bytes]", unpacked)  # GzipFile is one in all but its declared type
 
 
 def find_encoding(path: pathlib.Path, asked: str = "") -> str:

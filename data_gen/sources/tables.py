@@ -7,7 +7,6 @@ write for "nothing" are empty cells.
 """
 
 import difflib
-import hashlib
 import itertools
 import pathlib
 import re
@@ -18,6 +17,7 @@ from data_gen.sources.encoding import find_encoding, has_bad_bytes, physical_lin
 from data_gen.sources.rejects import TableRead
 from data_gen.sources.rows import RawRow, RowShape, cells_of, find_delimiter, read_rows
 from medvlp_jax.core.files import open_regular
+from medvlp_jax.data.shards import file_sha256
 
 Row = dict[str, str]
 _SAMPLE = 2_000  # lines whose shape is looked at
@@ -105,11 +105,9 @@ class Table:
             return
         name, rejects = self._name, self._rejects
         with open_regular(self.path) as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-            stream.seek(0)
             packed = stream.read(2) == b"\x1f\x8b"
         rejects.tables[name] = TableRead(
-            encoding=self._encoding, delimiter=self._delimiter, sha256=digest
+            encoding=self._encoding, delimiter=self._delimiter, sha256=file_sha256(self.path)
         )
         if packed != (self.path.suffix == ".gz"):
             rejects.note(f"{name} is {'' if packed else 'not '}compressed, unlike its name says")

@@ -1,7 +1,8 @@
 """JSON Lines: one JSON object a line, lines end in a newline byte and in nothing else.
 
 ``str.splitlines`` also cuts at U+2028, U+0085 and others, which JSON may hold unescaped; so these
-files are always cut as bytes. A last line without its newline is what a crash leaves: no line.
+files are always cut as bytes. A last line without its newline is what a crash leaves: no line, if
+it is cut; an object that is cut is none.
 """
 
 import hashlib
@@ -58,13 +59,15 @@ def tolerant(path: str | os.PathLike[str]) -> tuple[list[dict[str, Any]], dict[i
         raw = pathlib.Path(path).read_bytes()
     records: list[dict[str, Any]] = []
     broken: dict[int, str] = {}
-    for number, text in enumerate(whole_lines(raw), 1):
+    lines = raw.split(b"\n")
+    for number, text in enumerate(lines, 1):
         if not text.strip():
             continue
         try:
             records.append(parse(text))
         except (ValueError, RecursionError) as error:
-            broken[number] = reason(error)
+            if number < len(lines):
+                broken[number] = reason(error)
     return records, broken
 
 

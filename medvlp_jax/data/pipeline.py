@@ -82,8 +82,21 @@ def find_tokenizer(config: DataConfig, sources: Sequence[Source] | None = None) 
 
 
 def all_texts(sources: Sequence[Source]) -> Iterator[str]:
-    """Every text of every record: what a tokenizer is trained on."""
-    return (t.text for s in sources for i in range(len(s)) for t in s[i].texts)
+    """Every text of every record: what a tokenizer is trained on.
+
+    Raises:
+      DataError: there is none.
+    """
+    none = True
+    for text in (t.text for s in sources for i in range(len(s)) for t in s[i].texts):
+        none = False
+        yield text
+    if none:
+        folders = ", ".join(str(getattr(s, "directory", s)) for s in sources)
+        raise DataError(
+            f"no record of {folders} has a text to train a tokenizer on; import it anew with its "
+            "column of texts, or with config.texts_from_labels=True"
+        )
 
 
 def _folder_name(config: DataConfig) -> str:
