@@ -164,6 +164,7 @@ class Table:
             if first:
                 read.rows += 1
                 self._rejects.rows += self._records
+                read.lines += row.lines
                 read.several_lines += row.lines > 1
                 read.refused += bool(kind)
                 if kind:
