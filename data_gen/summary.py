@@ -6,6 +6,7 @@ line, so a summary of a million studies reads no image.
 
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ def summarise(directory: str | os.PathLike[str], description: str = "") -> dict[
             "views": counted["views"],
             "boxes": counted["boxes"],
             "masks": counted["masks"],
+            **({"notes": counted["notes"]} if "notes" in counted else {}),
             "words": tally.lengths(),
             "examples": _examples(directory, split),
         }
@@ -123,4 +125,8 @@ def table(whole: Mapping[str, Any]) -> str:
     for row in rows:
         cells = [cell.rjust(w) for cell, w in zip(row[1:], columns, strict=True)]
         lines.append("  ".join([row[0].ljust(width), *cells]).rstrip())
+    notes: Counter[str] = Counter()
+    for split in named.values():
+        notes.update(split.get("notes", {}))
+    lines += [f"note: {count} x {note}" for note, count in sorted(notes.items())]
     return "\n".join(lines)
