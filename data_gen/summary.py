@@ -4,6 +4,7 @@ Each shard's job tallies its records while it makes them and keeps the tally in 
 line, so a summary of a million studies reads no image.
 """
 
+import errno
 import json
 import os
 from collections import Counter
@@ -11,8 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from absl import logging
+
 from data_gen.preview import write_preview
 from data_gen.tally import Tally
+from medvlp_jax.core.errors import UserError, reason
 from medvlp_jax.data.dataset import finalise, open_dataset, splits
 from medvlp_jax.data.manifest import LabelCounts
 from medvlp_jax.data.shards import whole_file
@@ -62,7 +66,11 @@ def _examples(directory: str | os.PathLike[str], split: str) -> list[dict[str, A
     source = open_dataset(directory, split)
     out = []
     for i in range(min(_EXAMPLES, len(source))):
-        record = source[i]
+        try:
+            record = source[i]
+        except UserError as error:
+            logging.warning("no example of split %s: %s", split, error)
+            continue
         out.append(
             {
                 "id": record.id,
@@ -85,13 +93,24 @@ def finish(
     """
     directory = Path(directory)
     finalise(directory, description)
-    source = open_dataset(directory, _largest_split(directory))
-    with whole_file(directory / PREVIEW) as temporary:
-        write_preview(source, temporary, _PICTURES)
+    _preview(directory)
     whole = {**summarise(directory, description), **(more or {})}
     with whole_file(directory / SUMMARY) as temporary:
         temporary.write_text(json.dumps(whole, indent=1, ensure_ascii=False), encoding="utf-8")
     return whole
+
+
+def _preview(directory: Path) -> None:
+    source = open_dataset(directory, _largest_split(directory))
+    try:
+        with whole_file(directory / PREVIEW) as temporary:
+            write_preview(source, temporary, _PICTURES)
+    except UserError:
+        raise
+    except Exception as error:  # the shards are made: a picture of them must not cost the job
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        logging.warning("%s is left out (%s); the data are whole", PREVIEW, reason(error))
 
 
 def _largest_split(directory: Path) -> str:

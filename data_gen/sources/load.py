@@ -212,15 +212,10 @@ def _fractions(box: PixelBox, frame: tuple[float, float], index: int) -> tuple[B
     """The box in fractions, or None if no part of it is inside; and whether a part was outside."""
     if not (frame[0] > 0 and frame[1] > 0):
         return None, False
-    corners = [
-        value / side
-        for value, side in zip(
-            (box.x, box.y, box.x + box.width, box.y + box.height), (*frame, *frame), strict=True
-        )
-    ]
-    made = Box(*(min(max(c, 0.0), 1.0) for c in corners), box.label, box.phrase, index)
-    if not (
-        made.x0 < made.x1 and made.y0 < made.y1
-    ):  # also for NaN, and where float32 is too short
+    (width, height), right, below = frame, box.x + box.width, box.y + box.height
+    corners = (box.x / width, box.y / height, right / width, below / height)
+    x0, y0, x1, y1 = (min(max(c, 0.0), 1.0) for c in corners)
+    made = Box(x0, y0, x1, y1, box.label, box.phrase, index)
+    if not (made.x0 < made.x1 and made.y0 < made.y1):  # also for NaN, and less than float32 tells
         return None, False
     return made, min(corners) < -_OUTSIDE or max(corners) > 1 + _OUTSIDE
