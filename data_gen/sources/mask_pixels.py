@@ -62,15 +62,17 @@ def region_of(data: bytes) -> Region:
 
 
 def _palette(data: bytes, pixels: np.ndarray) -> Region:
-    found = _colours(pixels)
     with PIL.Image.open(io.BytesIO(data)) as picture:
         index = np.asarray(picture)
-    if picture.mode != "P" or ((index > 0) != found).any():
+    shown = pixels[:, :, :3].any(axis=2)
+    if pixels.shape[2] == 4:
+        shown &= pixels[:, :, 3] > 0
+    if picture.mode != "P" or ((index > 0) != shown).any():
         raise ImageError(
             "the palette's entry 0 is not the only black one, so index and colour disagree about "
             "the background; save the mask in grey, 0 outside of the region"
         )
-    return found
+    return _labels(index)
 
 
 def _colours(pixels: Shaped[np.ndarray, "h w c"]) -> Region:
@@ -111,19 +113,19 @@ def _labels(values: Shaped[np.ndarray, "h w"], colours: bool = False) -> Region:
 
 
 def _varied(values: Shaped[np.ndarray, "h w"]) -> bool:
-    """Whether neighbours differ as in a film: labels and instances come in areas.
+    """Whether neighbours in a row or a column differ as in a film: labels come in areas.
 
     Background and the largest value, which a blurred mask of 0 and 255 has inside, say nothing.
     """
     inner = (values > 0) & (values < values.max(initial=0))
-    pairs = unequal = 0
     for a, b, both in (
         (values[1:], values[:-1], inner[1:] & inner[:-1]),
         (values[:, 1:], values[:, :-1], inner[:, 1:] & inner[:, :-1]),
     ):
-        pairs += int(both.sum())
-        unequal += int((both & (a != b)).sum())
-    return pairs >= _FEW and unequal > _VARIED * pairs
+        pairs = int(both.sum())
+        if pairs >= _FEW and (both & (a != b)).sum() > _VARIED * pairs:
+            return True
+    return False
 
 
 def _black_and_white(values: np.ndarray, otherwise: str) -> Region:
