@@ -9,8 +9,9 @@ The rule, by what the file holds:
   * colours: every pixel that is not black;
   * alpha: where one colour fills the picture, what is not transparent; otherwise a transparent
     pixel is background, and the rule for colours decides on the others;
-  * JPEG, which keeps no labels, and PNG with blurred or resampled edges: a black-and-white picture
-    whose greys lie along the edge of the white is read as what is brighter than the middle.
+  * JPEG, which keeps no labels, and PNG that was JPEG before or has blurred edges: a
+    black-and-white picture whose greys lie along the edge of the white is read as what is brighter
+    than the middle.
 
 What else holds grey levels in place of labels (a film, a map of probabilities, labels as JPEG) is
 refused, and so is a picture of several values without background.
@@ -97,9 +98,9 @@ def _labels(values: Shaped[np.ndarray, "h w"], colours: bool = False) -> Region:
         raise ImageError(f"a mask of {values.dtype} values is of an unknown kind; save it as PNG")
     if values.dtype.kind == "f" and (values != np.rint(values)).any():
         raise ImageError("the mask holds fractions, no labels; threshold it and save it as PNG")
+    if not colours and values.dtype == np.uint8 and (_was_jpeg(values) or _varied(values)):
+        return _black_and_white(values, "the mask holds grey levels, no labels")
     if _varied(values):
-        if not colours and values.dtype == np.uint8:
-            return _black_and_white(values, "the mask holds grey levels, no labels")
         raise ImageError("the mask holds levels like a film, no labels; threshold it")
     if (values < 0).any():
         raise ImageError("the mask holds values below 0; save it as PNG with 0 as background")
@@ -110,6 +111,17 @@ def _labels(values: Shaped[np.ndarray, "h w"], colours: bool = False) -> Region:
             "what is outside of the region to 0"
         )
     return region
+
+
+def _was_jpeg(values: np.ndarray) -> bool:
+    """Whether all values are near 0 or 255 and some beside either: black and white by way of JPEG.
+
+    One side alone is labels: classes from 1, with 255 for what nobody judged.
+    """
+    found = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
+    dark = ((found > 0) & (found <= _BLACK)).any()
+    light = ((found >= _WHITE) & (found < 255)).any()
+    return bool(dark and light and not ((found > _BLACK) & (found < _WHITE)).any())
 
 
 def _varied(values: Shaped[np.ndarray, "h w"]) -> bool:
