@@ -21,10 +21,11 @@ from medvlp_jax.data.augment import ImageConfig
 from medvlp_jax.data.batch import BatchBuilder
 from medvlp_jax.data.config import DataConfig
 from medvlp_jax.data.loaders import DataError, RowThreads, TrainLoader
-from medvlp_jax.data.pipeline import TrainIterator, process_rows, threads_of
+from medvlp_jax.data.pipeline import TrainIterator, process_rows
 from medvlp_jax.data.plan import Plan
 from medvlp_jax.data.text import TextConfig, names_a_side
 from medvlp_jax.data.text_index import Source, TextIndex, eligible_images
+from medvlp_jax.data.workers import threads_of
 
 #: No text has so many words, and the arrays of tokens are as short as can be.
 NO_TEXT = TextConfig(min_words=1 << 30, missing="empty", buckets=(4,), window=0)
