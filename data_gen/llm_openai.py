@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from data_gen.llm_chat import ChatConfig, Prompt, Reply
+from medvlp_jax.core import jsonl
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.generation.sampling import row_key
 
@@ -240,13 +241,8 @@ class AnswerCache:
         except OSError as error:
             raise UserError(f"cache={folder} cannot be a folder: {error.strerror}") from error
         self._known: dict[str, dict[str, Any]] = {}
-        data = path.read_bytes() if path.exists() else b""
-        whole = data[: data.rfind(b"\n") + 1]
-        for line in whole.splitlines():
-            entry = json.loads(line)
-            self._known[entry.pop("key")] = entry
-        if len(whole) < len(data):
-            os.truncate(path, len(whole))
+        for entry in jsonl.resumed(path, "delete the line: it is asked anew"):
+            self._known[str(entry.pop("key", ""))] = entry
         self._path = path
 
     def __len__(self) -> int:
@@ -258,4 +254,4 @@ class AnswerCache:
     def put(self, key: str, answer: dict[str, Any]) -> None:
         self._known[key] = answer
         with self._path.open("a") as stream:
-            stream.write(json.dumps({"key": key, **answer}) + "\n")
+            stream.write(jsonl.line({"key": key, **answer}))

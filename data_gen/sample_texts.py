@@ -17,7 +17,8 @@ import tqdm
 
 from data_gen.llm import ChatWriter, ReportRequest, ReportWriter, ReportWriterConfig, request_of
 from data_gen.llm_chat import Prompt
-from medvlp_jax.core.errors import UserError
+from medvlp_jax.core import jsonl
+from medvlp_jax.core.errors import UserError, one_net
 from medvlp_jax.core.lock import workdir_lock
 from medvlp_jax.data.dataset import open_dataset
 
@@ -193,10 +194,7 @@ def _read_entities(path: pathlib.Path) -> Iterator[ReportRequest]:
 
 
 def _lines_of(path: pathlib.Path) -> Iterator[tuple[int, str]]:
-    try:
-        lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
+    lines = jsonl.text_lines(path)
     return ((number, line) for number, line in enumerate(lines, 1) if line.strip())
 
 
@@ -231,11 +229,9 @@ def _check_settings(folder: pathlib.Path, config: SampleTextsConfig, writer: Rep
 
 def _read_lines(path: pathlib.Path) -> dict[str, dict[str, Any]]:
     """The finished texts by id; a last line that a kill cut short is taken out of the file."""
-    data = path.read_bytes() if path.exists() else b""
-    whole = data[: data.rfind(b"\n") + 1]
-    if len(whole) < len(data):
-        os.truncate(path, len(whole))
-    return {line["id"]: line for line in map(json.loads, whole.splitlines())}
+    lines = jsonl.resumed(path, "delete the line: its text is made again")
+    with one_net(path, "delete the line that lacks an id"):
+        return {line["id"]: line for line in lines}
 
 
 def _kinds(lines: Iterable[dict[str, Any]]) -> Iterator[str]:
@@ -245,7 +241,7 @@ def _kinds(lines: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 
 def _append(stream: Any, line: dict[str, Any]) -> None:
-    stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+    stream.write(jsonl.line(line))
     stream.flush()
 
 

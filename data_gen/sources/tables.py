@@ -16,7 +16,7 @@ from data_gen.sources.base import Rejects, SourceConfig, SourceError
 from data_gen.sources.encoding import find_encoding, has_bad_bytes, physical_lines
 from data_gen.sources.rejects import TableRead
 from data_gen.sources.rows import RawRow, RowShape, cells_of, find_delimiter, read_rows
-from medvlp_jax.core.files import open_regular
+from medvlp_jax.core.files import open_regular, shown
 from medvlp_jax.data.shards import file_sha256
 
 Row = dict[str, str]
@@ -135,7 +135,7 @@ class Table:
                 raise SourceError(self._unknown(column, key))
             if name != column:
                 self._also[column] = name
-                self._rejects.note(f"{key or 'column'} {column!r} is {name!r} of {self.path.name}")
+                self._rejects.note(f"{key or 'column'} {column!r} is {name!r} of {self._name}")
 
     def _column(self, column: str) -> str | None:
         """The header's spelling of a column."""
@@ -204,7 +204,7 @@ class Table:
         """``file row n``, as rows are named everywhere; and the line, where that is another."""
         row, line = self._at
         more = f", line {line}" if number == row != line else ""
-        return f"{self.path.name} row {number}{more}"
+        return f"{shown(self.path.name)} row {number}{more}"
 
 
 def _word(column: str) -> str:
@@ -215,7 +215,7 @@ def _word(column: str) -> str:
 def _short(path: pathlib.Path, config: SourceConfig) -> str:
     """The path below ``config.root``, or all of it."""
     root = pathlib.Path(config.root)
-    return str(path.relative_to(root) if path.is_relative_to(root) else path)
+    return shown(path.relative_to(root) if path.is_relative_to(root) else path)
 
 
 def find(root: pathlib.Path, patterns: Sequence[str], what: str) -> pathlib.Path:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from medvlp_jax.core.errors import UserError, one_net, reason
+from medvlp_jax.core.files import read_bytes
 
 _CHECK = "check"  # the key of a record's own digest
 
@@ -45,6 +46,17 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def whole_lines(raw: bytes) -> list[bytes]:
     """The lines of a file's bytes, newlines taken off, without a last one that was cut short."""
     return raw.split(b"\n")[:-1]
+
+
+def text_lines(path: str | os.PathLike[str]) -> list[str]:
+    """The lines of a text file in UTF-8, with or without a byte order mark; LF or CR LF ends one.
+
+    Raises:
+      UserError: no regular file, or no UTF-8.
+    """
+    with one_net(path, "give a text file in UTF-8"):
+        text = read_bytes(path).decode("utf-8-sig")
+    return text.replace("\r\n", "\n").removesuffix("\n").split("\n")
 
 
 def tolerant(path: str | os.PathLike[str]) -> tuple[list[dict[str, Any]], dict[int, str]]:
@@ -86,6 +98,27 @@ def read(
     for number, what in broken.items():
         raise error(f"{path}, line {number}, cannot be read ({what}); {mend}")
     return records
+
+
+def resumed(
+    path: str | os.PathLike[str], mend: str, error: type[UserError] = UserError
+) -> list[dict[str, Any]]:
+    """The records of a file that is appended to, so that more can follow; none without the file.
+
+    A last line that a kill cut short is taken out of the file.
+
+    Raises:
+      UserError: (or ``error``) as :func:`read`.
+    """
+    path = pathlib.Path(path)
+    if not path.exists():
+        return []
+    with one_net(path, "check the path and its permissions", error):
+        raw = path.read_bytes()
+        end = raw.rfind(b"\n") + 1
+        if end < len(raw):
+            os.truncate(path, end)
+    return read(path, mend, error)
 
 
 def dump(records: Iterable[Any]) -> str:
