@@ -89,7 +89,7 @@ class Table:
                 "or set config.encoding"
             )
         names = [name.strip() for name in cells_of(header, self._delimiter)]
-        if not names:
+        if not names or any('"' in name for name in names):
             raise SourceError(f"{self.path}: a quote of the header is not closed; correct line 1")
         for i, name in enumerate(names):
             if name and name in names[:i]:
