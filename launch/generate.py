@@ -16,7 +16,6 @@ Shards are made in processes of this machine (config.processes), or with --runne
 that Ray starts here, or on the one at --ray_address; whichever it is, the bytes are the same.
 """
 
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from medvlp_jax.core.config import ConfigError, parse, to_plain
-from medvlp_jax.core.errors import UserError, run
+from medvlp_jax.core.errors import run
 
 if TYPE_CHECKING:
     from data_gen.runners.job import Runner
@@ -92,17 +91,15 @@ def ray_runner() -> "Runner | None":
 
 def import_source(config: dict[str, Any]) -> None:
     from data_gen import summary
-    from data_gen.runners.job import cores
     from data_gen.sources.job import run_import
 
-    source = config.pop("generator")
-    if RUNNER.value != "local":
-        raise UserError("--runner=ray: imports read files of this machine; leave --runner out")
+    source, runner = config.pop("generator"), ray_runner()
     per_shard, processes = config.pop("records_per_shard", 1000), config.pop("processes", 0)
-    workers = 0 if processes == 1 else processes or cores()
-    report = run_import(source, config, OUT.value, per_shard, workers, sys.stderr.isatty())
+    report = run_import(source, config, OUT.value, per_shard, processes, runner=runner)
+    if runner is not None:
+        runner.close()
     about = f"Imported from {source} by medvlp_jax; split: {report.split}."
-    print(summary.table(summary.finish(OUT.value, about)))
+    print(summary.table(summary.finish(OUT.value, about, {"import": report.as_json()})))
     print(report)
 
 
