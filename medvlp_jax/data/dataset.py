@@ -249,8 +249,7 @@ class RecordSource:
             if isinstance(e, ShardError):
                 raise
             raise ShardError(
-                f"{self._path(shard)} is corrupt at record {offset} ({reason(e)}); "
-                f"{_REGENERATE}"
+                f"{self._path(shard)} is corrupt at record {offset} ({reason(e)}); {_REGENERATE}"
             ) from e
 
     def _reader(self, shard: int) -> Any:

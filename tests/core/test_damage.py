@@ -237,6 +237,7 @@ def test_digests_stand_in_the_folder_before_it_has_its_name(tmp_path, devices, m
     assert len(said()) == 2
 
 
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("flips", [8, pytest.param(200, marks=pytest.mark.slow)])
 def test_turned_bits_are_found_or_harmless(written, tmp_path, flips):
     """Any file of a checkpoint, each as often as the other and by its size: never other numbers."""

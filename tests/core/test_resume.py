@@ -157,6 +157,7 @@ def test_second_process_on_a_workdir_is_refused(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.multiprocess
 def test_twenty_kills_at_random_moments_are_bitwise_the_uninterrupted_run(tmp_path):
     script = pathlib.Path(__file__).with_name("core_kills.py")

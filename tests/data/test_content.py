@@ -4,14 +4,19 @@ import json
 import logging
 import random
 import shutil
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from medvlp_jax.data import tfrecord
+from medvlp_jax.data import text_index, tfrecord
+from medvlp_jax.data.augment import ImageConfig
 from medvlp_jax.data.dataset import BESIDE, finalise, keep_digests, open_dataset, splits, verify
+from medvlp_jax.data.labelled import label_index
 from medvlp_jax.data.manifest import MANIFEST, ShardError, ShardName, shard_names, unfinished
 from medvlp_jax.data.records import Image, Record, Text
 from medvlp_jax.data.shards import write_shard
+from medvlp_jax.data.text import TextConfig
 
 NAMES = [*shard_names("toy", "train", 3), ShardName("toy", "val", 0, 1)]
 
@@ -235,3 +240,38 @@ def test_tfrecord_cut_between_two_frames_is_not_a_smaller_data_set(written, tmp_
     tfrecord.write_frames(path, frames[:-1])
     with pytest.raises(ShardError, match=f"{path.name} holds 3 records, not 4"):
         tfrecord.import_folder(tmp_path / "tf", tmp_path / "back")
+
+
+# ------------------------------------------------------------------------------------- indexes
+
+
+@pytest.mark.parametrize("flips", [40, pytest.param(200, marks=pytest.mark.slow)])
+def test_a_damaged_index_is_made_again(written, tmp_path, monkeypatch, flips):
+    """Of texts and of labels: whichever bit is turned, the pass over the records is repeated."""
+    tokenizer = SimpleNamespace(hash="h", lengths=lambda texts: list(map(len, texts)))
+    source, keep = open_dataset(written, "train"), str(tmp_path)
+    monkeypatch.setattr(text_index, "check_known", lambda tokenizer, sample: None)
+
+    def both():
+        texts = text_index.text_index(source, tokenizer, TextConfig(), ImageConfig(), keep)
+        labels = label_index(source, ["edema"], ImageConfig(), keep)
+        return [
+            texts.records,
+            texts.counts,
+            texts.lengths,
+            labels.records,
+            labels.labels,
+            labels.ids,
+        ]
+
+    want = both()
+    files = sorted(tmp_path.glob("*.npz"))
+    assert len(files) == 2
+    kept, draw = [f.read_bytes() for f in files], random.Random(flips)
+    for i in range(flips):
+        place = files[i % 2]
+        flip(place, draw.randrange(8 * place.stat().st_size))
+        for got, expected in zip(both(), want, strict=True):
+            np.testing.assert_array_equal(got, expected)
+        for file, raw in zip(files, kept, strict=True):
+            file.write_bytes(raw)
