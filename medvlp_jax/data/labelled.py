@@ -10,13 +10,14 @@ import hashlib
 import json
 import os
 import pathlib
-import zipfile
 from collections.abc import Sequence
 
 import numpy as np
 from absl import logging
 from jaxtyping import Int, Int8
 
+from medvlp_jax.core import npz
+from medvlp_jax.core.errors import one_net
 from medvlp_jax.data.augment import ImageConfig
 from medvlp_jax.data.batch import BatchBuilder
 from medvlp_jax.data.config import DataConfig
@@ -107,13 +108,13 @@ def label_index(
     content = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
     folder = pathlib.Path(cache_dir or source.directory)  # type: ignore[attr-defined]
     path = folder / f"labels-{source.split}-{content}.npz"  # type: ignore[attr-defined]
-    try:
-        with np.load(path, allow_pickle=False) as f:
-            return LabelIndex(f["records"], f["labels"], f["patients"], f["ids"], content)
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as e:
-        logging.warning("%s is damaged (%s); reading the labels again", path, e)
+    if path.exists():
+        try:
+            with one_net(path, "reading the labels again", DataError):
+                f = npz.read(path)
+                return LabelIndex(f["records"], f["labels"], f["patients"], f["ids"], content)
+        except DataError as error:
+            logging.warning("%s", error)
     index = dataclasses.replace(_scan(source, labels, image), content=content)
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     try:
