@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from medvlp_jax.core import distributed, jsonl, pretrained
-from medvlp_jax.core.config import dumps
+from medvlp_jax.core.config import ConfigError, dumps
 from medvlp_jax.core.metrics import FILE as METRICS
 from medvlp_jax.core.metrics import read_metrics
 from medvlp_jax.core.predict import Predictor
@@ -94,6 +94,11 @@ def evaluate_checkpoint(
         own = stored["eval"].get("sets", {})
         shown = film_configs(films, own, stored["data"]["labels"])
         stored["eval"]["sets"] = own | {k: dataclasses.asdict(v) for k, v in shown.items()}
+    if not stored["eval"].get("sets"):
+        raise ConfigError(
+            f"{checkpoint} was trained without config.eval.sets, so there is nothing to evaluate; "
+            "name a labelled data folder: --data=FOLDER --split=test"
+        )
     folder, workdir = pretrained.resolve(checkpoint, step), workdir_of(checkpoint, step)
     experiment = Experiment(stored)
     tokenizer = experiment.tokenizer()

@@ -52,6 +52,7 @@ class LabelIndex:
       labels: [n, k] in the order asked for: 1, 0, -1 uncertain, -2 absent.
       patients: whose study it is; a record that does not say is a patient of its own.
       ids: of the records.
+      masks, boxes: names of the masks, and of the boxes, that some record has.
       content: identifies source and options; "" for a source without identity.
     """
 
@@ -59,6 +60,8 @@ class LabelIndex:
     labels: Int8[np.ndarray, "n k"]
     patients: np.ndarray
     ids: np.ndarray
+    masks: tuple[str, ...] = ()
+    boxes: tuple[str, ...] = ()
     content: str = ""
 
     def subset(self, fraction: float, seed: int) -> Int[np.ndarray, "m"]:
@@ -104,7 +107,7 @@ def label_index(
     shards = getattr(source, "shards", None)
     if shards is None:
         return _scan(source, labels, image)
-    parts = [[s.sha256 for s in shards], list(labels), image.views]
+    parts = [2, [s.sha256 for s in shards], list(labels), image.views]
     content = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
     folder = pathlib.Path(cache_dir or source.directory)  # type: ignore[attr-defined]
     path = folder / f"labels-{source.split}-{content}.npz"  # type: ignore[attr-defined]
@@ -112,7 +115,10 @@ def label_index(
         try:
             with one_net(path, "reading the labels again", DataError):
                 f = npz.read(path)
-                return LabelIndex(f["records"], f["labels"], f["patients"], f["ids"], content)
+                drawn = tuple(tuple(f[name].tolist()) for name in ("masks", "boxes"))
+                return LabelIndex(
+                    f["records"], f["labels"], f["patients"], f["ids"], *drawn, content
+                )
         except DataError as error:
             logging.warning("%s", error)
     index = dataclasses.replace(_scan(source, labels, image), content=content)
@@ -122,7 +128,8 @@ def label_index(
         with open(temporary, "wb") as f:
             np.savez_compressed(
                 f, records=index.records, labels=index.labels, patients=index.patients,
-                ids=index.ids,
+                ids=index.ids, masks=np.array(index.masks, np.str_),
+                boxes=np.array(index.boxes, np.str_),
             )  # fmt: skip
         os.replace(temporary, path)
     except OSError as e:
@@ -134,6 +141,7 @@ def label_index(
 
 def _scan(source: Source, labels: Sequence[str], image: ImageConfig) -> LabelIndex:
     records, rows, patients, ids = [], [], [], []
+    masks, boxes = set(), set()
     for i in range(len(source)):
         record = source[i]
         if eligible_images(record, image):
@@ -141,6 +149,8 @@ def _scan(source: Source, labels: Sequence[str], image: ImageConfig) -> LabelInd
             rows.append([record.labels.get(name, -2) for name in labels])
             patients.append(record.patient_id or f"record {record.id}")
             ids.append(record.id)
+            masks.update(mask.label for mask in record.masks)
+            boxes.update(box.label for box in record.boxes)
     if not records:
         raise DataError(f"no record of {source!r} has an image of the views {image.views}")
     return LabelIndex(
@@ -148,6 +158,8 @@ def _scan(source: Source, labels: Sequence[str], image: ImageConfig) -> LabelInd
         np.array(rows, np.int8).reshape(len(records), len(labels)),
         np.array(patients, np.str_),
         np.array(ids, np.str_),
+        tuple(sorted(masks)),
+        tuple(sorted(boxes)),
     )
 
 
