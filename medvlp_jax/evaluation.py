@@ -15,6 +15,8 @@ from medvlp_jax.data.dataset import open_dataset
 from medvlp_jax.eval.base import evaluate
 from medvlp_jax.eval.calibration import Calibration
 from medvlp_jax.eval.config import EvalSetConfig, film_configs
+from medvlp_jax.eval.notes import notes
+from medvlp_jax.eval.protocol import EvalError
 from medvlp_jax.eval.report.curves import read_history
 from medvlp_jax.eval.report.inputs import (
     Reject,
@@ -43,7 +45,7 @@ class Evaluation:
     report_path: pathlib.Path
 
     def summary(self) -> str:
-        """A line per evaluation with its headline and interval."""
+        """Per evaluation its headline with its interval, and what has to be said beside it."""
         lines = []
         for name, entry in self.results["evaluations"].items():
             metrics = entry["metrics"]
@@ -52,6 +54,7 @@ class Evaluation:
                     low, high = metrics.get(f"{key}_low"), metrics.get(f"{key}_high")
                     interval = f" [{low:.3f}, {high:.3f}]" if low is not None else ""
                     lines.append(f"  {name:<32} {key:<10} {metrics[key]:.3f}{interval}")
+            lines += [f"    {note}" for note in notes(entry)]
         return "\n".join(lines)
 
 
@@ -98,6 +101,10 @@ def evaluate_checkpoint(
     predict = experiment.load(checkpoint, step)
     others = [_member(experiment, path, step) for path in ensemble]
     evaluators = experiment.evaluators(tokenizer, during_training=False, ensemble=others)
+    if not evaluators:
+        raise EvalError(
+            f"{checkpoint} has no set in config.eval to measure on; name one with --data"
+        )
     found = evaluate(evaluators, predict)
 
     results = collect(
