@@ -12,6 +12,7 @@ from typing import Any
 
 from data_gen.preview import write_preview
 from data_gen.tally import Tally
+from medvlp_jax.core.errors import UserError, one_net
 from medvlp_jax.data.dataset import finalise, open_dataset, splits
 from medvlp_jax.data.manifest import LabelCounts
 from medvlp_jax.data.shards import whole_file
@@ -98,13 +99,32 @@ def _largest_split(directory: Path) -> str:
 
 
 def exists(directory: str | os.PathLike[str]) -> bool:
-    """Whether a job has been brought to its end in this folder."""
-    return (Path(directory) / SUMMARY).exists()
+    """Whether a job has been brought to its end in this folder.
+
+    Its summary can be read and counts, split by split, the records that the manifest does: a split
+    whose lines were damaged is not thought finished because the others are.
+    """
+    try:
+        whole = read(directory)
+        with one_net(SUMMARY, "it is written again"):
+            told = {split: part["records"] for split, part in whole["splits"].items()}
+        return told == {
+            split: sum(info.records for info in infos)
+            for split, infos in splits(directory).items()
+        }  # fmt: skip
+    except UserError:
+        return False
 
 
 def read(directory: str | os.PathLike[str]) -> dict[str, Any]:
-    """The summary that :func:`finish` wrote."""
-    return json.loads((Path(directory) / SUMMARY).read_text(encoding="utf-8"))
+    """The summary that :func:`finish` wrote.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    path = Path(directory) / SUMMARY
+    with one_net(path, "repeat the command that made the folder"):
+        return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
 def table(whole: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from medvlp_jax.core import distributed, pretrained
+from medvlp_jax.core import distributed, jsonl, pretrained
 from medvlp_jax.core.config import dumps
 from medvlp_jax.core.metrics import FILE as METRICS
 from medvlp_jax.core.predict import Predictor
@@ -215,7 +215,10 @@ def _rejected_rows(experiment: Experiment) -> Iterator[dict[str, Any]]:
     for folder in sorted(folders):
         file = pathlib.Path(folder) / "rejects.jsonl"
         if file.exists():
-            yield from map(json.loads, file.read_text().splitlines())
+            rows, broken = jsonl.tolerant(file)
+            yield from rows
+            for number, what in broken.items():
+                yield {"where": f"line {number}", "kind": "unreadable line", "detail": what}
 
 
 def _timing(workdir: pathlib.Path) -> dict[str, str]:

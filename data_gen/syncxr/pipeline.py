@@ -29,9 +29,10 @@ from data_gen.syncxr.fan_out import FanOut
 from data_gen.syncxr.telling import Way, reasons
 from data_gen.syncxr.writing import ReportsJob, bank_of, reports_fingerprint
 from medvlp_jax.core.config import differences, to_plain
+from medvlp_jax.core.errors import one_net
 from medvlp_jax.core.lock import workdir_lock
 from medvlp_jax.data.dataset import splits
-from medvlp_jax.data.manifest import ShardError, ShardName
+from medvlp_jax.data.manifest import ShardName
 from medvlp_jax.data.shards import remove_leftovers, whole_file
 
 #: What the folder is a data set of, and whether all of it is there.
@@ -94,20 +95,18 @@ def _is_finished(folder: Path, config: SynCXRConfig) -> bool:
     if not path.exists():
         _write_settings(folder, config, finished=False)
         return False
-    stored = json.loads(path.read_text(encoding="utf-8"))
-    changed = differences(stored["config"], settings, FREE)
+    mend = "delete it, and the same command looks at the shards and writes it again"
+    with one_net(path, mend, JobError):
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        changed, finished = differences(stored["config"], settings, FREE), stored["finished"]
     if changed:
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise JobError(
             f"{folder} holds a data set of another config ({'; '.join(changed[:3])}{more}); choose "
             "another folder, or delete this one"
         )
-    if not stored["finished"]:
-        return False
-    try:
-        return bool(splits(folder)) and summary.exists(folder)
-    except ShardError:  # somebody deleted a shard: it is made again
-        return False
+    # A shard or a line of the manifest that is gone is made again.
+    return bool(finished) and summary.exists(folder)
 
 
 def _write_settings(folder: Path, config: SynCXRConfig, finished: bool) -> None:

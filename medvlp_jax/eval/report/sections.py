@@ -72,7 +72,11 @@ def zeroshot_section(
 ) -> str:
     rules, differences = rules_of(name, entry, results, of_kind)
     groups = groups_table(entry, rules)
+    undefined = entry["macro"]["undefined"]
     remarks = []
+    if undefined:
+        names = esc(", ".join(undefined))
+        remarks.append(f"Left out of the macro means, without a positive or a negative: {names}.")
     if any(map(has_few, entry["classes"])):
         remarks.append(
             f"* Fewer than {FEW} positives or negatives: the interval is narrower than what is "
