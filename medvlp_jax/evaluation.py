@@ -54,8 +54,14 @@ class Evaluation:
                     low, high = metrics.get(f"{key}_low"), metrics.get(f"{key}_high")
                     interval = f" [{low:.3f}, {high:.3f}]" if low is not None else ""
                     lines.append(f"  {name:<32} {key:<10} {metrics[key]:.3f}{interval}")
-            lines += [f"    {note}" for note in notes(entry)]
+            # The rules beside a model repeat what is said of it.
+            said = [f"    {_printable(note)}" for note in notes(entry)]
+            lines += [line for line in said if line not in lines]
         return "\n".join(lines)
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def evaluate_checkpoint(

@@ -228,7 +228,7 @@ class Experiment:
                 built[f"{name}-grounding"] = make(
                     test, chosen.shown, bank, tokenize, validation=validation, truth=one.truth,
                     query=query, among=known, maps=maps, untrained=untrained,
-                    bootstrap=e.bootstrap,
+                    bootstrap=e.bootstrap, not_scored=chosen.unseen,
                 )  # fmt: skip
             elif word == "pictures":
                 query = "positive" if e.heatmap == "phrases" else e.heatmap

@@ -25,12 +25,14 @@ class Chosen:
       labelled: by the evaluators that train, which need no prompt.
       shown: what a heat-map is asked for: findings that are present.
       left: label of the set -> why zero-shot does not score it.
+      unseen: finding of the set -> why no heat-map is asked for it.
     """
 
     scored: tuple[str, ...]
     labelled: tuple[str, ...]
     shown: tuple[str, ...]
     left: dict[str, str]
+    unseen: dict[str, str]
 
 
 def scorable(counts: Counts, labels: Sequence[str]) -> tuple[str, ...]:
@@ -106,22 +108,20 @@ def choose(
             f"{where}: grounding has nothing to look for: "
             f"{', '.join(named or known) or 'no label with a prompt'} has no positive record"
         )
-    left = {
-        name: _why_left(name, named, counts, labels, bank)
-        for name in counts
-        if name not in scored or why_not(counts, name)
-    }
-    return Chosen(scored, labelled, shown, left)
-
-
-def _why_left(
-    name: str, named: Sequence[str], counts: Counts, labels: Sequence[str], bank: PromptBank
-) -> str:
-    if named and name not in named:
-        return "not among the classes that were asked for"
-    if not named and name not in labels:
-        return "not among the labels of the run"
-    return why_not(counts, name) or f"not in prompt bank {bank.name!r}"
+    left, unseen = {}, {}
+    for name in counts:
+        unasked = ""
+        if named and name not in named:
+            unasked = "not among the classes that were asked for"
+        elif not named and name not in labels:
+            unasked = "not among the labels of the run"
+        if name not in scored or why_not(counts, name):
+            left[name] = unasked or why_not(counts, name) or f"not in prompt bank {bank.name!r}"
+        if name not in shown and name != NO_FINDING:
+            there = counts[name].get("positive", 0)
+            why = f"not in prompt bank {maps.name!r}" if there else "no positive record"
+            unseen[name] = unasked or why
+    return Chosen(scored, labelled, shown, left, unseen)
 
 
 def _check_known(where: str, named: Sequence[str], counts: Counts) -> None:

@@ -75,12 +75,17 @@ def make_downstream(
       folder: keeps checkpoints; None: none are kept.
 
     Raises:
-      ConfigError: ``segmentation`` without masks.
+      ConfigError: ``segmentation`` without masks, or no class at all.
     """
     classes = config.classes or tuple(classes)
     common = {"tower": tower, "bootstrap": bootstrap}
 
     def shares(labels: Sequence[str], fractions: Sequence[float]) -> Shares:
+        if not labels:
+            raise ConfigError(
+                f"set {sets.name!r}: {word} has no class: no label of the run has a positive and a "
+                "negative record there; name some in config.eval.downstream"
+            )
         return Shares(tuple(labels), tuple(fractions), config.seeds, config.starts)
 
     if word == "probe":

@@ -1,7 +1,7 @@
 """Phrase grounding: does the heat-map of a finding's phrase lie where the finding is."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -73,6 +73,7 @@ class Grounding:
       untrained: gives the predict function of the same network from random initialisation, for a
         set; None: the comparison is left out.
       bootstrap: of the intervals; resamples records (patients), not pairs.
+      not_scored: other findings of the set -> why they are not looked for, for the result.
 
     Raises:
       EvalError: the set or the bank lacks a class.
@@ -94,6 +95,7 @@ class Grounding:
         pictures: int = 2,
         untrained: Callable[[PredictFn, Embedded], PredictFn] | None = None,
         bootstrap: Bootstrap | None = None,
+        not_scored: Mapping[str, str] | None = None,
     ):
         if truth not in ("boxes", "masks"):
             raise ValueError(f"truth {truth!r} must be 'boxes' or 'masks'")
@@ -108,6 +110,7 @@ class Grounding:
         self.truth, self.query = truth, query
         self.maps = maps or heatmap.MAPS["default"]
         self.bootstrap = bootstrap or Bootstrap()
+        self.not_scored = dict(not_scored or {})
         self._said: dict[str, str] = {}
         self._tokenize, self._among = tokenize, tuple(among or classes)
         self._cut_prompts: dict[str, Any] = {}
@@ -165,6 +168,7 @@ class Grounding:
             "query": self.query,
             "maps": dataclasses.asdict(self.maps),
             "phrases": self._said,
+            "not_scored": self.not_scored,
             **self._depends(),
             **self._cut(rows),
             "bootstrap": dataclasses.asdict(self.bootstrap),

@@ -59,6 +59,11 @@ def test_what_can_be_scored_is_scored_and_the_rest_is_said():
         "gout": "not in prompt bank 'reports'",
         "nodule": "not among the labels of the run",
     }
+    assert found.unseen == {
+        "pleural effusion": "no positive record",
+        "gout": "not in prompt bank 'reports'",
+        "nodule": "not among the labels of the run",
+    }
 
 
 def test_classes_asked_for(caplog):
