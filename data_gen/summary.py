@@ -10,10 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from absl import logging
+
 from data_gen.preview import write_preview
 from data_gen.tally import Tally
+from medvlp_jax.core import jsonl
 from medvlp_jax.core.errors import UserError, one_net
-from medvlp_jax.data.dataset import finalise, open_dataset, splits
+from medvlp_jax.data.dataset import damaged_beside, finalise, keep_digests, open_dataset, splits
 from medvlp_jax.data.manifest import LabelCounts
 from medvlp_jax.data.shards import whole_file
 
@@ -90,6 +93,7 @@ def finish(
     whole = {**summarise(directory, description), **(more or {})}
     with whole_file(directory / SUMMARY) as temporary:
         temporary.write_text(json.dumps(whole, indent=1, ensure_ascii=False), encoding="utf-8")
+    keep_digests(directory)
     return whole
 
 
@@ -99,32 +103,30 @@ def _largest_split(directory: Path) -> str:
 
 
 def exists(directory: str | os.PathLike[str]) -> bool:
-    """Whether a job has been brought to its end in this folder.
-
-    Its summary can be read and counts, split by split, the records that the manifest does: a split
-    whose lines were damaged is not thought finished because the others are.
-    """
-    try:
-        whole = read(directory)
-        with one_net(SUMMARY, "it is written again"):
-            told = {split: part["records"] for split, part in whole["splits"].items()}
-        return told == {
-            split: sum(info.records for info in infos)
-            for split, infos in splits(directory).items()
-        }  # fmt: skip
-    except UserError:
+    """Whether a job has been brought to its end in this folder, and its summary is whole."""
+    path = Path(directory) / SUMMARY
+    if not path.exists():
         return False
+    try:
+        read(directory)
+    except UserError as error:
+        logging.warning("%s", error)
+        return False
+    return True
 
 
 def read(directory: str | os.PathLike[str]) -> dict[str, Any]:
     """The summary that :func:`finish` wrote.
 
     Raises:
-        UserError: there is none, or it is damaged.
+        UserError: it is damaged.
     """
+    mend = "rerun the command that made the folder, it writes it anew"
+    for why in damaged_beside(directory, [SUMMARY]):
+        raise UserError(f"{why}; {mend}")
     path = Path(directory) / SUMMARY
-    with one_net(path, "repeat the command that made the folder"):
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+    with one_net(path, mend):
+        return jsonl.parse(path.read_bytes())
 
 
 def table(whole: Mapping[str, Any]) -> str:

@@ -36,6 +36,8 @@ def main(_: list[str]) -> None:
         print(
             f"{converted.kind}, {converted.parameters / 1e6:.1f} M parameters -> {converted.folder}"
         )
+        for note in converted.notes:
+            print(note)
         if _CHECK.value:
             print(conversion.check(converted))
 

@@ -7,11 +7,15 @@ The folder holds ArrayRecord shards, a manifest, the metadata that lets TFDS rea
 ``summary.json`` and ``preview.png``. The same command goes on where it was stopped, by shard. Exit
 status: 0 when done, 130 after Ctrl-C, 2 after an error that the message says how to mend.
 
+python launch/generate.py --out=data/phantom --verify
+
+compares every file of a finished folder with the digest that was kept of it (after a copy, say);
+exit status 2 if one differs.
+
 Shards are made in processes of this machine (config.processes), or with --runner=ray on a cluster
 that Ray starts here, or on the one at --ray_address; whichever it is, the bytes are the same.
 """
 
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +23,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from medvlp_jax.core.config import ConfigError, parse, to_plain
-from medvlp_jax.core.errors import UserError, run
+from medvlp_jax.core.errors import run
 
 if TYPE_CHECKING:
     from data_gen.runners.job import Runner
@@ -33,7 +37,19 @@ RUNNER = flags.DEFINE_enum("runner", "local", ["local", "ray"], "where the shard
 RAY_ADDRESS = flags.DEFINE_string(
     "ray_address", "", "of a running Ray cluster; empty starts one on this machine"
 )
-flags.mark_flag_as_required("config")
+VERIFY = flags.DEFINE_bool("verify", False, "make nothing: compare --out with its digests")
+
+
+def verify_folder() -> None:
+    from medvlp_jax.data.dataset import splits, verify
+
+    broken = verify(OUT.value)
+    for line in broken:
+        print(line, file=sys.stderr)
+    if broken:
+        raise UserError(f"{OUT.value} is not what was written; what differs is named above")
+    shards = sum(map(len, splits(OUT.value).values()))
+    print(f"{OUT.value}: {shards} shards and what lies beside them are what was written")
 
 
 def generate_phantom(config: dict[str, Any]) -> None:
@@ -75,17 +91,15 @@ def ray_runner() -> "Runner | None":
 
 def import_source(config: dict[str, Any]) -> None:
     from data_gen import summary
-    from data_gen.runners.job import cores
     from data_gen.sources.job import run_import
 
-    source = config.pop("generator")
-    if RUNNER.value != "local":
-        raise UserError("--runner=ray: imports read files of this machine; leave --runner out")
+    source, runner = config.pop("generator"), ray_runner()
     per_shard, processes = config.pop("records_per_shard", 1000), config.pop("processes", 0)
-    workers = 0 if processes == 1 else processes or cores()
-    report = run_import(source, config, OUT.value, per_shard, workers, sys.stderr.isatty())
+    report = run_import(source, config, OUT.value, per_shard, processes, runner=runner)
+    if runner is not None:
+        runner.close()
     about = f"Imported from {source} by medvlp_jax; split: {report.split}."
-    print(summary.table(summary.finish(OUT.value, about)))
+    print(summary.table(summary.finish(OUT.value, about, {"import": report.as_json()})))
     print(report)
 
 
@@ -132,6 +146,11 @@ GENERATORS: dict[str, Callable[[dict[str, Any]], None]] = {
 
 
 def main(_: list[str]) -> None:
+    if VERIFY.value:
+        verify_folder()
+        return
+    if CONFIG.value is None:
+        raise UserError("--config is missing: give one of configs/data_gen, or --verify")
     config = to_plain(CONFIG.value)
     generator = config.get("generator")
     if generator not in GENERATORS:

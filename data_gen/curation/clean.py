@@ -25,7 +25,7 @@ from data_gen.curation.review import (
 from data_gen.runners.job import JobError, Runner, Shard
 from data_gen.runners.local import local
 from medvlp_jax.core.lock import workdir_lock
-from medvlp_jax.data.dataset import open_dataset, splits
+from medvlp_jax.data.dataset import keep_digests, open_dataset, splits
 from medvlp_jax.data.manifest import fingerprint
 from medvlp_jax.data.records import Record, with_content_hash
 from medvlp_jax.data.shards import remove_leftovers, whole_file
@@ -128,6 +128,7 @@ def clean(
     work = CleanJob(config.source, config.only, str(review), job.fingerprint, _digest(drops))
     result = jobs.run_job(work, folder, progress=progress, runner=runner)
     rows = _write_rejects(folder, lines, drops, config.pictures)
+    keep_digests(folder)
     reasons = counts([row.as_json() for row in rows])
     warnings = _warnings(lines, drops)
     return Cleaned(len(lines), len(lines) - len(drops), reasons, result.summary, warnings)

@@ -94,6 +94,13 @@ def from_main(value: int) -> int:
     return int(multihost_utils.broadcast_one_to_all(np.int64(value)))
 
 
+def largest(value: int) -> int:
+    """The largest of the integers that the processes hold, on every process."""
+    if jax.process_count() == 1:
+        return value
+    return int(multihost_utils.process_allgather(np.int64(value)).max())
+
+
 def data_slice(mesh: Mesh) -> tuple[int, int]:
     """``(index, count)``: this process loads the index-th of ``count`` equal pieces of a batch.
 

@@ -130,6 +130,14 @@ def _parse_flags(argv: list[str]) -> list[str]:
         given = next((a for a in argv if re.search(rf"\.{wrong}\b", a)), "--config")
         hint = f"; did you mean {near[1]!r}?" if near else ""
         raise UserError(f"{given}: the config has no key {wrong!r}{hint}") from error
+    except Exception as error:  # ml_collections parses keys as Python code
+        keys = (arg.partition("=")[0] for arg in argv if arg.startswith("--"))
+        odd = next((key for key in keys if re.search(r"[^\w.]|\.\d", key[2:])), "")
+        usable = re.sub(r"\.(?=\d)", "._", re.sub(r"[^\w.]+", "_", odd.removeprefix("--")))
+        hint = f"write --{usable}= (a column's name is found by that)" if odd else reason(error)
+        raise UserError(
+            f"flag {odd} cannot be used: keys are letters, digits and underscores; {hint}"
+        ) from error
     if not flags.FLAGS["verbosity"].present:
         # Orbax reports every read and write at INFO; --verbosity=0 shows that again.
         logging.set_verbosity(logging.WARNING)

@@ -4,6 +4,7 @@
 files are always cut as bytes. A last line without its newline is what a crash leaves: no line.
 """
 
+import hashlib
 import json
 import os
 import pathlib
@@ -12,14 +13,12 @@ from typing import Any
 
 from medvlp_jax.core.errors import UserError, one_net, reason
 
+_CHECK = "check"  # the key of a record's own digest
+
 
 def line(record: Any) -> str:
-    """One record as a line, newline included; plain ASCII, so that nothing in it is no character.
-
-    Raises:
-      ValueError: a number is NaN or infinite, which JSON lacks.
-    """
-    return json.dumps(record, allow_nan=False) + "\n"
+    """One record as a line, newline included; plain ASCII, so that no character in it is cut at."""
+    return json.dumps(record) + "\n"
 
 
 def parse(raw: bytes) -> dict[str, Any]:
@@ -89,3 +88,25 @@ def read(
 def dump(records: Iterable[Any]) -> str:
     """The text of a whole file."""
     return "".join(map(line, records))
+
+
+def seal(record: dict[str, Any]) -> dict[str, Any]:
+    """The record with a digest of itself under ``check``: a bit turned on disk can be told."""
+    return record | {_CHECK: _digest(record)}
+
+
+def unseal(record: dict[str, Any]) -> dict[str, Any]:
+    """Inverse of :func:`seal`; a record without ``check``, of older versions, passes as it is.
+
+    Raises:
+      ValueError: the record is not what was sealed.
+    """
+    inner = {key: value for key, value in record.items() if key != _CHECK}
+    if _CHECK in record and record[_CHECK] != _digest(inner):
+        raise ValueError("it differs from what was written (checksum)")
+    return inner
+
+
+def _digest(record: dict[str, Any]) -> str:
+    text = json.dumps(record, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

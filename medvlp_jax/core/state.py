@@ -41,6 +41,16 @@ def unflatten(flat: Mapping[Path, Any]) -> dict[str, Any]:
     return tree
 
 
+def leaf_names(tree: Any) -> dict[str, Any]:
+    """``{'opt_state/chain/1/mu/logit_scale': leaf}`` of any tree whose leaves have a shape."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree, is_leaf=lambda x: hasattr(x, "shape"))
+    return {"/".join(map(_key, path)): leaf for path, leaf in leaves}
+
+
+def _key(key: Any) -> str:
+    return str(next(getattr(key, a) for a in ("key", "name", "idx") if hasattr(key, a)))
+
+
 def path_str(path: Path) -> str:
     """``('vision', 'blocks', 'mlp')`` -> ``'vision/blocks/mlp'``, the form that patterns match."""
     return "/".join(path)

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 
 import google_crc32c
 
+from medvlp_jax.core.errors import one_net
 from medvlp_jax.data.dataset import finalise, open_dataset, splits
 from medvlp_jax.data.manifest import ShardError, ShardName, fingerprint, unfinished, write_errors
 from medvlp_jax.data.metadata import write_metadata
@@ -64,7 +65,7 @@ def read_frames(path: str | os.PathLike) -> Iterator[bytes]:
         raise ShardError(f"{path} is missing; {_MEND}")
     if path.stat().st_size == 0:
         raise ShardError(f"{path} is empty (0 bytes); {_MEND}")
-    with open(path, "rb") as f:
+    with one_net(path, _MEND, ShardError), open(path, "rb") as f:
         number = 0
         while header := f.read(12):
             if len(header) < 12:
@@ -86,9 +87,10 @@ def read_records(path: str | os.PathLike) -> Iterator[Record]:
     """The records of one TFRecord file that :func:`export` (or a job like it) wrote."""
     for number, payload in enumerate(read_frames(path)):
         try:
-            yield from_example(payload)
+            record = from_example(payload)
         except RecordError as e:
             raise ShardError(f"{path}, frame {number}: {e}") from e
+        yield record
 
 
 def export(source: str | os.PathLike, target: str | os.PathLike) -> dict[str, int]:
@@ -122,9 +124,10 @@ def import_folder(source: str | os.PathLike, target: str | os.PathLike) -> dict[
       ShardError: no TFRecord shard, one missing, or one that is corrupt, by name.
     """
     found: dict[ShardName, pathlib.Path] = {}
-    for path in sorted(pathlib.Path(source).iterdir()):
-        if m := _PATTERN.fullmatch(path.name):
-            found[ShardName(m["dataset"], m["split"], int(m["index"]), int(m["count"]))] = path
+    with one_net(source, "give a folder of TFRecord shards", ShardError):
+        for path in sorted(pathlib.Path(source).iterdir()):
+            if m := _PATTERN.fullmatch(path.name):
+                found[ShardName(m["dataset"], m["split"], int(m["index"]), int(m["count"]))] = path
     if not found:
         raise ShardError(f"{source} holds no <name>-<split>.tfrecord-00000-of-00001 file")
     for name, path in found.items():

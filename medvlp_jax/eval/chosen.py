@@ -106,7 +106,7 @@ def choose(
     if "grounding" in evaluators and not shown:
         raise ConfigError(
             f"{where}: grounding has nothing to look for: "
-            f"{', '.join(named or known) or 'no label with a prompt'} has no positive record"
+            f"{', '.join(named or known) or 'no label with a prompt'} is no finding of a record there"
         )
     left, unseen = {}, {}
     for name in counts:

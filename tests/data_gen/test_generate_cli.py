@@ -17,7 +17,7 @@ from data_gen import summary
 from data_gen.phantom.findings import FINDING_NAMES, LABEL_NAMES
 from data_gen.phantom.job import SPLIT_START, PhantomConfig, PhantomJob, SplitCounts
 from data_gen.phantom.sample import sample_study
-from data_gen.sources.job import SOURCES
+from data_gen.sources.registry import SOURCES
 from medvlp_jax.core.config import parse, to_plain
 from medvlp_jax.data.dataset import open_dataset
 from medvlp_jax.data.records import content_sha256
