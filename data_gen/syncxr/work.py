@@ -65,7 +65,7 @@ def read_beside(folder: Path, name: ShardName, kind: str) -> str:
 def read_json_beside(folder: Path, name: ShardName, kind: str) -> dict[str, Any]:
     """:func:`read_beside` of an object in JSON; errors are the same."""
     with _mendable(_beside(folder, name, kind)):
-        return dict(json.loads(read_beside(folder, name, kind)))
+        return jsonl.parse(read_beside(folder, name, kind).encode())
 
 
 def _beside(folder: Path, name: ShardName, kind: str) -> Path:

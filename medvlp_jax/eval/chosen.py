@@ -104,9 +104,9 @@ def choose(
     known = [c for c in labels if c in maps.classes and c != NO_FINDING]
     shown = located(counts, labelled if named else known)
     if "grounding" in evaluators and not shown:
+        asked = ", ".join(named or known) or "no label with a prompt"
         raise ConfigError(
-            f"{where}: grounding has nothing to look for: "
-            f"{', '.join(named or known) or 'no label with a prompt'} is no finding of a record there"
+            f"{where}: grounding has nothing to look for: {asked} is no finding of a record there"
         )
     left, unseen = {}, {}
     for name in counts:
