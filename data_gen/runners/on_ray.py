@@ -214,7 +214,7 @@ class _Crew:
             raise  # a defect: nothing of ours raises there
         except self._ray.exceptions.RayError as error:
             if not is_finished(self._job, shard, self._folder):
-                self._deaths.add(shard, _reason(error))
+                self._deaths.at(shard, _reason(error))
                 self._queue.insert(0, shard)
                 return self._give(self._hire())
             kind, value, actor = "finished", "", self._hire()

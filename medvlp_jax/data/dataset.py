@@ -12,6 +12,7 @@ from array_record.python import array_record_module  # pyright: ignore[reportAtt
 from etils import epath
 
 from medvlp_jax.core import digests
+from medvlp_jax.core.errors import reason
 from medvlp_jax.data.manifest import (
     MANIFEST,
     LabelCounts,
@@ -248,8 +249,7 @@ class RecordSource:
             if isinstance(e, ShardError):
                 raise
             raise ShardError(
-                f"{self._path(shard)} is corrupt at record {offset} ({str(e).split(',')[0]}); "
-                f"{_REGENERATE}"
+                f"{self._path(shard)} is corrupt at record {offset} ({reason(e)}); {_REGENERATE}"
             ) from e
 
     def _reader(self, shard: int) -> Any:

@@ -10,21 +10,23 @@ import hashlib
 import json
 import os
 import pathlib
-import zipfile
 from collections.abc import Sequence
 
 import numpy as np
 from absl import logging
 from jaxtyping import Int, Int8
 
+from medvlp_jax.core import npz
+from medvlp_jax.core.errors import one_net
 from medvlp_jax.data.augment import ImageConfig
 from medvlp_jax.data.batch import BatchBuilder
 from medvlp_jax.data.config import DataConfig
 from medvlp_jax.data.loaders import DataError, RowThreads, TrainLoader
-from medvlp_jax.data.pipeline import TrainIterator, process_rows, threads_of
+from medvlp_jax.data.pipeline import TrainIterator, process_rows
 from medvlp_jax.data.plan import Plan
 from medvlp_jax.data.text import TextConfig, names_a_side
 from medvlp_jax.data.text_index import Source, TextIndex, eligible_images
+from medvlp_jax.data.workers import threads_of
 
 #: No text has so many words, and the arrays of tokens are as short as can be.
 NO_TEXT = TextConfig(min_words=1 << 30, missing="empty", buckets=(4,), window=0)
@@ -109,16 +111,16 @@ def label_index(
     content = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
     folder = pathlib.Path(cache_dir or source.directory)  # type: ignore[attr-defined]
     path = folder / f"labels-{source.split}-{content}.npz"  # type: ignore[attr-defined]
-    try:
-        with np.load(path, allow_pickle=False) as f:
-            return LabelIndex(
-                f["records"], f["labels"], f["patients"], f["ids"],
-                tuple(f["masks"].tolist()), tuple(f["boxes"].tolist()), content,
-            )  # fmt: skip
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as e:
-        logging.warning("%s is damaged (%s); reading the labels again", path, e)
+    if path.exists():
+        try:
+            with one_net(path, "reading the labels again", DataError):
+                f = npz.read(path)
+                drawn = tuple(tuple(f[name].tolist()) for name in ("masks", "boxes"))
+                return LabelIndex(
+                    f["records"], f["labels"], f["patients"], f["ids"], *drawn, content
+                )
+        except DataError as error:
+            logging.warning("%s", error)
     index = dataclasses.replace(_scan(source, labels, image), content=content)
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     try:
