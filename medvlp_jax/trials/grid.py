@@ -66,12 +66,12 @@ class GridConfig:
                     raise ValueError(unknown_key(f"conditions.{condition}", name, self.data))
         if len(set(self.seeds)) < len(self.seeds) or not self.seeds:
             raise ValueError(f"seeds={self.seeds} must be different numbers, at least one")
-        for group in ("methods", "conditions", "budgets"):
-            if not getattr(self, group):
-                raise ValueError(f"{group} is empty; name at least one")
-            for name in getattr(self, group):
+        for key in ("methods", "conditions", "budgets"):
+            if not getattr(self, key):
+                raise ValueError(f"{key} is empty; name at least one")
+            for name in getattr(self, key):
                 if not re.fullmatch(r"[a-z0-9_]+", name):
-                    raise ValueError(f"{group}.{name}: use small letters, digits and _")
+                    raise ValueError(f"{key}.{name}: use small letters, digits and _")
 
 
 @dataclasses.dataclass(frozen=True)
