@@ -266,7 +266,7 @@ def _set_references(config: Any, path: Path, value: Any) -> None:
 
 
 def _put(tree: Any, path: Path, value: Any, where: str) -> None:
-    at = tree
+    at: Any = tree
     for i, part in enumerate(path):
         last = i == len(path) - 1
         if isinstance(at, dict) and isinstance(part, str):
@@ -283,4 +283,4 @@ def _put(tree: Any, path: Path, value: Any, where: str) -> None:
             there = f"config{_joined(path[:i])}"
             what = f"a list of {len(at)}" if isinstance(at, list) else f"{at!r:.60}"
             raise ConfigError(f"--{where}: {there} is {what}, which has no {part!r}")
-        at = at[part]
+        at = _look_up(at, (part,))

@@ -115,9 +115,9 @@ def label_index(
         try:
             with one_net(path, "reading the labels again", DataError):
                 f = npz.read(path)
-                drawn = tuple(tuple(f[name].tolist()) for name in ("masks", "boxes"))
+                masks, boxes = (tuple(f[name].tolist()) for name in ("masks", "boxes"))
                 return LabelIndex(
-                    f["records"], f["labels"], f["patients"], f["ids"], *drawn, content
+                    f["records"], f["labels"], f["patients"], f["ids"], masks, boxes, content
                 )
         except DataError as error:
             logging.warning("%s", error)
