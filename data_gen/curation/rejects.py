@@ -16,6 +16,7 @@ import numpy as np
 
 from data_gen.curation.candidate import Pixels
 from medvlp_jax.core import jsonl
+from medvlp_jax.core.errors import one_net
 from medvlp_jax.data.manifest import write_errors
 from medvlp_jax.data.shards import whole_file
 
@@ -81,7 +82,15 @@ def read_rejects(folder: pathlib.Path) -> list[dict[str, Any]]:
       UserError: a line is no JSON object; the message names it.
     """
     path = folder / FILE
-    return jsonl.read(path, "delete the line") if path.exists() else []
+    if not path.exists():
+        return []
+    rows = jsonl.read(path, "delete the line")
+    # The file is written whole or not at all: a last line without its end was typed by somebody.
+    last = path.read_bytes().rpartition(b"\n")[2]
+    if last.strip():
+        with one_net(f"{path}, its last line", "delete the line"):
+            rows.append(jsonl.parse(last))
+    return rows
 
 
 def small(image: Pixels) -> bytes:
