@@ -16,7 +16,6 @@ import numpy as np
 
 from data_gen.curation.candidate import Pixels
 from medvlp_jax.core import jsonl
-from medvlp_jax.core.errors import one_net
 from medvlp_jax.data.manifest import write_errors
 from medvlp_jax.data.shards import whole_file
 
@@ -84,13 +83,7 @@ def read_rejects(folder: pathlib.Path) -> list[dict[str, Any]]:
     path = folder / FILE
     if not path.exists():
         return []
-    rows = jsonl.read(path, "delete the line")
-    # The file is written whole or not at all: a last line without its end was typed by somebody.
-    last = path.read_bytes().rpartition(b"\n")[2]
-    if last.strip():
-        with one_net(f"{path}, its last line", "delete the line"):
-            rows.append(jsonl.parse(last))
-    return rows
+    return jsonl.read(path, "delete the line")
 
 
 def small(image: Pixels) -> bytes:
