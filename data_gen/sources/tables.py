@@ -8,6 +8,7 @@ write for "nothing" are empty cells.
 
 import difflib
 import itertools
+import os
 import pathlib
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -56,7 +57,7 @@ class Table:
         Raises:
           SourceError: no file, another kind of file, no header, or a column name twice.
         """
-        if not path.exists():
+        if not os.path.exists(path):
             raise SourceError(f"{path} is missing; check config.root and the file's name")
         self.path = path
         self._rejects, self._records = rejects, records
@@ -252,4 +253,4 @@ def index_files(root: pathlib.Path, patterns: Sequence[str]) -> dict[str, pathli
 
 def present(*paths: pathlib.Path) -> pathlib.Path:
     """The first of several places that exists; else the first, for the message of what is gone."""
-    return next((path for path in paths if path.exists()), paths[0])
+    return next((path for path in paths if os.path.exists(path)), paths[0])
