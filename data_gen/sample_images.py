@@ -24,6 +24,7 @@ from data_gen.images import ImageMaker, ImageMakerConfig, ImageRequest, Picture
 from data_gen.preview import write_preview
 from medvlp_jax.core import jsonl
 from medvlp_jax.core.errors import UserError, one_net
+from medvlp_jax.core.fields import Count, Seed, Size
 from medvlp_jax.core.lock import workdir_lock
 from medvlp_jax.data.dataset import open_dataset
 from medvlp_jax.data.image import to_gray
@@ -60,11 +61,11 @@ class SampleImagesConfig:
     records: str = ""
     split: str = "train"
     sections: tuple[str, ...] = ("impression", "caption", "findings", "report")
-    limit: int = 0
-    copies: int = 1
-    seed: int = 0
+    limit: Count = 0
+    copies: Size = 1
+    seed: Seed = 0
     gray: bool = False
-    grid: int = 24
+    grid: Count = 24
     maker: ImageMakerConfig = dataclasses.field(default_factory=ImageMakerConfig)
 
     def __post_init__(self) -> None:

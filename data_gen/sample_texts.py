@@ -20,6 +20,7 @@ from data_gen.llm import ChatWriter, ReportRequest, ReportWriter, ReportWriterCo
 from data_gen.llm_chat import Prompt
 from medvlp_jax.core import jsonl
 from medvlp_jax.core.errors import UserError, one_net
+from medvlp_jax.core.fields import Count
 from medvlp_jax.core.lock import workdir_lock
 from medvlp_jax.data.dataset import open_dataset
 
@@ -45,7 +46,7 @@ class SampleTextsConfig:
     entities: str = ""
     records: str = ""
     split: str = "train"
-    limit: int = 0
+    limit: Count = 0
     writer: ReportWriterConfig = dataclasses.field(default_factory=ReportWriterConfig)
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ from array_record.python import array_record_module  # pyright: ignore[reportAtt
 from etils import epath
 
 from medvlp_jax.core import digests
+from medvlp_jax.core.errors import reason
 from medvlp_jax.data.manifest import (
     MANIFEST,
     LabelCounts,
@@ -248,8 +249,7 @@ class RecordSource:
             if isinstance(e, ShardError):
                 raise
             raise ShardError(
-                f"{self._path(shard)} is corrupt at record {offset} ({str(e).split(',')[0]}); "
-                f"{_REGENERATE}"
+                f"{self._path(shard)} is corrupt at record {offset} ({reason(e)}); {_REGENERATE}"
             ) from e
 
     def _reader(self, shard: int) -> Any:
@@ -280,6 +280,12 @@ def open_array_record(path: pathlib.Path, records: int | None = None) -> Any:
             f"{_REGENERATE}"
         )
     return reader
+
+
+def positive_labels(source: RecordSource) -> list[str]:
+    """The labels that some record has, be it uncertain; sorted."""
+    counts = source.label_counts
+    return [name for name, c in counts.items() if c["positive"] or c["uncertain"]]
 
 
 def open_dataset(directory: str | os.PathLike, split: str = "train") -> RecordSource:

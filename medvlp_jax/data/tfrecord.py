@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 
 import google_crc32c
 
+from medvlp_jax.core import jsonl
 from medvlp_jax.core.errors import one_net
 from medvlp_jax.data.dataset import finalise, open_dataset, splits
 from medvlp_jax.data.manifest import ShardError, ShardName, fingerprint, unfinished, write_errors
@@ -123,6 +124,8 @@ def import_folder(source: str | os.PathLike, target: str | os.PathLike) -> dict[
     Raises:
       ShardError: no TFRecord shard, one missing, or one that is corrupt, by name.
     """
+    if not pathlib.Path(source).is_dir():
+        raise ShardError(f"{source} is no folder; give one that holds TFRecord shards")
     found: dict[ShardName, pathlib.Path] = {}
     with one_net(source, "give a folder of TFRecord shards", ShardError):
         for path in sorted(pathlib.Path(source).iterdir()):
@@ -136,9 +139,37 @@ def import_folder(source: str | os.PathLike, target: str | os.PathLike) -> dict[
             if sibling not in found:
                 raise ShardError(f"{path.parent / _filename(sibling)} is missing; {_MEND}")
     job = fingerprint("tfrecord", [(path.name, file_sha256(path)) for path in found.values()])
+    lengths = _lengths(pathlib.Path(source))
     for name in unfinished(target, list(found), job):
-        write_shard(target, name, read_records(found[name]), job)
+        records = read_records(found[name])
+        write_shard(target, name, _so_many(records, lengths.get(name), found[name]), job)
     return finalise(target)
+
+
+def _lengths(source: pathlib.Path) -> dict[ShardName, int]:
+    """Records per shard as ``dataset_info.json`` says, where the folder has one."""
+    path = source / "dataset_info.json"
+    if not path.exists():
+        return {}
+    with one_net(path, _MEND, ShardError):
+        info = jsonl.parse(path.read_bytes())
+        return {
+            ShardName(info["name"], split["name"], i, len(split["shardLengths"])): int(length)
+            for split in info["splits"]
+            for i, length in enumerate(split["shardLengths"])
+        }
+
+
+def _so_many(records: Iterable[Record], count: int | None, path: pathlib.Path) -> Iterator[Record]:
+    """``records``, which a file that was cut between two frames has fewer of."""
+    found = 0
+    for record in records:
+        yield record
+        found += 1
+    if count is not None and found != count:
+        raise ShardError(
+            f"{path} holds {found} records, not {count} as dataset_info.json says; {_MEND}"
+        )
 
 
 def _filename(name: ShardName) -> str:
