@@ -16,6 +16,7 @@ Shards are made in processes of this machine (config.processes), or with --runne
 that Ray starts here, or on the one at --ray_address; whichever it is, the bytes are the same.
 """
 
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from medvlp_jax.core.config import ConfigError, parse, to_plain
-from medvlp_jax.core.errors import run
+from medvlp_jax.core.errors import UserError, run
 
 if TYPE_CHECKING:
     from data_gen.runners.job import Runner

@@ -12,7 +12,8 @@ from jaxtyping import Float
 from data_gen.curation.rejects import RejectRow
 from data_gen.runners.job import Shard, cut
 from data_gen.syncxr.config import SynCXRConfig
-from medvlp_jax.core import jsonl
+from medvlp_jax.core import jsonl, npz
+from medvlp_jax.core.errors import one_net
 from medvlp_jax.data.dataset import open_array_record
 from medvlp_jax.data.manifest import ShardName
 from medvlp_jax.data.records import Record, from_example
@@ -51,7 +52,9 @@ def write_beside(folder: Path, name: ShardName, kind: str, text: str) -> None:
 
 def read_beside(folder: Path, name: ShardName, kind: str) -> str:
     """What :func:`write_beside` wrote."""
-    return (folder / f"{name.filename}.{kind}").read_text(encoding="utf-8")
+    path = folder / f"{name.filename}.{kind}"
+    with one_net(path, f"delete {folder} and rerun the command that made it"):
+        return path.read_text(encoding="utf-8")
 
 
 def write_rejects_beside(
@@ -93,8 +96,10 @@ def write_accepted(
 
 def read_accepted(folder: Path, name: ShardName) -> tuple[list[str], Float[np.ndarray, "n d"]]:
     """Inverse of :func:`write_accepted`; a zero row where there is no embedding."""
-    with np.load(folder / f"{name.filename}.accepted.npz") as file:
-        return [str(i) for i in file["ids"]], file["embeddings"]
+    path = folder / f"{name.filename}.accepted.npz"
+    with one_net(path, f"delete {folder} and rerun the command that made it"):
+        kept = npz.read(path)
+        return [str(i) for i in kept["ids"]], kept["embeddings"]
 
 
 def add_counts(total: dict[str, Any], more: Mapping[str, Any]) -> None:
