@@ -17,6 +17,7 @@ from data_gen.entities.entity import Entity
 from data_gen.llm_chat import Chat, ChatConfig, Message, Prompt, make_chat
 from data_gen.phantom.findings import Finding, Study
 from medvlp_jax.core.errors import UserError
+from medvlp_jax.core.fields import Seed
 from medvlp_jax.data.manifest import fingerprint
 from medvlp_jax.data.records import Record, Text
 
@@ -111,7 +112,7 @@ class ReportWriterConfig:
     """
 
     backend: Literal["grammar", "chat"] = "grammar"
-    seed: int = 0
+    seed: Seed = 0
     chat: ChatConfig | None = None
     impression: Literal["summary", "all"] = "summary"
     system: str = ""

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, Protocol
 
 import medvlp_jax
+from medvlp_jax.core.fields import Count, Extent, NonNegative, Positive, Seed, Share, Size
 from medvlp_jax.core.sharding import MeshConfig
 from medvlp_jax.data.manifest import fingerprint
 
@@ -102,26 +103,26 @@ class ChatConfig:
 
     backend: Literal["jax", "openai", "transformers"] = "jax"
     model: str = ""
-    temperature: float = 0.7
-    top_p: float = 0.95
-    top_k: int = 0
-    repetition_penalty: float = 1.0
-    max_new_tokens: int = 256
+    temperature: NonNegative = 0.7
+    top_p: Share = 0.95
+    top_k: Count = 0
+    repetition_penalty: Positive = 1.0
+    max_new_tokens: Size = 256
     stop: tuple[str, ...] = ()
-    seed: int = 0
-    rows: int = 8
-    capacity: int = 1024
+    seed: Seed = 0
+    rows: Size = 8
+    capacity: Size = 1024
     dtype: Literal["", "float32", "bfloat16", "float16"] = ""
     storage: Literal["float", "int8"] = "float"
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
     url: str = ""
     key_variable: str = "OPENAI_API_KEY"
-    concurrency: int = 16
-    timeout: float = 120.0
-    max_bytes: int = 1 << 20
-    attempts: int = 6
-    backoff: float = 1.0
-    patience: float = 1800.0
+    concurrency: Extent = 16
+    timeout: Positive = 120.0
+    max_bytes: Size = 1 << 20
+    attempts: Size = 6
+    backoff: NonNegative = 1.0
+    patience: NonNegative = 1800.0
     cache: str = ""
 
     def __post_init__(self) -> None:

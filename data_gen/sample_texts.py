@@ -20,6 +20,7 @@ from data_gen.llm import ChatWriter, ReportRequest, ReportWriter, ReportWriterCo
 from data_gen.llm_chat import Prompt
 from medvlp_jax.core import jsonl
 from medvlp_jax.core.errors import UserError, one_net
+from medvlp_jax.core.fields import Count
 from medvlp_jax.core.lock import workdir_lock
 from medvlp_jax.data.dataset import open_dataset
 
@@ -45,7 +46,7 @@ class SampleTextsConfig:
     entities: str = ""
     records: str = ""
     split: str = "train"
-    limit: int = 0
+    limit: Count = 0
     writer: ReportWriterConfig = dataclasses.field(default_factory=ReportWriterConfig)
 
     def __post_init__(self) -> None:
@@ -203,9 +204,7 @@ def _read_entities(path: pathlib.Path) -> Iterator[ReportRequest]:
 
 
 def _lines_of(path: pathlib.Path) -> Iterator[tuple[int, str]]:
-    with one_net(path, "give a text file in UTF-8"):
-        # Not splitlines: a text may hold U+2028, which ends no line of a file.
-        lines = path.read_bytes().decode("utf-8-sig").split("\n")
+    lines = jsonl.text_lines(path)
     return ((number, line) for number, line in enumerate(lines, 1) if line.strip())
 
 
@@ -257,11 +256,7 @@ def _check_settings(folder: pathlib.Path, config: SampleTextsConfig, writer: Rep
 
 def _read_lines(path: pathlib.Path) -> dict[str, dict[str, Any]]:
     """The finished texts by id; a last line that a kill cut short is taken out of the file."""
-    data = path.read_bytes() if path.exists() else b""
-    if not data.endswith(b"\n") and data:
-        os.truncate(path, data.rfind(b"\n") + 1)
-    mend = "delete the line, and its text is made again"
-    lines = jsonl.read(path, mend) if data else []
+    lines = jsonl.resumed(path, "delete the line, and its text is made again")
     with one_net(path, "choose another folder, or delete this one"):
         list(_kinds(lines))
         return {line["id"]: line for line in lines}

@@ -3,9 +3,11 @@
 python launch/convert_records.py --from=data/phantom --to=data/phantom_tf --format=tfrecord
 """
 
+import shlex
+
 from absl import flags
 
-from medvlp_jax.core.errors import UserError, run
+from medvlp_jax.core.errors import run
 from medvlp_jax.core.lock import workdir_lock
 from medvlp_jax.data import tfrecord
 
@@ -16,14 +18,20 @@ _FORMAT = flags.DEFINE_enum(
 )
 
 
-def main(argv: list[str]) -> None:
-    if len(argv) > 1:
-        raise UserError(f"unexpected argument {argv[1]!r}")
+def main(_: list[str]) -> None:
     convert = {"tfrecord": tfrecord.export, "array_record": tfrecord.import_folder}[_FORMAT.value]
     with workdir_lock(_TO.value, "conversion"):
         written = convert(_FROM.value, _TO.value)
     for split, records in written.items():
         print(f"{split}: {records} records")
+    folder = shlex.quote(_TO.value)
+    if _FORMAT.value == "tfrecord":
+        print(f"next, in Python: tfds.builder_from_directory({_TO.value!r}).as_dataset()")
+    else:
+        print(
+            f"next: python launch/train.py --config=configs/cxr/clip.py:small:{folder} "
+            "--workdir=runs/clip"
+        )
 
 
 if __name__ == "__main__":

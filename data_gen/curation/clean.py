@@ -25,6 +25,7 @@ from data_gen.curation.review import (
 from data_gen.runners.job import JobError, Runner, Shard
 from data_gen.runners.local import local
 from medvlp_jax.core.errors import one_net
+from medvlp_jax.core.fields import Cosine, Count, Workers
 from medvlp_jax.core.lock import workdir_lock
 from medvlp_jax.data.dataset import keep_digests, open_dataset, splits
 from medvlp_jax.data.manifest import fingerprint
@@ -57,10 +58,10 @@ class CurateConfig:
     only: tuple[str, ...] = ()
     gate: GateConfig = dataclasses.field(default_factory=GateConfig)
     spread: bool = True
-    bad_above: float = 0.0
-    same_above: float = 0.0
-    pictures: int = 24
-    processes: int = 0
+    bad_above: Cosine = 0.0
+    same_above: Cosine = 0.0
+    pictures: Count = 24
+    processes: Workers = 0
 
     def __post_init__(self) -> None:
         if not self.source:

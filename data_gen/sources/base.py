@@ -17,6 +17,7 @@ from typing import Any, Literal
 from data_gen.sources.errors import SourceError
 from data_gen.sources.masks import MaskFile, MaskRuns
 from data_gen.sources.rejects import Reject, Rejects
+from medvlp_jax.core.fields import Count, ExtentOrNone, Fraction, Seed
 from medvlp_jax.data.records import Text
 
 __all__ = ["Reject", "Rejects", "SourceError"]  # beside what is defined here
@@ -61,19 +62,19 @@ class SourceConfig:
 
     root: str = ""
     name: str = "dataset"
-    max_size: int = 0
+    max_size: ExtentOrNone = 0
     views: tuple[str, ...] = ()
-    split_fractions: dict[str, float] = dataclasses.field(
+    split_fractions: dict[str, Fraction] = dataclasses.field(
         default_factory=lambda: {"train": 0.8, "validation": 0.1, "test": 0.1}
     )
-    split_seed: int = 0
+    split_seed: Seed = 0
     split_name: str = ""
     split_lists: dict[str, str] = dataclasses.field(default_factory=dict)
     check_counts: bool = True
     held_out: str = ""
     text_required: bool = False
     texts_from_labels: bool = False
-    limit: int = 0
+    limit: Count = 0
     encoding: str = ""
     null_words: tuple[str, ...] = NULL_WORDS
 

@@ -24,6 +24,7 @@ from data_gen.sources.labels import CHEXPERT, chexpert_values
 from data_gen.sources.source import Source
 from data_gen.sources.splits import Count, NamedSplit
 from data_gen.sources.tables import Row, Table, find_or_none, present
+from medvlp_jax.core.fields import Size
 
 _FILES = {
     "train": ("train.csv",),
@@ -91,7 +92,7 @@ class ChexpertConfig(SourceConfig):
 
     name: str = "chexpert"
     splits: tuple[str, ...] = ("train", "validation", "test")
-    per_finding: int = five_by_200.PER_FINDING
+    per_finding: Size = five_by_200.PER_FINDING
     test_labels: str = ""
     test_images: str = ""
 

@@ -154,6 +154,7 @@ def items(config: CsvConfig, rejects: Rejects) -> Iterator[Item]:
     table = Table(path, config, rejects, config.delimiter, records=True, raw=labelled)
     _require(table, config)
     studies: dict[str, _Study] = {}
+    differing = 0
     for number, row in table:
         if any(row[c] not in table.spelled(c, values) for c, values in config.where.items()):
             rejects.left_out["where"] += 1
@@ -190,12 +191,18 @@ def items(config: CsvConfig, rejects: Rejects) -> Iterator[Item]:
             if text := clean(row[column]):
                 study.texts[Text(text, section, config.text_source)] = None
         for name, value in labels.items():
+            differing += study.labels.get(name, value) != value
             if name not in study.labels or _STRENGTH[value] > _STRENGTH[study.labels[name]]:
                 study.labels[name] = value
         if box is not None:
             study.boxes[box] = None
         study.masks |= dict.fromkeys(_masks(row, config, index))
         study.kept |= {column: row[column] for column in config.keep}
+    if differing:
+        rejects.note(
+            f"{differing} labels differ among the rows of one study: positive was taken before "
+            "uncertain, uncertain before negative"
+        )
     named = {"split_name": f"column {config.split}"} if config.split else {}
     for key, study in studies.items():
         yield Item(

@@ -8,13 +8,14 @@ detection of charset-normalizer 3.5 took two for Big5 and four for Windows-1250)
 """
 
 import codecs
+import contextlib
 import dataclasses
 import gzip
 import io
 import pathlib
 import re
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, cast
 
 from data_gen.sources.errors import SourceError
 from medvlp_jax.core.errors import one_net
@@ -45,7 +46,7 @@ _OTHER = (
 _LETTERS = "ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞßàáâãäåæçèéêëìíîïðñòóôõöøùúûüýþÿŒœŠšŽžŸ"
 _SIGNS = "\xa0¡£§©ª«®°±²³´µ·¹º»¼½¾¿×÷€‚„…†‡‰‘’“”•–—™"
 _FOREIGN = re.compile(
-    f"[^\x00-\x7f{_LETTERS}{_SIGNS}]|[{_LETTERS}]{{3}}|[a-z][£§©«®°±²³¹º»¼½¾¿×÷¡][a-z]"
+    f"[^\x00-\x7f{_LETTERS}{_SIGNS}]|[{_LETTERS}]{{3}}|[A-Za-z][£§©«®°±²³¹º»¼½¾¿×÷¡][a-z]"
 )
 
 
@@ -63,24 +64,24 @@ def has_bad_bytes(text: str) -> bool:
     return any("\ud800" <= c <= "\udfff" for c in text) if not text.isascii() else False
 
 
-def open_bytes(path: pathlib.Path) -> IO[bytes]:
+@contextlib.contextmanager
+def open_bytes(path: pathlib.Path) -> Iterator[IO[bytes]]:
     """The file's bytes, unpacked if it is gzip by its first bytes, whatever its name says.
 
     Raises:
       SourceError: another kind of file, named; FileError: no regular file, or none at all.
     """
-    stream = open_regular(path)
-    head = stream.read(16)
-    stream.seek(0)
-    for magic, kind in _OTHER:
-        if head.startswith(magic):
-            stream.close()
-            raise SourceError(f"{path} is {kind}, no text; save it as CSV in UTF-8 beside it")
-    if not head.startswith(b"\x1f\x8b"):
-        return stream
-    unpacked = gzip.GzipFile(fileobj=stream)
-    unpacked.myfileobj = stream  # closes it too
-    return unpacked
+    with open_regular(path) as stream:
+        head = stream.read(16)
+        stream.seek(0)
+        for magic, kind in _OTHER:
+            if head.startswith(magic):
+                raise SourceError(f"{path} is {kind}, no text; save it as CSV in UTF-8 beside it")
+        if not head.startswith(b"\x1f\x8b"):
+            yield stream
+            return
+        with gzip.GzipFile(fileobj=stream) as unpacked:
+            yield cast("IO[bytes]", unpacked)  # it is one in all but its declared type
 
 
 def find_encoding(path: pathlib.Path, asked: str = "") -> str:

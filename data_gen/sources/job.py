@@ -172,14 +172,10 @@ def _look_for_images(items: Sequence[Item]) -> None:
     """A wrong root should stop the job at once, not fill a file with rejects."""
     step = max(1, len(items) // _LOOK)
     paths = [file.path for item in items[::step] for file in item.images]
-    if paths and not any(map(os.path.lexists, map(_no_nul, paths))):
+    if paths and not any(map(os.path.lexists, paths)):
         raise SourceError(
             f"none of {len(paths)} images looked for exists, first {paths[0]}; check config.root"
         )
-
-
-def _no_nul(path: pathlib.Path) -> str:
-    return str(path).replace("\0", "")
 
 
 def _write_rejects(directory: pathlib.Path, rejects: Sequence[Any]) -> None:

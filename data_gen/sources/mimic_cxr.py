@@ -10,6 +10,7 @@ import pathlib
 from collections.abc import Iterator
 
 from data_gen.sources.base import ImageFile, Item, Rejects, SourceConfig
+from data_gen.sources.encoding import text_lines
 from data_gen.sources.labels import CHEXPERT, chexpert_values
 from data_gen.sources.report_text import report_texts
 from data_gen.sources.source import Source
@@ -133,8 +134,12 @@ def _labels(
 
 
 def read_report(path: pathlib.Path) -> tuple[Text, ...]:
-    """The sections of one report file; Latin-1 bytes, which a few reports hold, are replaced."""
-    return report_texts(path.read_text(encoding="utf-8", errors="replace"))
+    """The sections of one report file; a few hold accented letters in Windows-1252.
+
+    Raises:
+      SourceError: neither UTF-8 nor Western European text.
+    """
+    return report_texts("\n".join(text_lines(path)))
 
 
 SOURCE = Source(MimicCxrConfig, items, read_report, SPLITS)

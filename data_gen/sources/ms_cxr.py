@@ -75,10 +75,11 @@ def items(config: MsCxrConfig, rejects: Rejects) -> Iterator[Item]:
         cells = [row[c] for c in ("x", "y", "w", "h")]
         frame = [row.get(c, "") for c in _FRAME]
         phrase, category = clean(row["label_text"]), normalise(row["category_name"])
-        if not all(map(is_number, cells)) or not (phrase and category and row["path"]):
+        size = (float(frame[0]), float(frame[1])) if all(map(is_number, frame)) else None
+        numbers = all(map(is_number, cells)) and min(size or (1,)) > 0
+        if not (numbers and phrase and category and row["path"]):
             rejects.refuse(where, "bad row", f"{row['path']}: {','.join(cells)} {phrase!r}")
             continue
-        size = (float(frame[0]), float(frame[1])) if all(map(is_number, frame)) else None
         x, y, width, height = map(float, cells)
         box = PixelBox(x, y, width, height, category, phrase, frame=size)
         text = Text(phrase, "phrase", "radiologist", (category,))

@@ -23,6 +23,7 @@ from data_gen.sources.labels import closed_world, is_number, normalise
 from data_gen.sources.source import Source
 from data_gen.sources.splits import Count, NamedSplit
 from data_gen.sources.tables import Table, find, find_or_none, index_files
+from medvlp_jax.core.fields import Fraction
 
 FINDINGS = (
     "atelectasis",
@@ -98,7 +99,7 @@ class NihConfig(SourceConfig):
     """
 
     name: str = "nih_cxr14"
-    split_fractions: dict[str, float] = dataclasses.field(
+    split_fractions: dict[str, Fraction] = dataclasses.field(
         default_factory=lambda: {"train": 0.875, "validation": 0.125}
     )
 

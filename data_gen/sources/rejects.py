@@ -62,6 +62,7 @@ class TableRead:
       refused: rows that the reader could not use (width, quotes, bytes).
       encoding, delimiter: asked for or found.
       sha256: of the file's bytes.
+      lines: of the file that rows cover, all but the header and empty ones.
       several_lines: rows whose quoted cells hold line breaks.
     """
 
@@ -70,6 +71,7 @@ class TableRead:
     encoding: str = ""
     delimiter: str = ""
     sha256: str = ""
+    lines: int = 0
     several_lines: int = 0
 
 

@@ -22,6 +22,7 @@ from data_gen.sources.masks import MaskRuns
 from data_gen.sources.source import Source
 from data_gen.sources.splits import Count, NamedSplit, stem
 from data_gen.sources.tables import Table, find
+from medvlp_jax.core.fields import Extent
 
 LABEL = "pneumothorax"
 _TABLES = ("train-rle.csv", "*train-rle*.csv", "stage_2_train.csv")
@@ -65,7 +66,7 @@ class SiimConfig(SourceConfig):
     name: str = "siim"
     table: str = ""
     images: str = "."
-    size: tuple[int, int] = (1024, 1024)
+    size: tuple[Extent, Extent] = (1024, 1024)
 
 
 @dataclasses.dataclass

@@ -7,7 +7,6 @@ write for "nothing" are empty cells.
 """
 
 import difflib
-import hashlib
 import itertools
 import pathlib
 import re
@@ -17,7 +16,8 @@ from data_gen.sources.base import Rejects, SourceConfig, SourceError
 from data_gen.sources.encoding import find_encoding, has_bad_bytes, physical_lines
 from data_gen.sources.rejects import TableRead
 from data_gen.sources.rows import RawRow, RowShape, cells_of, find_delimiter, read_rows
-from medvlp_jax.core.files import open_regular
+from medvlp_jax.core.files import open_regular, shown
+from medvlp_jax.data.shards import file_sha256
 
 Row = dict[str, str]
 _SAMPLE = 2_000  # lines whose shape is looked at
@@ -89,7 +89,7 @@ class Table:
                 "or set config.encoding"
             )
         names = [name.strip() for name in cells_of(header, self._delimiter)]
-        if not names:
+        if not names or any('"' in name for name in names):
             raise SourceError(f"{self.path}: a quote of the header is not closed; correct line 1")
         for i, name in enumerate(names):
             if name and name in names[:i]:
@@ -105,11 +105,9 @@ class Table:
             return
         name, rejects = self._name, self._rejects
         with open_regular(self.path) as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-            stream.seek(0)
             packed = stream.read(2) == b"\x1f\x8b"
         rejects.tables[name] = TableRead(
-            encoding=self._encoding, delimiter=self._delimiter, sha256=digest
+            encoding=self._encoding, delimiter=self._delimiter, sha256=file_sha256(self.path)
         )
         if packed != (self.path.suffix == ".gz"):
             rejects.note(f"{name} is {'' if packed else 'not '}compressed, unlike its name says")
@@ -137,7 +135,7 @@ class Table:
                 raise SourceError(self._unknown(column, key))
             if name != column:
                 self._also[column] = name
-                self._rejects.note(f"{key or 'column'} {column!r} is {name!r} of {self.path.name}")
+                self._rejects.note(f"{key or 'column'} {column!r} is {name!r} of {self._name}")
 
     def _column(self, column: str) -> str | None:
         """The header's spelling of a column."""
@@ -166,6 +164,7 @@ class Table:
             if first:
                 read.rows += 1
                 self._rejects.rows += self._records
+                read.lines += row.lines
                 read.several_lines += row.lines > 1
                 read.refused += bool(kind)
                 if kind:
@@ -205,7 +204,7 @@ class Table:
         """``file row n``, as rows are named everywhere; and the line, where that is another."""
         row, line = self._at
         more = f", line {line}" if number == row != line else ""
-        return f"{self.path.name} row {number}{more}"
+        return f"{shown(self.path.name)} row {number}{more}"
 
 
 def _word(column: str) -> str:
@@ -216,7 +215,7 @@ def _word(column: str) -> str:
 def _short(path: pathlib.Path, config: SourceConfig) -> str:
     """The path below ``config.root``, or all of it."""
     root = pathlib.Path(config.root)
-    return str(path.relative_to(root) if path.is_relative_to(root) else path)
+    return shown(path.relative_to(root) if path.is_relative_to(root) else path)
 
 
 def find(root: pathlib.Path, patterns: Sequence[str], what: str) -> pathlib.Path:

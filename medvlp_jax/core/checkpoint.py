@@ -24,6 +24,7 @@ import orbax.checkpoint as ocp
 from medvlp_jax.core import digests, distributed
 from medvlp_jax.core.config import differences
 from medvlp_jax.core.errors import reason
+from medvlp_jax.core.fields import Count, Size
 from medvlp_jax.core.restore import (
     FOLDER,
     ITEMS,
@@ -57,8 +58,8 @@ class CheckpointConfig:
         ``pip install gcsfs``).
     """
 
-    keep_last: int = 2
-    keep_best: int = 1
+    keep_last: Size = 2
+    keep_best: Count = 1
     best_metric: str = ""
     best_mode: Literal["max", "min"] = "max"
     asynchronous: bool = True

@@ -1,7 +1,8 @@
 """JSON Lines: one JSON object a line, lines end in a newline byte and in nothing else.
 
 ``str.splitlines`` also cuts at U+2028, U+0085 and others, which JSON may hold unescaped; so these
-files are always cut as bytes. A last line without its newline is what a crash leaves: no line.
+files are always cut as bytes. A last line without its newline is what a crash leaves: no line, if
+it is cut; an object that is cut is none.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from medvlp_jax.core.errors import UserError, one_net, reason
+from medvlp_jax.core.files import read_bytes
 
 _CHECK = "check"  # the key of a record's own digest
 
@@ -46,6 +48,17 @@ def whole_lines(raw: bytes) -> list[bytes]:
     return raw.split(b"\n")[:-1]
 
 
+def text_lines(path: str | os.PathLike[str]) -> list[str]:
+    """The lines of a text file in UTF-8, with or without a byte order mark; LF or CR LF ends one.
+
+    Raises:
+      UserError: no regular file, or no UTF-8.
+    """
+    with one_net(path, "give a text file in UTF-8"):
+        text = read_bytes(path).decode("utf-8-sig")
+    return text.replace("\r\n", "\n").removesuffix("\n").split("\n")
+
+
 def tolerant(path: str | os.PathLike[str]) -> tuple[list[dict[str, Any]], dict[int, str]]:
     """``(records, {line number: what is wrong with it})``; a broken line costs no other one.
 
@@ -58,13 +71,15 @@ def tolerant(path: str | os.PathLike[str]) -> tuple[list[dict[str, Any]], dict[i
         raw = pathlib.Path(path).read_bytes()
     records: list[dict[str, Any]] = []
     broken: dict[int, str] = {}
-    for number, text in enumerate(whole_lines(raw), 1):
+    lines = raw.split(b"\n")
+    for number, text in enumerate(lines, 1):
         if not text.strip():
             continue
         try:
             records.append(parse(text))
         except (ValueError, RecursionError) as error:
-            broken[number] = reason(error)
+            if number < len(lines):
+                broken[number] = reason(error)
     return records, broken
 
 
@@ -83,6 +98,27 @@ def read(
     for number, what in broken.items():
         raise error(f"{path}, line {number}, cannot be read ({what}); {mend}")
     return records
+
+
+def resumed(
+    path: str | os.PathLike[str], mend: str, error: type[UserError] = UserError
+) -> list[dict[str, Any]]:
+    """The records of a file that is appended to, so that more can follow; none without the file.
+
+    A last line that a kill cut short is taken out of the file.
+
+    Raises:
+      UserError: (or ``error``) as :func:`read`.
+    """
+    path = pathlib.Path(path)
+    if not path.exists():
+        return []
+    with one_net(path, "check the path and its permissions", error):
+        raw = path.read_bytes()
+        end = raw.rfind(b"\n") + 1
+        if end < len(raw):
+            os.truncate(path, end)
+    return read(path, mend, error)
 
 
 def dump(records: Iterable[Any]) -> str:

@@ -42,6 +42,19 @@ class NoScoreError(CheckpointError):
     """No checkpoint of a run was saved at an evaluation, so that none is the best."""
 
 
+def which(text: str) -> Which:
+    """What ``--step`` says: latest, best or a number.
+
+    Raises:
+      CheckpointError: it is something else.
+    """
+    if text == "latest" or text == "best":
+        return text
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise CheckpointError(f"--step={text} must be latest, best or the number of a step")
+    return int(text)
+
+
 def resolve(path: str | os.PathLike[str], step: Which = "latest") -> epath.Path:
     """Folder of one checkpoint, which is whole.
 

@@ -282,6 +282,12 @@ def open_array_record(path: pathlib.Path, records: int | None = None) -> Any:
     return reader
 
 
+def positive_labels(source: RecordSource) -> list[str]:
+    """The labels that some record has, be it uncertain; sorted."""
+    counts = source.label_counts
+    return [name for name, c in counts.items() if c["positive"] or c["uncertain"]]
+
+
 def open_dataset(directory: str | os.PathLike, split: str = "train") -> RecordSource:
     """Opens one split of a data folder; cheap, the files are read when records are asked for.
 

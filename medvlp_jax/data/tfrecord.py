@@ -124,6 +124,8 @@ def import_folder(source: str | os.PathLike, target: str | os.PathLike) -> dict[
     Raises:
       ShardError: no TFRecord shard, one missing, or one that is corrupt, by name.
     """
+    if not pathlib.Path(source).is_dir():
+        raise ShardError(f"{source} is no folder; give one that holds TFRecord shards")
     found: dict[ShardName, pathlib.Path] = {}
     with one_net(source, "give a folder of TFRecord shards", ShardError):
         for path in sorted(pathlib.Path(source).iterdir()):

@@ -15,10 +15,12 @@ def test_only_a_newline_ends_a_line(tmp_path):
     assert [r["id"] for r in jsonl.read(path, "mend it")] == ["a\u2028b\u0085", "e"]
 
 
-def test_a_last_line_without_its_newline_is_none(tmp_path):
+def test_a_last_line_that_is_cut_is_none(tmp_path):
     path = tmp_path / "a.jsonl"
-    path.write_text('{"id": 1}\n\n{"id": 2}')
+    path.write_text('{"id": 1}\n\n{"id": 2')
     assert jsonl.read(path, "mend it") == [{"id": 1}]
+    path.write_text('{"id": 1}\n\n{"id": 2}')  # an editor that ends files without a newline
+    assert jsonl.read(path, "mend it") == [{"id": 1}, {"id": 2}]
 
 
 @pytest.mark.parametrize(
