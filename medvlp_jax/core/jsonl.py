@@ -43,11 +43,6 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return record
 
 
-def whole_lines(raw: bytes) -> list[bytes]:
-    """The lines of a file's bytes, newlines taken off, without a last one that was cut short."""
-    return raw.split(b"\n")[:-1]
-
-
 def text_lines(path: str | os.PathLike[str]) -> list[str]:
     """The lines of a text file in UTF-8, with or without a byte order mark; LF or CR LF ends one.
 
