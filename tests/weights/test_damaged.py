@@ -349,7 +349,7 @@ def test_open_clip_with_a_roberta_that_is_only_named(tmp_path):
             shape = (1, 64) if "token_type" in name else shape
             tensors[name] = np.zeros(shape, np.float32)
     save_file(tensors, file)
-    with pytest.raises(WeightsError, match="is a RoBERTa .one row of token types.*text_config/"):
+    with pytest.raises(WeightsError, match=r"is a RoBERTa .one row of token types.*text_config/"):
         open_source(tmp_path)
 
 
