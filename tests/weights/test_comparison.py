@@ -1,8 +1,8 @@
 """What ``--check`` compares, and what it says where it cannot."""
 
 import dataclasses
-import importlib
 import json
+import types
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_a_library_that_is_not_there(case, error, words, tmp_path, monkeypatch):
     def fail(name, *_):
         raise error
 
-    monkeypatch.setattr(importlib, "import_module", fail)
+    monkeypatch.setattr(origin, "importlib", types.SimpleNamespace(import_module=fail))
     write(case, tmp_path)
     found = line(tmp_path)
     assert found.startswith("source: not compared: ")
@@ -65,7 +65,7 @@ def test_a_difference_is_an_error(wrong, tmp_path):
 
     assert "max abs difference 0.0e+00" in comparison.compare((part(theirs),), "source")
     assert "max abs" in comparison.compare((part(theirs + np.float32(2e-4)),), "source")
-    with pytest.raises(WeightsError, match=r"source: .*y (differs by|is \(3, 4\) there)"):
+    with pytest.raises(WeightsError, match=r": y (differs by|is \(3, 4\) there)"):
         comparison.compare((part(ours),), "source")
 
 
