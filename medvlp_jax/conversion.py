@@ -22,6 +22,7 @@ from medvlp_jax.core.step import abstract_model
 from medvlp_jax.data.tokenizer import SAMPLE
 from medvlp_jax.experiment import Experiment
 from medvlp_jax.experiment_config import stored_config
+from medvlp_jax.models.clip import CLIPConfig
 from medvlp_jax.models.lm import build_lm
 from medvlp_jax.tasks.images import PixelConfig
 from medvlp_jax.text_to_image import TextToImage
@@ -150,7 +151,7 @@ def _run(source: str, to: pathlib.Path, layout: str, tower: str, dtype: str) -> 
     params, buffers = (jax.tree.map(lambda x: x.astype(dtype), tree) for tree in arrays)
     export(to, layout, config, params, buffers, inputs=known)
     written = _converted(layout, to, config, params, buffers)
-    return dataclasses.replace(written, notes=() if tower else _left_out(params))
+    return dataclasses.replace(written, notes=_notes(config, params, known))
 
 
 def run_inputs(experiment: Experiment) -> inputs.Inputs:
@@ -217,7 +218,11 @@ def _fitting(config: Any, params: Any, known: inputs.Inputs) -> tuple[str, str]:
     )
 
 
-def _left_out(params: Mapping[str, Any]) -> tuple[str, ...]:
+def _notes(config: Any, params: Mapping[str, Any], known: inputs.Inputs) -> tuple[str, ...]:
+    """What the folder lacks: heads of local losses; of a tower alone, how images are prepared."""
+    if not isinstance(config, CLIPConfig):
+        why = inputs.unsaid(known, config.channels) if hasattr(config, "channels") else ""
+        return (f"how images are prepared is not written: {why}",) if why else ()
     local = [name for name in LOCAL if name in params]
     if not local:
         return ()
@@ -274,12 +279,13 @@ def _language_model(path: pathlib.Path, to: pathlib.Path | None, dtype: str) -> 
         keys = ("eos_token_id", "bos_token_id", "pad_token_id")
         extra = {k: model.folder_config[k] for k in keys if k in model.folder_config}
         lm.save(to, model.config, model.params, model_type=kind, extra=extra)
+        inputs.write_tokenizer(inputs.Inputs(tokenizer=path), to)
         _copy_companions(path, to)
 
-    def run(inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    def run(x: Mapping[str, np.ndarray]) -> dict[str, Any]:
         single = ModelDef.of(build_lm(dataclasses.replace(model.config, dtype="float32")))
         logits = jax.jit(lambda p, ids: single.merge(p, {})(ids))
-        return {"logits": logits(_single(model.params), inputs["ids"])}
+        return {"logits": logits(_single(model.params), x["ids"])}
 
     rng = np.random.default_rng(0)
     ids = rng.integers(0, model.config.vocab, (2, min(16, model.config.max_length)))

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from medvlp_jax.core.fields import Channels, Depth, Dtype, Extent, Fraction, Positive
 from medvlp_jax.core.sharding import constrain
 from medvlp_jax.models.features import ImageFeatures
 from medvlp_jax.models.layers import BatchNorm, Conv
@@ -32,15 +33,15 @@ class DenseNetConfig:
     """
 
     name: str = "densenet"
-    image_size: int = 224
-    channels: int = 3
-    width: int = 64
-    growth: int = 32
-    bottleneck: int = 4
-    stage_sizes: tuple[int, ...] = (6, 12, 24, 16)
-    momentum: float = 0.1
-    eps: float = 1e-5
-    dtype: str = "float32"
+    image_size: Extent = 224
+    channels: Channels = 3
+    width: Extent = 64
+    growth: Extent = 32
+    bottleneck: Extent = 4
+    stage_sizes: tuple[Depth, ...] = (6, 12, 24, 16)
+    momentum: Fraction = 0.1
+    eps: Positive = 1e-5
+    dtype: Dtype = "float32"
 
     def __post_init__(self) -> None:
         if len(self.stage_sizes) < 2 or min(self.stage_sizes) < 1:

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Literal
 
+from medvlp_jax.core.fields import Depth, Dtype, Extent, ExtentOrNone, NonNegative, Positive, Size
 from medvlp_jax.models.attention import Implementation
 from medvlp_jax.models.blocks import REMAT, Remat
 from medvlp_jax.models.lm_linear import KernelLayout, LoraConfig, Storage
@@ -47,16 +48,16 @@ class LMConfig:
     """
 
     name: str = "llama"
-    vocab: int = 32000
-    width: int = 4096
-    depth: int = 32
-    heads: int = 32
-    kv_heads: int = 32
-    head_dim: int = 128
-    mlp_width: int = 11008
-    max_length: int = 4096
+    vocab: Extent = 32000
+    width: Extent = 4096
+    depth: Depth = 32
+    heads: Extent = 32
+    kv_heads: Extent = 32
+    head_dim: Extent = 128
+    mlp_width: Extent = 11008
+    max_length: Size = 4096
     rope: RopeConfig = dataclasses.field(default_factory=RopeConfig)
-    eps: float = 1e-5
+    eps: Positive = 1e-5
     qkv_bias: bool = False
     out_bias: bool = False
     mlp_bias: bool = False
@@ -67,21 +68,21 @@ class LMConfig:
     activation: Literal["silu", "gelu", "gelu_tanh", "relu"] = "silu"
     positions: Literal["rotary", "learned"] = "rotary"
     rope_local: RopeConfig | None = None
-    windows: tuple[int, ...] = ()
-    query_scale: float = 0.0
-    score_cap: float = 0.0
-    logit_cap: float = 0.0
+    windows: tuple[ExtentOrNone, ...] = ()
+    query_scale: NonNegative = 0.0
+    score_cap: NonNegative = 0.0
+    logit_cap: NonNegative = 0.0
     depth_scaled: bool = False
     embed_scaled: bool = False
     tie_embeddings: bool = False
-    init_std: float = 0.02
+    init_std: NonNegative = 0.02
     storage: Storage = "float"
     lora: LoraConfig | None = None
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
     stacked: bool = True
     kernel_layout: KernelLayout = "in_out"
     remat: Remat = "none"
-    unroll: int = 1
+    unroll: Size = 1
     attention: Implementation = "auto"
 
     def __post_init__(self) -> None:
@@ -99,8 +100,6 @@ class LMConfig:
             raise ValueError('kernel_layout="out_in" is for float kernels without LoRA')
         if self.windows and (len(self.windows) != self.depth or min(self.windows) < 0):
             raise ValueError(f"windows={self.windows} must be {self.depth} numbers, none negative")
-        if min(self.query_scale, self.score_cap, self.logit_cap) < 0:
-            raise ValueError("query_scale, score_cap and logit_cap must not be negative")
         if self.remat != "none" and self.remat not in REMAT:
             raise ValueError(f"remat {self.remat!r} is not one of none, {', '.join(REMAT)}")
 

@@ -9,6 +9,18 @@ from flax import nnx
 from jax.nn import initializers
 from jaxtyping import Array, Float
 
+from medvlp_jax.core.fields import (
+    Channels,
+    Decay,
+    Depth,
+    Dtype,
+    Extent,
+    ExtentOrNone,
+    Finite,
+    NonNegative,
+    Positive,
+    Size,
+)
 from medvlp_jax.models.attention import Implementation
 from medvlp_jax.models.blocks import (
     Attention,
@@ -54,30 +66,30 @@ class ViTConfig:
     """
 
     name: str = "vit"
-    image_size: int = 224
-    patch: int = 16
-    channels: int = 3
-    width: int = 384
-    depth: int = 12
-    heads: int = 6
-    mlp_width: int = 1536
+    image_size: Extent = 224
+    patch: Extent = 16
+    channels: Channels = 3
+    width: Extent = 384
+    depth: Depth = 12
+    heads: Extent = 6
+    mlp_width: Extent = 1536
     pool: Literal["class", "mean", "map"] = "class"
     class_token: bool = True
-    registers: int = 0
+    registers: ExtentOrNone = 0
     stem: Literal["patch", "conv"] = "patch"
     patch_bias: bool = True
     norm_pre: bool = False
-    patch_dropout: float = 0.0
+    patch_dropout: Decay = 0.0
     activation: Activation = "gelu"
-    eps: float = 1e-6
+    eps: Positive = 1e-6
     bias: bool = True
-    layer_scale: float | None = None
+    layer_scale: Finite | None = None
     gated: bool = False
-    dropout: float = 0.0
-    init_std: float = 0.02
-    dtype: str = "float32"
+    dropout: Decay = 0.0
+    init_std: NonNegative = 0.02
+    dtype: Dtype = "float32"
     remat: Remat = "none"
-    unroll: int = 1
+    unroll: Size = 1
     attention: Implementation = "auto"
 
     def __post_init__(self) -> None:
@@ -87,8 +99,10 @@ class ViTConfig:
             )
         if self.pool == "class" and not self.class_token:
             raise ValueError('pool="class" needs class_token=True')
-        if self.registers < 0 or (self.registers and not self.class_token):
-            raise ValueError(f"registers={self.registers} stand behind a class token, or are 0")
+        if self.registers and not self.class_token:
+            raise ValueError(
+                f"registers={self.registers} stand behind a class token, and there is none"
+            )
         if not 0.0 <= self.patch_dropout < 1.0:
             raise ValueError(f"patch_dropout {self.patch_dropout} is not in [0, 1)")
         if self.stem == "conv" and self.patch & (self.patch - 1):
@@ -118,6 +132,11 @@ class ViTConfig:
     def grid(self) -> Grid:
         side = self.image_size // self.patch
         return side, side
+
+    def positions_for(self, table: Float[Array, "n d"], grid: Grid) -> Float[Array, "m d"]:
+        """The position table for another grid, resized as its origin does: DINOv2's models with
+        registers smooth before they shrink, all others do not."""
+        return resize_positions(table, self.grid, grid, antialias=self.registers > 0)
 
     @property
     def features(self) -> int:
@@ -291,7 +310,7 @@ class ViT(nnx.Module):
         grid = height // c.patch, width // c.patch
         table = self.positions[...]
         x = self.embed(image).reshape(b, -1, c.width)
-        x = x + resize_positions(table[int(c.class_token) :], c.grid, grid).astype(x.dtype)
+        x = x + c.positions_for(table[int(c.class_token) :], grid).astype(x.dtype)
         if rng is not None:
             x = drop_patches(x, c.kept(x.shape[1]), jax.random.fold_in(rng, 0))
         dropped = x.shape[1] < grid[0] * grid[1]

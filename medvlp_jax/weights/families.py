@@ -19,7 +19,13 @@ from medvlp_jax.models.text_encoder import TextConfig, TextEncoder
 from medvlp_jax.models.vit import ViTConfig
 from medvlp_jax.weights.convert import Rename, Row
 from medvlp_jax.weights.fold import straight_pooler, to_colour, unit_layer_scale, without_local
-from medvlp_jax.weights.inputs import Inputs, Pixels, image_processor
+from medvlp_jax.weights.inputs import (
+    Inputs,
+    Pixels,
+    image_processor,
+    timm_preprocess,
+    tower_processor,
+)
 from medvlp_jax.weights.settings import read_json
 from medvlp_jax.weights.tables import (
     bert,
@@ -84,16 +90,32 @@ def _vision(
     rename: Rename = (),
     pixels: Pixels = IMAGENET,
 ) -> Family:
-    """A vision tower whose ``config.json`` says everything."""
+    """A vision tower of transformers, whose ``config.json`` says everything about the network."""
+
+    def files(config: Any, inputs: Inputs) -> dict[str, dict[str, Any]]:
+        processor = tower_processor(inputs, config.image_size, config.channels)
+        return {"config.json": config_to(config)} | processor
+
     return Family(
         name,
         "vision",
         lambda given, _shapes, _folder: config_from(given),
-        lambda config, _inputs: {"config.json": config_to(config)},
+        files,
         table,
         rename,
         pixels=pixels,
     )
+
+
+def _timm(config_to: Callable[[Any], dict[str, Any]]) -> Callable[[Any, Inputs], dict[str, Any]]:
+    """Settings in timm's form, with what is known of the images."""
+
+    def files(config: Any, inputs: Inputs) -> dict[str, dict[str, Any]]:
+        said = config_to(config)
+        said["pretrained_cfg"] |= timm_preprocess(inputs, config.channels)
+        return {"config.json": said}
+
+    return files
 
 
 def _text(
@@ -225,7 +247,7 @@ FAMILIES: dict[str, Family] = {
             "torchvision_resnet",
             "vision",
             lambda given, shapes, _: resnet.config_from(given, shapes),
-            lambda config, _: {"config.json": resnet.config_to(config)},
+            _timm(resnet.config_to),
             resnet.table,
         ),
         *(
@@ -233,7 +255,7 @@ FAMILIES: dict[str, Family] = {
                 name,
                 "vision",
                 lambda given, shapes, _: densenet.config_from(given, shapes),
-                lambda config, _: {"config.json": densenet.config_to(config)},
+                _timm(densenet.config_to),
                 densenet.table,
                 densenet.RENAME,
                 pixels=pixels,
@@ -244,7 +266,7 @@ FAMILIES: dict[str, Family] = {
             "timm_vit",
             "vision",
             lambda given, shapes, _: timm_vit.config_from(given, shapes),
-            lambda config, _: {"config.json": timm_vit.config_to(config)},
+            _timm(timm_vit.config_to),
             timm_vit.table,
             pixels=HALF,
         ),

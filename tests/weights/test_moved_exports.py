@@ -19,9 +19,12 @@ from folders import write
 
 from configs import common
 from medvlp_jax import conversion, programs
-from medvlp_jax.core.state import flatten, unflatten
+from medvlp_jax.core.state import ModelDef, flatten, unflatten
 from medvlp_jax.data.tokenizer import train_wordpiece
 from medvlp_jax.experiment import Experiment
+from medvlp_jax.models.lm import build_lm
+from medvlp_jax.models.lm_config import LMConfig
+from medvlp_jax.weights import lm
 from medvlp_jax.weights.export import check_fits, export
 from medvlp_jax.weights.faults import WeightsError
 from medvlp_jax.weights.inputs import Inputs
@@ -287,3 +290,15 @@ def test_end_token_and_pixels_stay_those_of_the_source(tmp_path):
     prepared = json.loads((tmp_path / "back" / "preprocessor_config.json").read_text())
     assert prepared["image_std"] == [0.25] * 3
     assert prepared["size"] == {"height": 32, "width": 32}
+
+
+def test_a_language_model_takes_its_tokenizer_along(words, tmp_path):
+    config = LMConfig(vocab=400, width=16, depth=1, heads=2, kv_heads=1, head_dim=8, mlp_width=16)
+    params, _ = jax.jit(ModelDef.of(build_lm(config)).init)(jax.random.key(0))
+    lm.save(tmp_path / "in", config, params, extra={"eos_token_id": 3})
+    for file in words.glob("tokenizer*"):
+        (tmp_path / "in" / file.name).write_bytes(file.read_bytes())
+    conversion.convert(str(tmp_path / "in"), str(tmp_path / "out"))
+    names = {file.name for file in (tmp_path / "out").iterdir()}
+    assert {"config.json", "tokenizer.json", "tokenizer_config.json"} <= names
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["eos_token_id"] == 3
