@@ -4,14 +4,14 @@ import dataclasses
 import json
 import os
 import pathlib
-import zipfile
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from medvlp_jax.core.errors import UserError
+from medvlp_jax.core.errors import UserError, one_net
+from medvlp_jax.data.kept_arrays import load_arrays
 from medvlp_jax.eval.bootstrap import AucCounts, Bootstrap, weighted_mean
 from medvlp_jax.eval.protocol import EvalResult
 from medvlp_jax.eval.scores import mean_defined
@@ -78,18 +78,13 @@ class Outcome:
         Raises:
           OutcomeError: the file is damaged.
         """
-        try:
-            with np.load(folder / FILE, allow_pickle=False) as stored:
-                said = json.loads(str(stored["said"]))
-                arrays: dict[str, dict[str, np.ndarray]] = {name: {} for name in said["metrics"]}
-                for key in stored.files:
-                    evaluation, _, name = key.rpartition("/")
-                    if evaluation:
-                        arrays[evaluation][name] = stored[key]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise OutcomeError(
-                f"{folder / FILE} cannot be read ({error}); delete it and run the trial again"
-            ) from error
+        with one_net(folder / FILE, "delete it and run the trial again", OutcomeError):
+            stored = load_arrays(folder / FILE)
+            said = json.loads(str(stored.pop("said")))
+            arrays: dict[str, dict[str, np.ndarray]] = {name: {} for name in said["metrics"]}
+            for key, values in stored.items():
+                evaluation, _, name = key.rpartition("/")
+                arrays[evaluation][name] = values
         return cls(said["facts"], said["metrics"], arrays)
 
 
