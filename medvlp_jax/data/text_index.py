@@ -210,9 +210,8 @@ def _read(path: pathlib.Path, content: str) -> TextIndex | None:
         return None
     try:
         summary = json.loads(str(arrays["summary"]))
-        return TextIndex(
-            **{name: arrays[name] for name in _ARRAYS}, summary=summary, content=content
-        )
+        records, counts, lengths = (arrays[name] for name in _ARRAYS)
+        return TextIndex(records, counts, lengths, summary, content)
     except (KeyError, ValueError) as e:  # of another version
         logging.warning("%s is damaged (%s); counting again", path, reason(e))
         return None

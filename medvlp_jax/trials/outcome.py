@@ -62,10 +62,11 @@ class Outcome:
     def save(self, folder: pathlib.Path) -> pathlib.Path:
         """Writes :data:`FILE` atomically: it is there when the run is finished, and not before."""
         file, temporary = folder / FILE, folder / f".{FILE}.{os.getpid()}"
-        said = json.dumps({"facts": self.facts, "metrics": self.metrics})
         arrays: dict[str, Any] = {
             f"{e}/{k}": v for e, values in self.arrays.items() for k, v in values.items()
         }
+        # The names, too: a zip file has no checksum of them.
+        said = json.dumps({"facts": self.facts, "metrics": self.metrics, "names": sorted(arrays)})
         with temporary.open("wb") as out:
             np.savez_compressed(out, said=np.array(said), **arrays)
         temporary.replace(file)
@@ -81,6 +82,11 @@ class Outcome:
         with one_net(folder / FILE, "delete it and run the trial again", OutcomeError):
             stored = load_arrays(folder / FILE)
             said = json.loads(str(stored.pop("said")))
+            if sorted(stored) != said.get("names", sorted(stored)):
+                raise OutcomeError(
+                    f"{folder / FILE} cannot be read (it holds other arrays than were written); "
+                    "delete it and run the trial again"
+                )
             arrays: dict[str, dict[str, np.ndarray]] = {name: {} for name in said["metrics"]}
             for key, values in stored.items():
                 evaluation, _, name = key.rpartition("/")
