@@ -16,8 +16,9 @@ from absl import logging
 
 from data_gen.preview import write_preview
 from data_gen.tally import Tally
-from medvlp_jax.core.errors import UserError, reason
-from medvlp_jax.data.dataset import finalise, open_dataset, splits
+from medvlp_jax.core import jsonl
+from medvlp_jax.core.errors import UserError, one_net, reason
+from medvlp_jax.data.dataset import damaged_beside, finalise, keep_digests, open_dataset, splits
 from medvlp_jax.data.manifest import LabelCounts
 from medvlp_jax.data.shards import whole_file
 
@@ -97,6 +98,7 @@ def finish(
     whole = {**summarise(directory, description), **(more or {})}
     with whole_file(directory / SUMMARY) as temporary:
         temporary.write_text(json.dumps(whole, indent=1, ensure_ascii=False), encoding="utf-8")
+    keep_digests(directory)
     return whole
 
 
@@ -119,13 +121,30 @@ def _largest_split(directory: Path) -> str:
 
 
 def exists(directory: str | os.PathLike[str]) -> bool:
-    """Whether a job has been brought to its end in this folder."""
-    return (Path(directory) / SUMMARY).exists()
+    """Whether a job has been brought to its end in this folder, and its summary is whole."""
+    path = Path(directory) / SUMMARY
+    if not path.exists():
+        return False
+    try:
+        read(directory)
+    except UserError as error:
+        logging.warning("%s", error)
+        return False
+    return True
 
 
 def read(directory: str | os.PathLike[str]) -> dict[str, Any]:
-    """The summary that :func:`finish` wrote."""
-    return json.loads((Path(directory) / SUMMARY).read_text(encoding="utf-8"))
+    """The summary that :func:`finish` wrote.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    mend = "rerun the command that made the folder, it writes it anew"
+    for why in damaged_beside(directory, [SUMMARY]):
+        raise UserError(f"{why}; {mend}")
+    path = Path(directory) / SUMMARY
+    with one_net(path, mend):
+        return jsonl.parse(path.read_bytes())
 
 
 def table(whole: Mapping[str, Any]) -> str:

@@ -15,12 +15,13 @@ from contextlib import nullcontext
 from typing import Any
 
 import jax
-import numpy as np
 from jax.sharding import Mesh
 
 from medvlp_jax.core import distributed, pretrained, sharding
 from medvlp_jax.core.checkpoint import Checkpointer
 from medvlp_jax.core.config import ConfigError, dumps, parse
+from medvlp_jax.core.errors import one_net
+from medvlp_jax.core.folders import output_folder
 from medvlp_jax.core.lock import workdir_lock
 from medvlp_jax.core.loop import FitResult, fit
 from medvlp_jax.core.metrics import MetricWriter
@@ -36,23 +37,26 @@ from medvlp_jax.core.step import (
     shardings_of,
 )
 from medvlp_jax.data.config import DataConfig, SourceConfig
-from medvlp_jax.data.dataset import open_dataset
+from medvlp_jax.data.dataset import open_dataset, positive_labels
 from medvlp_jax.data.device import prefetch_to_device
 from medvlp_jax.data.pipeline import eval_batches, find_tokenizer, open_sources, train_iterator
 from medvlp_jax.data.tokenizer import Tokenizer
 from medvlp_jax.eval.base import EVALUATORS
 from medvlp_jax.eval.baselines import RULES
-from medvlp_jax.eval.config import EvalSetConfig, covered, located, scorable
+from medvlp_jax.eval.chosen import choose
+from medvlp_jax.eval.config import EvalSetConfig
 from medvlp_jax.eval.downstream import Sets
 from medvlp_jax.eval.downstream_config import TRAINS, make_downstream
 from medvlp_jax.eval.embedded import Embedded
 from medvlp_jax.eval.heatmap import MAPS
+from medvlp_jax.eval.prompt_tokens import PromptTokenizer
 from medvlp_jax.eval.promptbank import NO_FINDING, load_bank
 from medvlp_jax.eval.protocol import Evaluator, PredictFn
 from medvlp_jax.eval.tower import CALIBRATION, Tower, settled
-from medvlp_jax.experiment_config import MAY_DIFFER, TOKENIZER, parse_config
+from medvlp_jax.experiment_config import MAY_DIFFER, TOKENIZER, ExperimentConfig, parse_config
 from medvlp_jax.models.clip import CLIPConfig, build_clip, clip_config
 from medvlp_jax.models.flops import flops
+from medvlp_jax.models.text_encoder import TextConfig as TextTowerConfig
 from medvlp_jax.tasks.base import make_task
 from medvlp_jax.tasks.images import PixelConfig
 from medvlp_jax.weights import towers
@@ -70,26 +74,55 @@ class Experiment:
     """
 
     def __init__(self, config: Mapping[str, Any], devices: Sequence[Any] | None = None):
-        self.config = c = parse_config(config)
+        c = parse_config(config)
+        self.model_config: CLIPConfig = clip_config(c.model)
+        self.config = c = _one_text_length(c, self.model_config.text)
         self.resolved = json.loads(dumps(c))
         self.mesh: Mesh = sharding.make_mesh(c.mesh, devices)
-        shards = sharding.batch_shards(self.mesh) * c.micro_batches
-        if c.data.batch_size % shards:
+        pieces, rows = sharding.batch_shards(self.mesh), c.data.batch_size
+        if rows % (shards := pieces * c.micro_batches):
             raise ConfigError(
-                f"config.data.batch_size={c.data.batch_size} must be a multiple of {shards} "
-                f"(data x fsdp devices x config.micro_batches)"
+                f"config.data.batch_size={rows} must be a multiple of {shards} ({pieces} data x "
+                f"fsdp devices x config.micro_batches={c.micro_batches}): "
+                f"{rows - rows % shards or shards} would do"
             )
-        self.model_config: CLIPConfig = clip_config(c.model)
         if self.model_config.text.max_length < c.data.text.max_len:
             raise ConfigError(
                 f"config.model.text.max_length={self.model_config.text.max_length} is shorter than "
                 f"the longest of config.data.text.buckets, {c.data.text.max_len}"
             )
-        self.model_def = ModelDef.of(build_clip(self.model_config))
+        with one_net("config.model", "change its sizes", ConfigError, "cannot be built"):
+            self.model_def = ModelDef.of(build_clip(self.model_config))
         self.task = make_task(self.model_def, c.task)
         self.optimizer = make_optimizer(
             c.optim, self.model_def.abstract_params, self.model_def.logical_axes, c.loop.steps
         )
+
+    def require_labels(self) -> None:
+        """Refuses a task whose labels or boxes the training data never holds.
+
+        Raises:
+          ConfigError: the loss, or a part of it, would be 0 from the first step.
+        """
+        c, task = self.config.data, getattr(self.task, "config", None)
+        opened = [open_dataset(s.path, s.split) for s in c.sources]
+        places = ", ".join(f"{s.path} ({s.split})" for s in c.sources)
+        held = {name for source in opened for name in positive_labels(source)}
+        if getattr(task, "needs_labels", False):
+            missing = [name for name in c.labels if name not in held]
+            if len(missing) == len(c.labels):
+                raise ConfigError(
+                    f"the training data {places} has none of config.data.labels; it has "
+                    f"{', '.join(sorted(held)) or 'no labels'}"
+                )
+            if missing:
+                _log.warning("the training data has no positive of %s", ", ".join(missing))
+        shards = [shard for source in opened for shard in source.shards]
+        if getattr(task, "region_weight", 0) and not sum(shard.boxes for shard in shards):
+            raise ConfigError(
+                f"config.task.region_weight={self.config.task['region_weight']} needs boxes, and "
+                f"the training data {places} has none; set it to 0"
+            )
 
     def train_step(self) -> TrainStep:
         return make_train_step(
@@ -190,52 +223,49 @@ class Experiment:
         e, test = self.config.eval, embedded[name]
         validation = embedded[one.validation] if one.validation else None
         counts, recipe = open_dataset(one.path, one.split).label_counts, e.recipe()
-        classes = one.classes or scorable(counts, self.config.data.labels)
-        bank = e.map_bank()
-        length = min(64, self.model_config.text.max_length)
-
-        def tokenize(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-            return tokenizer(texts, length)
-
+        bank, labels = e.map_bank(), self.config.data.labels
+        prompts = load_bank(recipe.prompts, max_prompts=recipe.max_prompts, seed=recipe.prompt_seed)
+        where = f"set {name!r} ({one.path}, split {one.split})"
+        chosen = choose(
+            where, one.classes, one.evaluators, counts, labels, bank=prompts, maps=bank, how=recipe
+        )
+        tokenize = PromptTokenizer(
+            tokenizer, self.model_config.text.prompt_length, self.config.data.text.max_len
+        )
         # A heat-map stands against all that was learnt, also where the set has a class or two.
-        known = [c for c in self.config.data.labels if c in bank.classes and c != NO_FINDING]
-        shown = located(counts, one.classes or known)
+        known = [c for c in labels if c in bank.classes and c != NO_FINDING]
         maps = MAPS[e.maps]
         compared = {
             "validation": validation,
             "bootstrap": e.bootstrap,
             "subgroups": e.subgroups,
         }
-        prompts = load_bank(recipe.prompts, max_prompts=recipe.max_prompts, seed=recipe.prompt_seed)
-        scored = classes
-        if "zeroshot" in one.evaluators and not one.classes:
-            scored = covered(name, classes, prompts, recipe)
         built: dict[str, Evaluator] = {}
         for word in one.evaluators:
             make: Callable[..., Evaluator] = EVALUATORS[word]
             if word == "zeroshot":
                 built[f"{name}-zeroshot"] = make(
-                    test, scored, prompts, tokenize, recipe=recipe,
-                    word_ids=lambda texts: tokenizer.word_ids(texts, length),
+                    test, chosen.scored, prompts, tokenize, recipe=recipe,
+                    word_ids=tokenize.word_ids,
                     threshold_rule=e.threshold_rule, per_class=one.per_class,
-                    ensemble=ensemble, **compared,
+                    ensemble=ensemble, not_scored=chosen.left, **compared,
                 )  # fmt: skip
             elif word == "baseline":
                 for rule in RULES:
                     built[f"{name}-{rule}"] = make(
-                        test, scored, rule=rule, threshold_rule=e.threshold_rule, **compared
+                        test, chosen.scored, rule=rule, threshold_rule=e.threshold_rule, **compared
                     )
             elif word == "grounding":
                 query = "positive" if (e.heatmap, one.truth) == ("phrases", "masks") else e.heatmap
                 built[f"{name}-grounding"] = make(
-                    test, shown, bank, tokenize, validation=validation, truth=one.truth,
+                    test, chosen.shown, bank, tokenize, validation=validation, truth=one.truth,
                     query=query, among=known, maps=maps, untrained=untrained,
-                    bootstrap=e.bootstrap,
+                    bootstrap=e.bootstrap, not_scored=chosen.unseen,
                 )  # fmt: skip
             elif word == "pictures":
                 query = "positive" if e.heatmap == "phrases" else e.heatmap
                 built[f"{name}-pictures"] = make(
-                    test, shown or known, bank, tokenize, query=query, among=known, maps=maps
+                    test, chosen.shown or known, bank, tokenize, query=query, among=known, maps=maps
                 )
             elif word in TRAINS:
                 other = e.sets[one.validation]
@@ -245,8 +275,8 @@ class Experiment:
                     SourceConfig(one.path, one.split),
                 )
                 built[f"{name}-{word}"] = make_downstream(
-                    word, sets, e.downstream, classes, tower=self.tower, bootstrap=e.bootstrap,
-                    image_labels=self.config.data.labels,
+                    word, sets, e.downstream, chosen.labelled, tower=self.tower,
+                    bootstrap=e.bootstrap, image_labels=labels,
                 )  # fmt: skip
             else:
                 built[f"{name}-{word}"] = make(test, bootstrap=e.bootstrap)
@@ -304,7 +334,8 @@ class Experiment:
           LockError: another process trains in this folder.
           UserError: see the parts; the message says what to mend.
         """
-        c, workdir = self.config, pathlib.Path(workdir)
+        c, workdir = self.config, output_folder(workdir, "workdir")
+        self.require_labels()
         if distributed.is_main():
             workdir.mkdir(parents=True, exist_ok=True)
         distributed.barrier("workdir")
@@ -388,6 +419,20 @@ class Experiment:
             f"mesh: {shape} ({self.mesh.size} {kind}, {jax.process_count()} process"
             f"{'es' if jax.process_count() > 1 else ''})"
         )
+
+
+def _one_text_length(config: ExperimentConfig, text: TextTowerConfig) -> ExperimentConfig:
+    """A tower that sees its padding (SigLIP) pools at a text's last place, padded or not: all texts
+    then have its full length, whatever buckets the config has."""
+    said = config.data.text
+    if not text.see_padding or (said.buckets == (text.max_length,) and not said.window):
+        return config
+    _log.warning(
+        "%s sees its padding, so all texts have its %d places instead of the buckets %s",
+        text.name, text.max_length, said.buckets,
+    )  # fmt: skip
+    one = dataclasses.replace(said, buckets=(text.max_length,), window=0)
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, text=one))
 
 
 def _keep(tokenizer: Tokenizer, folder: pathlib.Path) -> None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import tqdm
 
@@ -69,6 +69,15 @@ class Job(Protocol):
         ...
 
 
+@runtime_checkable
+class TakesNotes(Protocol):
+    """A job that wants more remembered of a shard than what is counted."""
+
+    def notes(self, shard: Shard) -> dict[str, Any]:
+        """JSON values for the manifest's line; asked after the shard's last record."""
+        ...
+
+
 class Watch(Protocol):
     """What a runner tells about its progress."""
 
@@ -126,13 +135,19 @@ def make_shard(
             yield record
             report(1)
 
-    write_shard(folder, shard.name, records(), job.fingerprint, tally.as_json)
+    def extra() -> dict[str, Any]:
+        more = job.notes(shard) if isinstance(job, TakesNotes) else {}
+        return tally.as_json() | more
+
+    info = write_shard(folder, shard.name, records(), job.fingerprint, extra)
+    if info.records < shard.count:  # an import rejects some
+        report(shard.count - info.records)
 
 
 def is_finished(job: Job, shard: Shard, folder: Path) -> bool:
     """Whether the manifest has the shard: a worker may die between its last line and saying so."""
     names = [other.name for other in job.shards()]
-    return shard.name not in unfinished(folder, names, job.fingerprint)
+    return not unfinished(folder, names, job.fingerprint, only=[shard.name])
 
 
 class Deaths:

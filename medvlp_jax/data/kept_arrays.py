@@ -1,19 +1,16 @@
 """Arrays that are kept beside the data so that a pass over it is made once: .npz files."""
 
 import contextlib
-import io
 import os
 import pathlib
-import zipfile
 from collections.abc import Mapping
 
 import numpy as np
 from absl import logging
 
+from medvlp_jax.core import npz
 from medvlp_jax.core.errors import reason
-from medvlp_jax.core.files import MissingFileError, read_bytes
-
-_LIMIT = 1 << 36  # bytes; millions of records take megabytes
+from medvlp_jax.core.files import MissingFileError
 
 
 def read_arrays(path: pathlib.Path, again: str) -> dict[str, np.ndarray] | None:
@@ -24,23 +21,12 @@ def read_arrays(path: pathlib.Path, again: str) -> dict[str, np.ndarray] | None:
       again: what is done in place of reading it: "counting again".
     """
     try:
-        return load_arrays(path)
+        return npz.read(path)
     except MissingFileError:
         return None
     except Exception as error:  # whatever a damaged file leads to: it can be made again
         logging.warning("%s is damaged (%s); %s", path, reason(error), again)
         return None
-
-
-def load_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file, each compared with its checksum; raises for any damage."""
-    with zipfile.ZipFile(io.BytesIO(read_bytes(path, _LIMIT))) as file:
-        # Whole members: zipfile compares the checksum only where it reads to the end.
-        members = {name: file.read(name) for name in file.namelist()}
-    return {
-        name.removesuffix(".npy"): np.load(io.BytesIO(data), allow_pickle=False)
-        for name, data in members.items()
-    }
 
 
 def write_arrays(path: pathlib.Path, arrays: Mapping[str, np.ndarray], mend: str) -> None:

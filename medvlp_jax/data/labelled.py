@@ -27,7 +27,7 @@ from medvlp_jax.data.text_index import TextIndex, eligible_images
 from medvlp_jax.data.unreadable import MAX_BAD_FRACTION, DataError, Readable, still_unreadable
 from medvlp_jax.data.workers import threads_of
 
-_ARRAYS = ("records", "labels", "patients", "ids")
+_ARRAYS = ("records", "labels", "patients", "ids", "masks", "boxes")
 _LEFT_OUT = "unreadable"  # of the kept file: indices of records that are out of the index
 #: No text has so many words, and the arrays of tokens are as short as can be.
 NO_TEXT = TextConfig(min_words=1 << 30, missing="empty", buckets=(4,), window=0)
@@ -53,6 +53,7 @@ class LabelIndex:
       labels: [n, k] in the order asked for: 1, 0, -1 uncertain, -2 absent.
       patients: whose study it is; a record that does not say is a patient of its own.
       ids: of the records.
+      masks, boxes: names of the masks, and of the boxes, that some record has.
       content: identifies source and options; "" for a source without identity.
     """
 
@@ -60,6 +61,8 @@ class LabelIndex:
     labels: Int8[np.ndarray, "n k"]
     patients: np.ndarray
     ids: np.ndarray
+    masks: tuple[str, ...] = ()
+    boxes: tuple[str, ...] = ()
     content: str = ""
 
     def subset(self, fraction: float, seed: int) -> Int[np.ndarray, "m"]:
@@ -110,7 +113,7 @@ def label_index(
     shards = getattr(source, "shards", None)
     if shards is None:
         return _scan(source, labels, image, max_bad_fraction)[0]
-    parts = [[s.sha256 for s in shards], list(labels), image.views]
+    parts = [2, [s.sha256 for s in shards], list(labels), image.views]
     content = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
     folder = pathlib.Path(cache_dir or source.directory)  # type: ignore[attr-defined]
     path = folder / f"labels-{source.split}-{content}.npz"  # type: ignore[attr-defined]
@@ -118,10 +121,13 @@ def label_index(
     if kept is not None and {*_ARRAYS} <= {*kept}:
         left_out = kept.get(_LEFT_OUT, np.zeros(0, np.int64))
         if still_unreadable(source, left_out.tolist()):
-            records, values, patients, ids = (kept[name] for name in _ARRAYS)
-            return LabelIndex(records, values, patients, ids, content)
+            records, values, patients, ids, masks, boxes = (kept[name] for name in _ARRAYS)
+            drawn = tuple(masks.tolist()), tuple(boxes.tolist())
+            return LabelIndex(records, values, patients, ids, *drawn, content)
     index, left_out = _scan(source, labels, image, max_bad_fraction)
-    arrays = {name: getattr(index, name) for name in _ARRAYS}
+    arrays = {name: np.array(getattr(index, name)) for name in _ARRAYS}
+    for name in ("masks", "boxes"):  # of strings, also where there is none
+        arrays[name] = arrays[name].astype(np.str_)
     if left_out:
         arrays[_LEFT_OUT] = np.array(left_out)
     write_arrays(path, arrays, "labels are read at each start; set data.cache_dir")
@@ -132,6 +138,7 @@ def _scan(
     source: Source, labels: Sequence[str], image: ImageConfig, max_bad_fraction: float
 ) -> tuple[LabelIndex, list[int]]:
     records, rows, patients, ids = [], [], [], []
+    masks, boxes = set(), set()
     readable = Readable(source, max_bad_fraction)
     for i, record in readable:
         if eligible_images(record, image):
@@ -139,6 +146,8 @@ def _scan(
             rows.append([record.labels.get(name, -2) for name in labels])
             patients.append(record.patient_id or f"record {record.id}")
             ids.append(record.id)
+            masks.update(mask.label for mask in record.masks)
+            boxes.update(box.label for box in record.boxes)
     if not records:
         raise DataError(f"no record of {source!r} has an image of the views {image.views}")
     index = LabelIndex(
@@ -146,6 +155,8 @@ def _scan(
         np.array(rows, np.int8).reshape(len(records), len(labels)),
         np.array(patients, np.str_),
         np.array(ids, np.str_),
+        tuple(sorted(masks)),
+        tuple(sorted(boxes)),
     )
     return index, readable.left_out
 

@@ -36,7 +36,7 @@ from medvlp_jax.data.dataset import open_dataset
 from medvlp_jax.data.loaders import EvalLoader, RowThreads, TrainLoader, take_notes
 from medvlp_jax.data.plan import Plan
 from medvlp_jax.data.records import Source
-from medvlp_jax.data.text_index import text_index
+from medvlp_jax.data.text_index import TextIndex, text_index
 from medvlp_jax.data.tokenizer import Tokenizer, train_wordpiece
 from medvlp_jax.data.unreadable import MAX_BAD_FRACTION, DataError, Readable, UnreadableRecords
 from medvlp_jax.data.workers import Batches, threads_of
@@ -82,9 +82,21 @@ def all_texts(
     """Every text of every record that can be read: what a tokenizer is trained on.
 
     Raises:
-      DataError: more than ``max_bad_fraction`` of a source's records cannot be read.
+      DataError: there is none, or more than ``max_bad_fraction`` of a source's records cannot be
+        read.
     """
-    return (t.text for s in sources for _, r in Readable(s, max_bad_fraction) for t in r.texts)
+    none = True
+    for text in (
+        t.text for s in sources for _, r in Readable(s, max_bad_fraction) for t in r.texts
+    ):
+        none = False
+        yield text
+    if none:
+        folders = ", ".join(str(getattr(s, "directory", s)) for s in sources)
+        raise DataError(
+            f"no record of {folders} has a text to train a tokenizer on; import it anew with its "
+            "column of texts, or with config.texts_from_labels=True"
+        )
 
 
 def _folder_name(config: DataConfig) -> str:
@@ -135,11 +147,24 @@ def train_iterator(
             "whose texts or labels say left or right; set it to 0, or image.allow_flip=True if "
             "you mean it"
         )
+    for source, index in zip(config.sources, indices, strict=True):
+        _say_cut(source, index, config.text.max_len)
     weights = [s.weight for s in config.sources]
     plan = Plan(indices, weights, config.text, config.batch_size, config.seed)
     builder = BatchBuilder(config, tokenizer)
     loader = TrainLoader(builder, plan, sources, rows, RowThreads(threads_of(config)))
     return TrainIterator(loader, plan.describe(), config, steps)
+
+
+def _say_cut(source: SourceConfig, index: TextIndex, longest: int) -> None:
+    cut = int((index.lengths > longest).sum())
+    if cut:
+        logging.warning(
+            "%s, split %s: %d of %d texts (%.1f %%) are longer than the last of data.text.buckets "
+            "and are cut to its %d tokens; the longest has %d",
+            source.path, source.split, cut, len(index.lengths), 100 * cut / len(index.lengths),
+            longest, int(index.lengths.max()),
+        )  # fmt: skip
 
 
 def process_rows(batch_size: int, process_index: int, process_count: int) -> slice:

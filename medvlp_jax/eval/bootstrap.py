@@ -6,11 +6,14 @@ serves all resamples, and two systems scored with the same counts are compared i
 """
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
+
+from medvlp_jax.core.fields import Count, Inside, Seed
 
 #: Entries of one chunk of counts; keeps the working set inside the last-level cache.
 _CHUNK_ENTRIES = 1 << 19
@@ -31,11 +34,11 @@ class Bootstrap:
       seed: of ``numpy.random.default_rng``.
     """
 
-    resamples: int = 2000
-    level: float = 0.95
+    resamples: Count = 2000
+    level: Inside = 0.95
     scheme: Literal["plain", "stratified"] = "plain"
     by_patient: bool = True
-    seed: int = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         if self.resamples < 0:
@@ -189,7 +192,8 @@ def weighted_mean(
 
     A NaN value leaves its record out of that column.
     """
-    flat = values.reshape(len(values), -1)
+    # Not -1, which has no meaning where a class has no record at all.
+    flat = values.reshape(len(values), math.prod(values.shape[1:]))
     known = np.isfinite(flat)
     total = np.where(known, flat, 0.0).T @ counts
     return _divide(total, known.T.astype(np.float64) @ counts).reshape(

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from medvlp_jax.core import npz
 from medvlp_jax.core.errors import UserError, one_net
-from medvlp_jax.data.kept_arrays import load_arrays
 from medvlp_jax.eval.bootstrap import AucCounts, Bootstrap, weighted_mean
 from medvlp_jax.eval.protocol import EvalResult
 from medvlp_jax.eval.scores import mean_defined
@@ -80,7 +80,7 @@ class Outcome:
           OutcomeError: the file is damaged.
         """
         with one_net(folder / FILE, "delete it and run the trial again", OutcomeError):
-            stored = load_arrays(folder / FILE)
+            stored = npz.read(folder / FILE)
             said = json.loads(str(stored.pop("said")))
             if sorted(stored) != said.get("names", sorted(stored)):
                 raise OutcomeError(

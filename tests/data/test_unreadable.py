@@ -6,10 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
+from medvlp_jax.core import npz
 from medvlp_jax.data.augment import ImageConfig
 from medvlp_jax.data.config import DataConfig, SourceConfig
 from medvlp_jax.data.dataset import open_dataset
-from medvlp_jax.data.kept_arrays import load_arrays, read_arrays, write_arrays
+from medvlp_jax.data.kept_arrays import read_arrays, write_arrays
 from medvlp_jax.data.labelled import label_index
 from medvlp_jax.data.manifest import ShardError, ShardName
 from medvlp_jax.data.pipeline import all_texts, find_tokenizer, train_iterator
@@ -187,7 +188,7 @@ def test_a_damaged_outcome_of_a_trial_names_its_file(tmp_path):
     result = EvalResult({"auc": 0.5}, {}, {"ids": np.arange(900), "scores": np.ones((900, 2))})
     path = Outcome.of({"steps": 1}, {"test": result}).save(tmp_path)
     good = path.read_bytes()
-    expected, said = load_arrays(path), []
+    expected, said = npz.read(path), []
     for data in damages(good, np.random.default_rng(1), 60):
         path.write_bytes(data)
         try:

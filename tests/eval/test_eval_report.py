@@ -16,7 +16,7 @@ from medvlp_jax.eval.base import EVALUATORS
 from medvlp_jax.eval.bootstrap import Bootstrap
 from medvlp_jax.eval.embedded import Embedded
 from medvlp_jax.eval.promptbank import load_bank
-from medvlp_jax.eval.report import Heatmap, heatmaps_of, read_history, sample_of, write_report
+from medvlp_jax.eval.report import Heatmap, heatmaps_of, sample_of, write_report
 from medvlp_jax.eval.report.charts import Series, line_chart, smooth, ticks, whisker
 from medvlp_jax.eval.report.curves import points
 from medvlp_jax.eval.report.html import esc, interval, plain, signed, tag
@@ -258,15 +258,6 @@ def test_heatmaps_without_boxes_get_no_verdict(tmp_path):
 # ------------------------------------------------------------------------------------- the parts
 
 
-def test_history_of_a_killed_run(tmp_path):
-    path = tmp_path / "metrics.jsonl"
-    path.write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "lo')
-    assert read_history(path) == [{"step": 1, "loss": 2.0}]
-    path.write_text('{"step": 1\n{"step": 2}\n')
-    with pytest.raises(ValueError, match="line 1"):
-        read_history(path)
-
-
 def test_long_histories_are_thinned_to_means():
     lines = [{"step": i, "loss": float(i)} for i in range(1, 2001)] + [{"step": 5, "loss": None}]
     x, y = points(lines, "loss")
@@ -316,6 +307,19 @@ def test_markup_is_escaped():
     ]  # fmt: skip
     assert signed(-0.5) == "−0.500"
     assert "–" in interval({"value": None, "low": None, "high": None})
+
+
+@pytest.mark.parametrize(
+    ("phrase", "text"),
+    [
+        ("5 \u00b5m nodule", "A 5 \u03bcm Nodule."), ("5 \u03bcm nodule", "A 5 \u00b5m nodule."),
+        ("ma\u017fs", "A mass."), ("mass", "A ma\u017fS."), ("l\u0131ne", "A LINE."),
+        ("line (left)", "A line (left)."), ("\u212a-wire", "A k-wire."),
+    ],
+)  # fmt: skip
+def test_a_phrase_in_letters_that_only_look_alike_is_marked(phrase, text):
+    got = mark_phrases(text, [LabelledBox(0, 0, 1, 1, label="a", phrase=phrase)], Colours())
+    assert got == f'A <mark class="k0">{text[2:-1]}</mark>.'
 
 
 def test_phrases_are_marked_in_the_text():

@@ -115,12 +115,19 @@ def test_the_trained_tower_moved(trained, run):
     assert 0 < np.abs(before[name] - after[name]).max() < 0.01
 
 
-def test_a_run_whose_towers_no_layout_holds_together(trained, run):
+def test_a_run_of_a_dinov2_and_a_bert(trained, run):
+    """The whole is written in the one layout that holds any ViT beside any BERT."""
     folder, _ = trained
     done = run("convert", f"--from={folder / 'run'}", f"--to={folder / 'whole'}")
-    assert done.returncode == 2
-    assert "no published layout can hold this model whole" in done.stderr
-    assert "--tower and --layout" in done.stderr
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("vision_text_dual_encoder model")
+    names = {file.name for file in (folder / "whole").iterdir()}
+    assert {"config.json", "preprocessor_config.json", "tokenizer.json"} <= names
+    again = run(
+        "convert", f"--from={folder / 'run'}", f"--to={folder / 'oc'}", "--layout=open_clip"
+    )
+    assert again.returncode == 2
+    assert "the open_clip layout cannot hold this model" in again.stderr
 
 
 def test_resuming_reads_the_folders_settings_again(trained, run):
