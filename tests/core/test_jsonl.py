@@ -19,7 +19,7 @@ def test_a_last_line_that_is_cut_is_none(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"id": 1}\n\n{"id": 2')
     assert jsonl.tolerant(path) == ([{"id": 1}], {})
-    with pytest.raises(UserError, match="line 3.*mend it"):  # of a file that is written whole
+    with pytest.raises(UserError, match=r"line 3.*mend it"):  # of a file that is written whole
         jsonl.read(path, "mend it")
     assert jsonl.resumed(path, "mend it") == [{"id": 1}]
     assert path.read_text() == '{"id": 1}\n\n'
