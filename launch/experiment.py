@@ -21,7 +21,7 @@ import sys
 from absl import flags
 from ml_collections import config_flags
 
-from medvlp_jax.core import distributed
+from medvlp_jax.core import distributed, provenance
 from medvlp_jax.core.errors import UserError, run
 from medvlp_jax.core.preemption import EXIT_CODE
 from medvlp_jax.core.presets import apply_cpu_preset
@@ -34,7 +34,7 @@ TABLE = flags.DEFINE_bool("table", False, "write the table of what is finished")
 flags.mark_flag_as_required("config")
 
 
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> None:
     apply_cpu_preset()
     if ONLY.value:
         distributed.initialize()
@@ -72,10 +72,10 @@ def main(argv: list[str]) -> None:
                     f"{trial.name} ended with status {status}; its message is above. The same "
                     "command goes on from here"
                 )
-    table(argv[0], grid, out)
+    table(grid, out)
 
 
-def table(script: str, grid: object, out: pathlib.Path) -> None:
+def table(grid: object, out: pathlib.Path) -> None:
     """Writes the table of the finished trials and prints it."""
     from medvlp_jax.trials import run as trial_run
     from medvlp_jax.trials.grid import GridConfig, trials
@@ -87,8 +87,14 @@ def table(script: str, grid: object, out: pathlib.Path) -> None:
     done = {t: trial_run.run_trial(grid, t, out) for t in every if trial_run.is_done(out, t)}
     if not done:
         raise UserError(f"no trial in {out} is finished; run without --table")
-    command = "python " + " ".join([script, *sys.argv[1:]])
-    page = write_page(out, summarise(grid, done), name=grid.name, command=command, total=len(every))
+    page = write_page(
+        out,
+        summarise(grid, done),
+        name=grid.name,
+        command=provenance.command(),
+        total=len(every),
+        data=grid.data,
+    )
     print((out / "table.md").read_text())
     print(f"{len(done)} of {len(every)} trials; wrote {page}")
 

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from medvlp_jax.core import distributed, pretrained, sharding
+from medvlp_jax.core import distributed, pretrained, provenance, sharding
 from medvlp_jax.core.checkpoint import Checkpointer
 from medvlp_jax.core.config import ConfigError, dumps, parse
 from medvlp_jax.core.lock import workdir_lock
@@ -326,6 +326,7 @@ class Experiment:
                     )
             if distributed.is_main():
                 (workdir / "config.json").write_text(dumps(c))
+                provenance.note_start(workdir, restored.step if restored else 0)
                 print(self.describe(), flush=True)
 
             kept = workdir / TOKENIZER
