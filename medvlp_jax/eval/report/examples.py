@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from medvlp_jax.data.config import DataConfig
+from medvlp_jax.data.dataset import RecordSource
 from medvlp_jax.data.image import decode
 from medvlp_jax.data.pipeline import eval_batches
 from medvlp_jax.data.records import Record
@@ -75,7 +76,7 @@ class Detected:
 class SetRecords:
     """Finds the records of a set by the position and id that an evaluation gave them."""
 
-    def __init__(self, source: Sequence[Record], data: DataConfig, tokenizer: Tokenizer):
+    def __init__(self, source: RecordSource, data: DataConfig, tokenizer: Tokenizer):
         self._source, self._data, self._tokenizer = source, data, tokenizer
 
     def find(self, position: int, id_: str) -> Record | None:
@@ -103,19 +104,18 @@ def answered_of(result: EvalResult, records: SetRecords) -> list[Answered]:
     a = result.arrays
     found = []
     for n, query in enumerate(a["shown_query"]):
-        own = records.find(int(query), a["ids"][query])
+        own = records.find(int(query), str(a["ids"][query]))
         rows = zip(a["shown_answer"][n], a["shown_similarity"][n], a["shown_right"][n], strict=True)
         answers = [
             Answer(records.text(text), float(similarity), bool(right))
             for i, similarity, right in rows
-            if (text := records.find(int(i), a["ids"][i])) is not None
+            if (text := records.find(int(i), str(a["ids"][i]))) is not None
         ]
         if own is None or not answers:
             continue
         pixels = decode(own.images[0].data, own.images[0].format)
-        found.append(
-            Answered(pixels, own.id, records.text(own), tuple(answers), result.details["set"])
-        )
+        texts = records.text(own), tuple(answers)
+        found.append(Answered(pixels, own.id, *texts, result.details["set"]))
     return found
 
 
@@ -181,7 +181,7 @@ def _labelled(
     boxes: np.ndarray, labels: np.ndarray, names: Sequence[str]
 ) -> tuple[LabelledBox, ...]:
     pairs = zip(boxes, labels, strict=True)
-    return tuple(LabelledBox(*map(float, b), label=names[k]) for b, k in pairs if k >= 0)
+    return tuple(LabelledBox(*map(float, b), label=names[int(k)]) for b, k in pairs if int(k) >= 0)
 
 
 #: Kind of an evaluation -> what reads its examples.
