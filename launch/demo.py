@@ -2,31 +2,36 @@
 
 python launch/demo.py --checkpoint=runs/quickstart/train [--port=7860]
 
-Drop a PNG, JPEG or DICOM, type findings or phrases: calibrated probabilities, heat-maps, and the
-nearest training pairs with their provenance. Needs the extra ``demo``. The page is served on this
-machine only; nothing leaves it.
+Drop a PNG, JPEG, TIFF, WebP or DICOM, type findings or phrases: calibrated probabilities,
+heat-maps on one scale, the nearest training pairs with their provenance, and a warning where the
+image is unlike anything in training. Needs the extra ``demo``. The page is served on this machine
+only; nothing leaves it, and uploads are deleted after a quarter of an hour.
 """
 
 from absl import flags
 
-from medvlp_jax.core.errors import run
+from medvlp_jax.core.errors import UserError, run
 from medvlp_jax.core.presets import apply_cpu_preset
 
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "workdir of a run, or one checkpoint", required=True
 )
 HOST = flags.DEFINE_string("host", "127.0.0.1", "address to listen on")
-PORT = flags.DEFINE_integer("port", 7860, "port to listen on")
-LIBRARY = flags.DEFINE_integer("library", 20_000, "training images searched for neighbours")
+PORT = flags.DEFINE_integer("port", 7860, "port to listen on; 0 = any free one", 0, 65535)
+LIBRARY = flags.DEFINE_integer("library", 20_000, "training images searched for neighbours", 1)
 
 
-def main(_: list[str]) -> None:
+def main(argv: list[str]) -> None:
+    if argv[1:]:
+        raise UserError(f"{argv[1]!r} is no flag: write --checkpoint=WORKDIR")
     apply_cpu_preset()
-    from medvlp_jax.demo.page import build_page
+    from medvlp_jax.demo.page import build_page, free_port, serve
     from medvlp_jax.demo.reader import Reader
 
+    port = free_port(HOST.value, PORT.value)  # before minutes are spent on the checkpoint
     page = build_page(Reader(CHECKPOINT.value, library=LIBRARY.value))
-    page.launch(server_name=HOST.value, server_port=PORT.value, share=False, quiet=True)
+    print(f"open {serve(page, HOST.value, port)} in a browser; Ctrl-C ends it", flush=True)
+    page.block_thread()
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from medvlp_jax.eval.report.inputs import Heatmap, LabelledBox, Pixels, Reject, 
 #: Longest side of an inlined picture in pixels, and of the coordinate system of its overlay.
 SIDE = 288
 #: Width of the colour bar beside a heat-map, with its words.
-BAR = 46
+BAR = 62
 #: Heat from cold to hot: blue, violet, red, orange, yellow. No white, which is bone here.
 _RAMP = np.array(
     [(24, 20, 140), (110, 0, 168), (190, 40, 130), (235, 95, 60), (253, 165, 20), (255, 225, 40)],
@@ -54,8 +54,8 @@ def colour_bar(height: float) -> str:
             f'<rect x="0" y="{i * tall:.2f}" width="12" height="{tall + 0.3:.2f}" '
             f'fill="rgb({r},{g},{b})" fill-opacity="{alpha / 255:.2f}"/>'
         )
-    for text, y in (("max", 11.0), ("min", height - 4)):
-        out.append(f'<text class="bar-end" x="16" y="{y:.1f}">{text}</text>')
+    for text, y in (("max", 18.0), ("min", height - 6)):
+        out.append(f'<text class="bar-end" x="17" y="{y:.1f}">{text}</text>')
     return (
         f'<rect class="bar-ground" width="12" height="{height:.1f}"/>'
         + "".join(out)

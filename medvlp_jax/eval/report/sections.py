@@ -57,9 +57,9 @@ def _how(entry: Entry) -> str:
         rule = {"youden": "Youden", "max_f1": "largest F1", "max_mcc": "largest MCC"}[
             entry["threshold_rule"]
         ]
-        parts.append(f"thresholds from {esc(entry['validation'])} ({rule})")
+        parts.append(f"thresholds from {_validation(entry)} ({rule})")
     elif "threshold" in entry:
-        parts.append(f"threshold {entry['threshold']:.2f} from {esc(entry['validation'])}")
+        parts.append(f"threshold {entry['threshold']:.2f} from {_validation(entry)}")
     if b["resamples"]:
         level = f"{100 * b['level']:g} %"
         parts.append(
@@ -67,6 +67,12 @@ def _how(entry: Entry) -> str:
         )
     said = "; ".join(parts)
     return tag("p", f"{said[:1].upper()}{said[1:]}.", class_="how") if said else ""
+
+
+def _validation(entry: Entry) -> str:
+    """Where a threshold is from; a set that is named after its split is named once."""
+    name, _, split = str(entry["validation"]).rpartition(", split ")
+    return esc(where({"set": name or split, "split": split}))
 
 
 def zeroshot_section(

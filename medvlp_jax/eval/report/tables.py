@@ -322,4 +322,4 @@ def grounding_table(entry: Entry) -> str:
             for m in measures
         ]
         rows.append(cells)
-    return table(head, rows, class_="sortable")
+    return table(head, rows, class_="sortable dense")
