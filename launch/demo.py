@@ -8,6 +8,9 @@ image is unlike anything in training. Needs the extra ``demo``. The page is serv
 only; nothing leaves it, and uploads are deleted after a quarter of an hour.
 """
 
+import os
+import tempfile
+
 from absl import flags
 
 from medvlp_jax.core.errors import UserError, run
@@ -29,9 +32,12 @@ def main(argv: list[str]) -> None:
     from medvlp_jax.demo.reader import Reader
 
     port = free_port(HOST.value, PORT.value)  # before minutes are spent on the checkpoint
-    page = build_page(Reader(CHECKPOINT.value, library=LIBRARY.value))
-    print(f"open {serve(page, HOST.value, port)} in a browser; Ctrl-C ends it", flush=True)
-    page.block_thread()
+    reader = Reader(CHECKPOINT.value, library=LIBRARY.value)
+    with tempfile.TemporaryDirectory(prefix="medvlp_demo") as uploads:
+        os.environ["GRADIO_TEMP_DIR"] = uploads  # of this user alone, and gone at the end
+        page = build_page(reader)
+        print(f"open {serve(page, HOST.value, port)} in a browser; Ctrl-C ends it", flush=True)
+        page.block_thread()
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ class Chromium:
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         found = self.call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = found["sessionId"]
-        for domain in ("Page", "Runtime", "DOM", "Log"):
+        for domain in ("Page", "Runtime", "DOM", "Network"):
             self.call(f"{domain}.enable")
 
     def __enter__(self) -> "Chromium":
