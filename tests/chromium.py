@@ -5,12 +5,13 @@ Pages are opened, filled in, measured and photographed. Tests skip where there i
 
 import base64
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
 import select
 import shutil
-import subprocess
+import signal
 import tempfile
 import time
 from typing import Any
@@ -34,18 +35,25 @@ def executable() -> str:
     pytest.skip("no Chromium on PATH (on Debian and Ubuntu: apt-get install chromium)")
 
 
+def _high(pipe: tuple[int, int]) -> tuple[int, ...]:
+    """The same pipe with numbers that leave 3 and 4 free."""
+    moved = tuple(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in pipe)
+    for end in pipe:
+        os.close(end)
+    return moved
+
+
 class Chromium:
     """One browser with one tab; use it in ``with``."""
 
     def __init__(self) -> None:
         self._home = tempfile.TemporaryDirectory(prefix="chromium", ignore_cleanup_errors=True)
-        read, self._to = os.pipe()  # the browser reads commands from 3 and answers on 4
-        self._from, write = os.pipe()
-        start = f'exec "$0" "$@" 3<&{read} 4>&{write}'
-        self._process = subprocess.Popen(
-            ["sh", "-c", start, executable(), *_FLAGS, f"--user-data-dir={self._home.name}"],
-            pass_fds=(read, write), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        # The browser reads commands from 3 and answers on 4.
+        (read, self._to), (self._from, write) = _high(os.pipe()), _high(os.pipe())
+        actions = [(os.POSIX_SPAWN_DUP2, read, 3), (os.POSIX_SPAWN_DUP2, write, 4)]
+        actions += [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
+        command = [executable(), *_FLAGS, f"--user-data-dir={self._home.name}"]
+        self._process = os.posix_spawn(command[0], command, os.environ, file_actions=actions)
         os.close(read)
         os.close(write)
         self._number, self._rest, self.events = 0, b"", []
@@ -63,11 +71,13 @@ class Chromium:
         self._session = None
         with contextlib.suppress(RuntimeError, OSError):
             self.call("Browser.close")
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end = time.monotonic() + 10
+        while not os.waitpid(self._process, os.WNOHANG)[0]:
+            if time.monotonic() > end:
+                os.kill(self._process, signal.SIGKILL)
+                os.waitpid(self._process, 0)
+                break
+            time.sleep(0.05)
         os.close(self._to)
         os.close(self._from)
         self._home.cleanup()
@@ -133,6 +143,11 @@ class Chromium:
         root = self.call("DOM.getDocument")["root"]["nodeId"]
         node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
         self.call("DOM.setFileInputFiles", nodeId=node, files=[str(path)])
+
+    def asked(self) -> list[str]:
+        """The addresses that pages have asked for."""
+        sent = [e for e in self.events if e.get("method") == "Network.requestWillBeSent"]
+        return [e["params"]["request"]["url"] for e in sent]
 
     def picture(self, path: pathlib.Path, *, whole: bool = True) -> None:
         """A screenshot as PNG, of the whole page."""

@@ -62,42 +62,48 @@ class PhraseMaps:
         meaningless: Float[np.ndarray, "m e"],
         known: Float[np.ndarray, "c e"],
     ):
-        self._patches = np.asarray(patches, np.float64)
-        self._meaningless = meaningless
+        self._patches = np.asarray(patches, np.float32)
         config = heatmap.MapConfig()
         self._smooth = [
             heatmap.gaussian_matrix(n, config.patches(n)) for n in self._patches.shape[1:3]
         ]
         self.images = len(patches)
-        chance = self._deviations(self._patches, meaningless).max((2, 3))
+        self._meaningless = meaningless, self._usual(meaningless)
+        chance = self._deviations(self._patches, *self._meaningless).max((2, 3))
         self._begin = float(np.quantile(chance, _DARK))
         self._end = _RANGE
         if len(known):
-            seen = self._deviations(self._patches, known).max((2, 3))
+            seen = self._deviations(self._patches, known, self._usual(known)).max((2, 3))
             self._end = max(_RANGE, float(np.quantile(seen, 0.98)) / self._begin)
 
     def __call__(
         self, patches: Float[np.ndarray, "h w e"], queries: Float[np.ndarray, "k e"]
     ) -> Scaled:
         """Maps of phrases (embeddings without the common part) on one image."""
-        image = np.asarray(patches, np.float64)[None]
+        image = np.asarray(patches)[None]
         # What chance reaches on this very image: a strange one is strange for every phrase.
-        chance = self._deviations(image, self._meaningless)[0].max((1, 2))
+        chance = self._deviations(image, *self._meaningless)[0].max((1, 2))
         begin = max(self._begin, float(np.quantile(chance, _DARK)))
-        found = self._deviations(image, queries)[0] / begin
+        found = self._deviations(image, queries, self._usual(queries))[0] / begin
         maps = np.clip((found - 1) / (self._end - 1), 0, 1)
         return Scaled(maps, found.max((1, 2)))
 
+    def _usual(self, queries: Float[np.ndarray, "k e"]) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and deviation [k, h, w] of phrases at every place of the training images."""
+        maps = self._maps(self._patches, queries)
+        floor = _FLOOR * maps.std((0, 2, 3))[:, None, None]
+        return maps.mean(0), maps.std(0) + floor + 1e-9
+
     def _deviations(
-        self, patches: Float[np.ndarray, "n h w e"], queries: Float[np.ndarray, "k e"]
+        self,
+        patches: Float[np.ndarray, "n h w e"],
+        queries: Float[np.ndarray, "k e"],
+        usual: tuple[np.ndarray, np.ndarray],
     ) -> Float[np.ndarray, "n k h w"]:
         """Standard deviations above the same place on the training images."""
-        usual = self._maps(self._patches, queries)
-        spread = usual.std(0)
-        floor = _FLOOR * usual.std((0, 2, 3))[:, None, None]
-        return (self._maps(patches, queries) - usual.mean(0)) / (spread + floor + 1e-9)
+        return (self._maps(patches, queries) - usual[0]) / usual[1]
 
     def _maps(self, patches: np.ndarray, queries: np.ndarray) -> Float[np.ndarray, "n k h w"]:
         rows, columns = self._smooth
-        found = np.einsum("nhwe,ke->nkhw", patches, queries)
-        return np.einsum("yh,nkhw,xw->nkyx", rows, found, columns)
+        found = np.moveaxis(patches @ queries.T.astype(patches.dtype), -1, 1)
+        return rows @ found.astype(np.float64) @ columns.T

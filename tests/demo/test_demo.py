@@ -312,7 +312,7 @@ def head_ct():
     return film.astype(np.uint8)
 
 
-def test_in_a_browser(trained, served, tmp_path, request):
+def test_in_a_browser(trained, served, tmp_path):
     film, head, text = (tmp_path / n for n in ("film.tif", "head.png", "note.png"))
     image = open_dataset(trained[1], "train")[3].images[0]
     film.write_bytes(pillow(decode(image.data, image.format, gray=True), "TIFF"))
@@ -354,7 +354,5 @@ def test_in_a_browser(trained, served, tmp_path, request):
         browser.wait(f"{said}.includes('unlike the training images')")
         give(text)
         browser.wait("document.body.innerText.includes('this is a text')")
-        asked = [e["params"]["request"]["url"] for e in browser.events
-                 if e.get("method") == "Network.requestWillBeSent"]  # fmt: skip
-        assert asked
-        assert all(u.startswith((served, "data:", "blob:")) for u in asked), asked
+        assert browser.asked()
+        assert all(u.startswith((served, "data:", "blob:")) for u in browser.asked())

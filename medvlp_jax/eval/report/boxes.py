@@ -92,6 +92,7 @@ def _font() -> "ImageFont.FreeTypeFont | ImageFont.ImageFont":
     return ImageFont.load_default(_SIZE)
 
 
+@functools.lru_cache(maxsize=4096)
 def text_width(text: str) -> float:
     """About how wide a name is in bold letters of ``_SIZE``."""
     return 1.12 * _font().getlength(text)
