@@ -118,7 +118,9 @@ def _to_grey_or_rgb(image: PIL.Image.Image) -> np.ndarray:
         return stretch(greys, *quantiles(greys))
     if image.mode in ("1", "L", "LA"):
         return np.asarray(image.convert("L"))
-    return np.asarray(image.convert("RGB"))
+    pixels = np.asarray(image.convert("RGB"))
+    # WebP has no greys of its own.
+    return pixels[..., 0] if (pixels == pixels[..., :1]).all() else pixels
 
 
 def _printable(name: str) -> str:
