@@ -1,6 +1,10 @@
 """Values that most experiments share. A config file calls ``base()`` and changes what it needs."""
 
+from collections.abc import Iterable
+
 import ml_collections
+
+from medvlp_jax.core.config import ConfigError
 
 #: Findings of the phantom; the first fourteen classes of CheXpert and NIH use the same words.
 FINDINGS = (
@@ -18,6 +22,17 @@ FINDINGS = (
     "support devices",
     "no finding",
 )
+
+
+def choose(file: str, word: str, words: Iterable[str]) -> str:
+    """``word``, if it is one of ``words``: what stands behind the colon of ``--config=FILE:WORD``.
+
+    Raises:
+      ConfigError: it is another; the message has them all.
+    """
+    if word not in words:
+        raise ConfigError(f"configs/{file}:{word}: behind the colon stands {' or '.join(words)}")
+    return word
 
 
 def base() -> ml_collections.ConfigDict:

@@ -21,6 +21,7 @@ from jaxtyping import UInt8
 import medvlp_jax
 from data_gen.phantom.findings import Finding, Study
 from medvlp_jax.core.errors import UserError
+from medvlp_jax.core.fields import AtLeastOne, ExtentOrNone, Fraction, NonNegative, Size
 from medvlp_jax.data.manifest import fingerprint
 from medvlp_jax.diffusion.sampler import Method
 
@@ -124,14 +125,14 @@ class ImageMakerConfig:
     model: str = ""
     text_encoder: str = ""
     tokenizer: str = ""
-    size: int = 0
+    size: ExtentOrNone = 0
     method: Method = "dpmpp_2m"
-    steps: int = 20
-    guidance: float = 4.0
-    rescale: float = 0.0
-    eta: float = 0.0
+    steps: Size = 20
+    guidance: AtLeastOne = 4.0
+    rescale: Fraction = 0.0
+    eta: NonNegative = 0.0
     negative: str = ""
-    batch_size: int = 8
+    batch_size: Size = 8
     dtype: Literal["", "float32", "bfloat16", "float16"] = ""
 
     def __post_init__(self) -> None:

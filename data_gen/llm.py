@@ -17,6 +17,7 @@ from data_gen.entities.entity import Entity
 from data_gen.llm_chat import Chat, ChatConfig, Message, Prompt, make_chat
 from data_gen.phantom.findings import Finding, Study
 from medvlp_jax.core.errors import UserError
+from medvlp_jax.core.fields import Seed
 from medvlp_jax.data.manifest import fingerprint
 from medvlp_jax.data.records import Record, Text
 
@@ -111,7 +112,7 @@ class ReportWriterConfig:
     """
 
     backend: Literal["grammar", "chat"] = "grammar"
-    seed: int = 0
+    seed: Seed = 0
     chat: ChatConfig | None = None
     impression: Literal["summary", "all"] = "summary"
     system: str = ""
@@ -260,7 +261,9 @@ class ChatWriter:
                 yield read_report(request, reply.text, self.name, cut=reply.cut)
 
 
-_HEADING = re.compile(r"[*#_ \t]*\b(findings?|impressions?|conclusions?)\b[*_ \t]*:[*_ \t]*", re.I)
+_HEADING = re.compile(r"\b(findings?|impressions?|conclusions?)\b[*_ \t]*:[*_ \t]*", re.I)
+#: What may stand before a heading.
+_MARKS = "*#_ \t"
 
 
 def read_report(request: ReportRequest, text: str, source: str, cut: bool = False) -> WrittenReport:
@@ -272,9 +275,11 @@ def read_report(request: ReportRequest, text: str, source: str, cut: bool = Fals
     parts = {"findings": "", "impression": ""}
     headings = list(_HEADING.finditer(text))
     for i, heading in enumerate(headings):
-        end = headings[i + 1].start() if i + 1 < len(headings) else len(text)
+        last = i + 1 == len(headings)
+        section = text[heading.end() : None if last else headings[i + 1].start()]
+        section = section if last else section.rstrip(_MARKS)
         name = "findings" if heading[1].lower().startswith("f") else "impression"
-        parts[name] = parts[name] or _tidy(text[heading.end() : end])
+        parts[name] = parts[name] or _tidy(section)
     warnings = []
     if not any(parts.values()):
         parts["findings"] = _tidy(text)

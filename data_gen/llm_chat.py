@@ -8,10 +8,12 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, Protocol
 
 import medvlp_jax
+from medvlp_jax.core.fields import Count, Extent, NonNegative, Positive, Seed, Share, Size
 from medvlp_jax.core.sharding import MeshConfig
 from medvlp_jax.data.manifest import fingerprint
 
@@ -88,33 +90,39 @@ class ChatConfig:
       storage: ``int8`` keeps the weights as int8 (``jax``).
       mesh: devices (``jax``).
       url: of the server, up to and including ``/v1``.
-      key_variable: environment variable that holds the server's key, if it wants one.
+      key_variable: environment variable that holds the server's key, if it wants one. It is sent
+        to ``url`` alone; no redirect is followed.
       concurrency: requests to the server at a time.
-      timeout: seconds for one of them.
-      attempts: how often one is tried, with pauses that double from ``backoff`` seconds.
+      timeout: seconds for one of them, from connecting to the last byte of the answer.
+      max_bytes: of one answer; a longer one is a failed attempt.
+      attempts: how often one is tried, with pauses that double from ``backoff`` seconds, or are as
+        long as the server asks for.
+      patience: seconds for all attempts and pauses of one prompt together.
       cache: folder that keeps the server's answers, empty for none: nothing is asked twice.
     """
 
     backend: Literal["jax", "openai", "transformers"] = "jax"
     model: str = ""
-    temperature: float = 0.7
-    top_p: float = 0.95
-    top_k: int = 0
-    repetition_penalty: float = 1.0
-    max_new_tokens: int = 256
+    temperature: NonNegative = 0.7
+    top_p: Share = 0.95
+    top_k: Count = 0
+    repetition_penalty: Positive = 1.0
+    max_new_tokens: Size = 256
     stop: tuple[str, ...] = ()
-    seed: int = 0
-    rows: int = 8
-    capacity: int = 1024
+    seed: Seed = 0
+    rows: Size = 8
+    capacity: Size = 1024
     dtype: Literal["", "float32", "bfloat16", "float16"] = ""
     storage: Literal["float", "int8"] = "float"
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
     url: str = ""
     key_variable: str = "OPENAI_API_KEY"
-    concurrency: int = 16
-    timeout: float = 120.0
-    attempts: int = 6
-    backoff: float = 1.0
+    concurrency: Extent = 16
+    timeout: Positive = 120.0
+    max_bytes: Size = 1 << 20
+    attempts: Size = 6
+    backoff: NonNegative = 1.0
+    patience: NonNegative = 1800.0
     cache: str = ""
 
     def __post_init__(self) -> None:
@@ -124,10 +132,16 @@ class ChatConfig:
             raise ValueError("url belongs to backend='openai': give both or neither")
         if self.url and not self.url.startswith(("http://", "https://")):
             raise ValueError(f"url={self.url!r} must begin with http:// or https://")
-        if min(self.concurrency, self.attempts, self.rows, self.max_new_tokens) < 1:
-            raise ValueError("concurrency, attempts, rows and max_new_tokens must be positive")
-        if self.timeout <= 0 or self.backoff < 0:
-            raise ValueError("timeout must be positive and backoff not negative")
+        if any(c in self.url for c in "@?#"):  # not shown: it may hold the key
+            raise ValueError(
+                "url must hold neither a name, a password nor a query; the key belongs into the "
+                "environment variable that key_variable names"
+            )
+        positive = ("concurrency", "attempts", "rows", "max_new_tokens", "max_bytes")
+        if min(getattr(self, name) for name in positive) < 1:
+            raise ValueError(f"{', '.join(positive)} must be positive")
+        if not (self.timeout > 0 and self.patience > 0 and 0 <= self.backoff < math.inf):
+            raise ValueError("timeout and patience must be positive and backoff not negative")
 
     @property
     def fingerprint(self) -> str:
@@ -135,7 +149,7 @@ class ChatConfig:
         settings = json.loads(json.dumps(dataclasses.asdict(self)))
         for key in ("rows", "capacity", "mesh", "url", "key_variable", "concurrency", "timeout"):
             del settings[key]
-        for key in ("attempts", "backoff", "cache"):
+        for key in ("attempts", "backoff", "cache", "max_bytes", "patience"):
             del settings[key]
         return fingerprint(medvlp_jax.__version__, settings)
 

@@ -103,7 +103,7 @@ def load_tokenizer(folder: str | pathlib.Path) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # transformers raises many kinds, with messages of many lines
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(

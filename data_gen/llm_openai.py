@@ -2,43 +2,34 @@
 :mod:`data_gen.llm_chat`.
 
 Requests run side by side, a bounded number at a time. What may pass (429, 5xx, a time-out, a broken
-connection, an answer that is no JSON) is tried again after a pause that doubles; what will not (a
-wrong key, an unknown model) stops the run at once. Answers are kept on disk, so that a run that was
-stopped, or is repeated, asks for nothing twice.
+connection, an answer that is no completion) is tried again after a pause that doubles; what will
+not (a wrong key, an unknown model, a redirect) stops the run at once. Answers are kept on disk, so
+that a run that was stopped, or is repeated, asks for nothing twice.
 """
 
 import dataclasses
-import hashlib
-import http.client
 import json
-import os
-import pathlib
 import queue
 import random
-import threading
-import urllib.error
-import urllib.request
+import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from typing import Any
 
+import anyio.from_thread
+
+from data_gen.llm_cache import AnswerCache, CachedAnswer, request_key
 from data_gen.llm_chat import ChatConfig, Prompt, Reply
+from data_gen.llm_server import PassingTroubleError, Server, flaw_of
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.generation.sampling import row_key
 
-#: Statuses that a later attempt may not get.
-PASSING = (408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529)
 #: Prompts in a row that may fail for good before the server is given up.
 GIVE_UP = 10
-#: Longest pause between two attempts, in seconds, whatever the server asks for.
+#: Longest pause of our own between two attempts, in seconds.
 LONGEST_PAUSE = 120.0
-
-
-class _PassingTroubleError(Exception):
-    """An attempt failed in a way that may pass. ``pause``: seconds the server asked for, or 0."""
-
-    def __init__(self, reason: str, pause: float = 0.0) -> None:
-        super().__init__(reason)
-        self.pause = pause
+#: Characters of an answer per token that was allowed; more says that the limit was not heeded.
+_CHARACTERS = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,8 +39,8 @@ class _Task:
     key: str
 
 
-#: A reply and what the server says about its cost.
-_Answer = tuple[Reply, Any]
+#: A reply, and the same as it is kept (None after an error).
+_Answer = tuple[Reply, CachedAnswer | None]
 
 
 class OpenAIChat:
@@ -59,8 +50,7 @@ class OpenAIChat:
         """``sleep`` waits between attempts; tests give their own."""
         self.config = config
         self._cache = AnswerCache(config.cache) if config.cache else None
-        self._stopped = threading.Event()
-        self._sleep = sleep or self._stopped.wait
+        self._sleep = sleep
 
     @property
     def name(self) -> str:
@@ -77,60 +67,50 @@ class OpenAIChat:
           UserError: the server refuses the request for good (its words are in the message), or
             :data:`GIVE_UP` prompts in a row failed.
         """
+        c = self.config
         waiting = iter(prompts)
-        inbox: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
-        outbox: queue.SimpleQueue[tuple[_Task, _Answer | BaseException]] = queue.SimpleQueue()
-        self._stopped.clear()
-        # Threads of our own: those of a pool would be waited for at Ctrl-C, each until its
-        # request is answered.
-        for _ in range(self.config.concurrency):
-            threading.Thread(target=self._work, args=(inbox, outbox), daemon=True).start()
-        running = failed = 0
-        try:
-            while True:
-                while running < self.config.concurrency:
-                    prompt = next(waiting, None)
-                    if prompt is None:
-                        break
-                    body = self._body(prompt)
-                    task = _Task(prompt.id, body, _key(body))
-                    known = None if self._cache is None else self._cache.get(task.key)
-                    if known is not None:
-                        yield Reply(prompt.id, known["text"], cut=known["cut"])
-                    else:
-                        inbox.put(task)
-                        running += 1
-                if not running:
-                    return
-                task, answer = outbox.get()
-                running -= 1
-                if isinstance(answer, BaseException):
-                    raise answer
-                reply, usage = answer
-                failed = failed + 1 if reply.error else 0
-                if not reply.error and self._cache is not None:
-                    entry = {"text": reply.text, "cut": reply.cut, "usage": usage}
-                    self._cache.put(task.key, entry)
-                yield reply
-                if failed >= GIVE_UP:
-                    raise UserError(
-                        f"{self.config.url}: {failed} prompts in a row failed, the last after "
-                        f"{reply.error}. Look after the server; the same command goes on where "
-                        "this one stopped"
-                    )
-        finally:
-            self._stopped.set()  # ends the pauses of attempts that are under way
-            for _ in range(self.config.concurrency):
-                inbox.put(None)
-
-    def _work(self, inbox: Any, outbox: Any) -> None:
-        while (task := inbox.get()) is not None:
-            if self._stopped.is_set():
-                continue
+        outbox: queue.SimpleQueue[Future[_Answer]] = queue.SimpleQueue()
+        running: dict[Future[_Answer], _Task] = {}
+        failed = 0
+        with (
+            anyio.from_thread.start_blocking_portal() as portal,
+            portal.wrap_async_context_manager(
+                Server(c.url, c.key_variable, c.timeout, c.max_bytes)
+            ) as server,
+        ):
             try:
-                outbox.put((task, self._ask(task)))
-            except BaseException as error:  # raised where the answers are taken
-                outbox.put((task, error))
+                while True:
+                    while len(running) < c.concurrency:
+                        prompt = next(waiting, None)
+                        if prompt is None:
+                            break
+                        body = self._body(prompt)
+                        task = _Task(prompt.id, body, request_key(body))
+                        known = None if self._cache is None else self._cache.get(task.key)
+                        if known is not None:
+                            yield Reply(prompt.id, known.text, cut=known.cut)
+                        else:
+                            future = portal.start_task_soon(self._ask, server, task)
+                            running[future] = task
+                            future.add_done_callback(outbox.put)
+                    if not running:
+                        return
+                    future = outbox.get()
+                    task = running.pop(future)
+                    reply, kept = future.result()
+                    failed = failed + 1 if reply.error else 0
+                    if kept is not None and self._cache is not None:
+                        self._cache.put(task.key, kept)
+                    yield reply
+                    if failed >= GIVE_UP:
+                        raise UserError(
+                            f"{c.url}: {failed} prompts in a row failed, the last after "
+                            f"{reply.error}. Look after the server; the same command goes on where "
+                            "this one stopped"
+                        )
+            finally:
+                for future in running:
+                    future.cancel()
 
     def _body(self, prompt: Prompt) -> dict[str, Any]:
         c = self.config
@@ -151,111 +131,67 @@ class OpenAIChat:
             body["repetition_penalty"] = c.repetition_penalty
         return body
 
-    def _ask(self, task: _Task) -> _Answer:
-        """The attempts at one prompt, in a thread."""
-        name = task.prompt_id
+    async def _ask(self, server: Server, task: _Task) -> _Answer:
+        """The attempts at one prompt, which last ``patience`` seconds at most."""
+        c, name = self.config, task.prompt_id
         pauses = random.Random(name)
-        reason = ""
-        for attempt in range(self.config.attempts):
-            if self._stopped.is_set():
-                break
+        left, trouble, made = c.patience, PassingTroubleError(""), 0
+        while made < c.attempts and left > 0:
+            if made:
+                # Spread out, or all who were refused together would come back together.
+                own = c.backoff * 2 ** (made - 1) * pauses.uniform(0.5, 1.5)
+                pause = max(min(own, LONGEST_PAUSE), trouble.pause)
+                left -= pause
+                if left <= 0:
+                    break
+                await self._pause(pause)
+            started, made = time.monotonic(), made + 1
             try:
-                text, cut, usage = self._attempt(task.body)
-                return Reply(name, text, cut=cut), usage
-            except _PassingTroubleError as trouble:
-                reason = str(trouble)
-                if attempt + 1 < self.config.attempts:
-                    # Spread out, or all who were refused together would come back together.
-                    pause = self.config.backoff * 2**attempt * pauses.uniform(0.5, 1.5)
-                    self._sleep(min(max(pause, trouble.pause), LONGEST_PAUSE))
-        return Reply(name, "", f"{self.config.attempts} attempts, the last: {reason}"), None
+                raw = await server.post("/chat/completions", task.body)
+                kept = self._completion(server, raw)
+                return Reply(name, kept.text, cut=kept.cut), kept
+            except PassingTroubleError as error:
+                trouble = error
+            left -= time.monotonic() - started
+        over = "" if made == c.attempts else f" (no more within patience={c.patience:g} s)"
+        times = "1 attempt" if made == 1 else f"{made} attempts"
+        return Reply(name, "", f"{times}{over}, the last: {trouble}"), None
 
-    def _attempt(self, body: dict[str, Any]) -> tuple[str, bool, Any]:
-        c = self.config
-        headers = {"Content-Type": "application/json"}
-        if key := os.environ.get(c.key_variable):
-            headers["Authorization"] = f"Bearer {key}"
-        url = c.url.rstrip("/") + "/chat/completions"
-        request = urllib.request.Request(url, json.dumps(body).encode(), headers)
-        try:
-            with urllib.request.urlopen(request, timeout=c.timeout) as response:
-                raw = response.read()
-        except urllib.error.HTTPError as error:
-            self._refused(error)
-        except TimeoutError as error:
-            raise _PassingTroubleError(f"no answer within {c.timeout:g} s") from error
-        except (urllib.error.URLError, http.client.HTTPException, ConnectionError) as error:
-            reason = getattr(error, "reason", None) or error
-            if isinstance(reason, TimeoutError):
-                raise _PassingTroubleError(f"no answer within {c.timeout:g} s") from error
-            raise _PassingTroubleError(f"no connection: {reason!r}") from error
+    async def _pause(self, seconds: float) -> None:
+        if self._sleep is None:
+            await anyio.sleep(seconds)
+        else:
+            self._sleep(seconds)
+
+    def _completion(self, server: Server, raw: bytes) -> CachedAnswer:
+        """What an answer says.
+
+        Raises:
+          PassingTroubleError: it is no completion, or its text is empty or no plain text.
+        """
         try:
             answer = json.loads(raw)
             choice = answer["choices"][0]
             text = choice["message"]["content"]
             if not isinstance(text, str):
                 raise TypeError(f"content is {type(text).__name__}")
-        except (ValueError, KeyError, IndexError, TypeError) as error:
-            start = raw[:80].decode(errors="replace")
-            raise _PassingTroubleError(f"an answer that is no completion: {start!r}") from error
-        return text.strip(), choice.get("finish_reason") == "length", answer.get("usage")
-
-    def _refused(self, error: urllib.error.HTTPError) -> None:
-        with error:
-            said = " ".join(error.read()[:300].decode(errors="replace").split())
-        reason = f"status {error.code} ({said or error.reason})"
-        if error.code in PASSING:
-            raise _PassingTroubleError(reason, _retry_after(error.headers.get("Retry-After")))
-        hint = {
-            401: f"; put the key into the environment variable {self.config.key_variable}",
-            403: f"; put the right key into the environment variable {self.config.key_variable}",
-            404: "; check url (it ends in /v1) and model",
-        }.get(error.code, "")
-        raise UserError(f"{self.config.url} refuses the request: {reason}{hint}") from error
+            cut = choice.get("finish_reason") == "length"
+            usage = _usage(answer.get("usage"))
+        except Exception as error:  # JSON of any depth and shape
+            start = server.said(raw.decode(errors="replace"))[:80]
+            raise PassingTroubleError(f"an answer that is no completion: {start!r}") from error
+        text = server.secret.out_of_answer(text.strip())
+        allowed = _CHARACTERS * self.config.max_new_tokens
+        flaw = flaw_of(text)
+        if len(text) > allowed:
+            flaw = f"an answer of {len(text)} characters to max_tokens={self.config.max_new_tokens}"
+        if flaw:
+            raise PassingTroubleError(flaw)
+        return CachedAnswer(text, cut, usage)
 
 
-def _retry_after(value: str | None) -> float:
-    try:
-        return max(0.0, float(value or 0))
-    except ValueError:  # a date, which our own pause will do for
-        return 0.0
-
-
-def _key(body: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-
-
-class AnswerCache:
-    """Answers on disk by the request that they answer: one JSON line each, in one file."""
-
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
-        """Reads what is there; a last line that a kill cut short is left out and overwritten.
-
-        Raises:
-          UserError: the folder cannot be made.
-        """
-        path = pathlib.Path(folder) / "answers.jsonl"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"cache={folder} cannot be a folder: {error.strerror}") from error
-        self._known: dict[str, dict[str, Any]] = {}
-        data = path.read_bytes() if path.exists() else b""
-        whole = data[: data.rfind(b"\n") + 1]
-        for line in whole.splitlines():
-            entry = json.loads(line)
-            self._known[entry.pop("key")] = entry
-        if len(whole) < len(data):
-            os.truncate(path, len(whole))
-        self._path = path
-
-    def __len__(self) -> int:
-        return len(self._known)
-
-    def get(self, key: str) -> dict[str, Any] | None:
-        return self._known.get(key)
-
-    def put(self, key: str, answer: dict[str, Any]) -> None:
-        self._known[key] = answer
-        with self._path.open("a") as stream:
-            stream.write(json.dumps({"key": key, **answer}) + "\n")
+def _usage(said: Any) -> dict[str, int]:
+    """The counts of tokens alone: a server may say anything there."""
+    names = ("prompt_tokens", "completion_tokens", "total_tokens")
+    given = said if isinstance(said, dict) else {}
+    return {k: given[k] for k in names if type(given.get(k)) is int and 0 <= given[k] < 2**53}

@@ -33,7 +33,10 @@ class TransformersChat:
         dtype = config.dtype or ("bfloat16" if self._device == "cuda" else "float32")
         try:
             model: Any = transformers.AutoModelForCausalLM.from_pretrained(
-                config.model, dtype=getattr(self._torch, dtype), local_files_only=True
+                config.model,
+                dtype=getattr(self._torch, dtype),
+                local_files_only=True,
+                trust_remote_code=False,
             )
         except (OSError, ValueError, KeyError) as error:
             reason = str(error).strip().splitlines()[0]

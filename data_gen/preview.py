@@ -7,13 +7,15 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from absl import logging
 from jaxtyping import UInt8
 from PIL import Image as Picture
 from PIL import ImageDraw, ImageFont
 
+from medvlp_jax.core.errors import reason
 from medvlp_jax.data.dataset import RecordSource
-from medvlp_jax.data.image import decode
-from medvlp_jax.data.records import Record
+from medvlp_jax.data.image import Pixels, decode
+from medvlp_jax.data.records import Box, Record
 
 _TILE = 256  # pixels of a picture's longer side
 _COLUMNS = 6
@@ -31,6 +33,8 @@ def write_preview(
 ) -> None:
     """Writes a PNG with the first ``count`` records of ``source`` that have an image.
 
+    A record that cannot be read or drawn gets a tile that says so, and a line in the log.
+
     Args:
         source: an opened split, or records.
         path: of the PNG; any extension.
@@ -40,9 +44,13 @@ def write_preview(
     for i in range(len(source)):
         if len(tiles) == count:
             break
-        record = source[i]
-        if record.images:
-            tiles.append(tile(record))
+        try:
+            record = source[i]
+            if record.images:
+                tiles.append(tile(record))
+        except Exception as error:  # a picture for a look must not end a job of hours
+            logging.warning("preview: record %d cannot be shown (%s)", i, reason(error))
+            tiles.append(_tile(np.zeros((1, 1), np.uint8), (), [f"record {i}", reason(error)]))
     if not tiles:
         tiles = [np.full((_TILE, _TILE, 3), _BACKGROUND, np.uint8)]
     height, width = tiles[0].shape[:2]
@@ -64,6 +72,11 @@ def tile(record: Record) -> UInt8[np.ndarray, "h w 3"]:
     """The first image of ``record`` with its boxes, above id, view and impression."""
     first = record.images[0]
     pixels = decode(first.data, first.format, size_hint=_TILE)
+    boxes = [box for box in record.boxes if box.image == 0]
+    return _tile(pixels, boxes, _caption(record))
+
+
+def _tile(pixels: Pixels, boxes: Sequence[Box], caption: Sequence[str]) -> np.ndarray:
     scale = _TILE / max(pixels.shape[:2])
     shape = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
     pixels = cv2.resize(pixels, shape, interpolation=cv2.INTER_AREA if scale < 1 else 1)
@@ -72,25 +85,25 @@ def tile(record: Record) -> UInt8[np.ndarray, "h w 3"]:
     canvas.paste(Picture.fromarray(pixels), (left, top))
     draw = ImageDraw.Draw(canvas)
     font = ImageFont.load_default(_FONT_SIZE)
-    for box in record.boxes:
-        if box.image != 0:
-            continue
-        colour = colour_of(box.label)
-        corners = (
-            left + box.x0 * shape[0],
-            top + box.y0 * shape[1],
-            left + box.x1 * shape[0] - 1,
-            top + box.y1 * shape[1] - 1,
-        )
-        draw.rectangle(corners, outline=colour)
+    for box in boxes:
+        colour, name = colour_of(box.label), _printable(box.label)
+        x0, y0 = left + box.x0 * shape[0], top + box.y0 * shape[1]
+        # A box of a pixel or less on the tile is drawn as one.
+        x1 = max(left + box.x1 * shape[0] - 1, x0)
+        y1 = max(top + box.y1 * shape[1] - 1, y0)
+        draw.rectangle((x0, y0, x1, y1), outline=colour)
         # Above the box if there is room, so that the name of a nodule does not hide it.
-        above = corners[1] - _LINE if corners[1] > _LINE else corners[1] + 1
-        at = (min(corners[0] + 1, _TILE - draw.textlength(box.label, font) - 2), above)
-        draw.rectangle(draw.textbbox(at, box.label, font), fill=_BACKGROUND)
-        draw.text(at, box.label, fill=colour, font=font)
-    for i, line in enumerate(_caption(record)):
-        draw.text((2, _TILE + 2 + i * _LINE), line, fill=_TEXT, font=font)
+        above = y0 - _LINE if y0 > _LINE else y0 + 1
+        at = (min(x0 + 1, _TILE - draw.textlength(name, font) - 2), above)
+        draw.rectangle(draw.textbbox(at, name, font), fill=_BACKGROUND)
+        draw.text(at, name, fill=colour, font=font)
+    for i, line in enumerate(caption):
+        draw.text((2, _TILE + 2 + i * _LINE), _printable(line), fill=_TEXT, font=font)
     return np.asarray(canvas)
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _caption(record: Record) -> list[str]:

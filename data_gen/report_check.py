@@ -19,6 +19,7 @@ from data_gen.entities.style import style_faults
 from data_gen.entities.tokens import content_words
 from data_gen.llm import WrittenReport
 from data_gen.phantom.findings import NO_FINDING, SUPPORT_DEVICES
+from medvlp_jax.core.fields import Count
 
 Kind = Literal["missing", "extra", "flipped", "side", "contradiction", "length", "style", "error"]
 
@@ -57,8 +58,8 @@ class CheckConfig:
     """
 
     impression: Literal["summary", "all"] = "summary"
-    words: tuple[int, int] = (8, 300)
-    impression_words: tuple[int, int] = (1, 150)
+    words: tuple[Count, Count] = (8, 300)
+    impression_words: tuple[Count, Count] = (1, 150)
     hedged_extra: bool = False
     sides: bool = True
     style: bool = True

@@ -22,7 +22,9 @@ import tqdm
 
 from data_gen.images import ImageMaker, ImageMakerConfig, ImageRequest, Picture
 from data_gen.preview import write_preview
-from medvlp_jax.core.errors import UserError
+from medvlp_jax.core import jsonl
+from medvlp_jax.core.errors import UserError, one_net
+from medvlp_jax.core.fields import Count, Seed, Size
 from medvlp_jax.core.lock import workdir_lock
 from medvlp_jax.data.dataset import open_dataset
 from medvlp_jax.data.image import to_gray
@@ -59,11 +61,11 @@ class SampleImagesConfig:
     records: str = ""
     split: str = "train"
     sections: tuple[str, ...] = ("impression", "caption", "findings", "report")
-    limit: int = 0
-    copies: int = 1
-    seed: int = 0
+    limit: Count = 0
+    copies: Size = 1
+    seed: Seed = 0
     gray: bool = False
-    grid: int = 24
+    grid: Count = 24
     maker: ImageMakerConfig = dataclasses.field(default_factory=ImageMakerConfig)
 
     def __post_init__(self) -> None:
@@ -112,11 +114,7 @@ def _seed(run: int, name: str) -> int:
 
 
 def _from_file(path: pathlib.Path) -> Iterator[ImageRequest]:
-    try:
-        lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"prompts={path} cannot be read: {error}") from error
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(jsonl.text_lines(path), 1):
         if not line.strip():
             continue
         name = f"{number:06d}"
@@ -215,14 +213,9 @@ def _check_settings(folder: pathlib.Path, config: SampleImagesConfig, maker: Ima
 
 def _read_lines(folder: pathlib.Path) -> dict[str, dict[str, Any]]:
     path = folder / LINES
-    if not path.exists():
-        return {}
-    data = path.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
-    if len(whole) < len(data):  # a line that a kill cut short: its picture is made again
-        _replace(path, whole)
-    found = (json.loads(line) for line in whole.splitlines())
-    return {line["id"]: line for line in found}
+    lines = jsonl.resumed(path, "delete the line: its picture is made again")
+    with one_net(path, "delete the line that lacks an id"):
+        return {line["id"]: line for line in lines}
 
 
 def _is_done(folder: pathlib.Path, line: dict[str, Any] | None, request: ImageRequest) -> bool:

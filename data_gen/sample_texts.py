@@ -11,13 +11,16 @@ import json
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import tqdm
 
 from data_gen.llm import ChatWriter, ReportRequest, ReportWriter, ReportWriterConfig, request_of
 from data_gen.llm_chat import Prompt
-from medvlp_jax.core.errors import UserError
+from medvlp_jax.core import jsonl
+from medvlp_jax.core.errors import UserError, one_net
+from medvlp_jax.core.fields import Count
 from medvlp_jax.core.lock import workdir_lock
 from medvlp_jax.data.dataset import open_dataset
 
@@ -43,7 +46,7 @@ class SampleTextsConfig:
     entities: str = ""
     records: str = ""
     split: str = "train"
-    limit: int = 0
+    limit: Count = 0
     writer: ReportWriterConfig = dataclasses.field(default_factory=ReportWriterConfig)
 
     def __post_init__(self) -> None:
@@ -113,7 +116,11 @@ def sample_texts(
             disable=None if progress else True,
             dynamic_ncols=True,
         )
-        with bar, (folder / LINES).open("a") as stream, (folder / FAILED).open("w") as failures:
+        with (
+            bar,
+            (folder / LINES).open("a", encoding="utf-8") as stream,
+            (folder / FAILED).open("w", encoding="utf-8") as failures,
+        ):
             try:
                 for line in _write(config, writer, missing()):
                     bar.update()
@@ -173,8 +180,9 @@ def _source(config: SampleTextsConfig) -> tuple[int, Callable[[], Iterator[Any]]
 def _read_prompts(path: pathlib.Path) -> Iterator[Prompt]:
     for number, line in _lines_of(path):
         if path.suffix == ".jsonl":
-            given = _object(path, number, line, "prompt")
-            text, name = str(given["prompt"]), str(given.get("id", f"{number:06d}"))
+            with _line(path, number):
+                given = _object(line, "prompt")
+                text, name = _text(given, "prompt", ""), _text(given, "id", f"{number:06d}")
         else:
             text, name = line.strip(), f"{number:06d}"
         yield Prompt(name, ({"role": "user", "content": text},))
@@ -182,32 +190,47 @@ def _read_prompts(path: pathlib.Path) -> Iterator[Prompt]:
 
 def _read_entities(path: pathlib.Path) -> Iterator[ReportRequest]:
     for number, line in _lines_of(path):
-        given = _object(path, number, line, "entities")
-        if not isinstance(given["entities"], list):
-            raise UserError(f"{path}, line {number}: entities must be a list of phrases")
-        yield ReportRequest(
-            str(given.get("id", f"{number:06d}")),
-            tuple(str(e) for e in given["entities"]),
-            str(given.get("view", "")),
-        )
+        with _line(path, number):
+            given = _object(line, "entities")
+            listed = given["entities"]
+            if not isinstance(listed, list) or not all(isinstance(e, str) for e in listed):
+                raise TypeError("'entities' must be a list of phrases")
+            request = ReportRequest(
+                _text(given, "id", f"{number:06d}"),
+                tuple(_whole(e) for e in listed),
+                _text(given, "view", ""),
+            )
+        yield request
 
 
 def _lines_of(path: pathlib.Path) -> Iterator[tuple[int, str]]:
-    try:
-        lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
+    lines = jsonl.text_lines(path)
     return ((number, line) for number, line in enumerate(lines, 1) if line.strip())
 
 
-def _object(path: pathlib.Path, number: int, line: str, key: str) -> dict[str, Any]:
-    try:
-        given = json.loads(line)
-    except ValueError as error:
-        raise UserError(f"{path}, line {number} is no JSON: {error}") from error
+def _line(path: pathlib.Path, number: int) -> AbstractContextManager[None]:
+    return one_net(f"{path}, line {number}", "mend the line, a JSON object", verb="cannot be used")
+
+
+def _object(line: str, key: str) -> dict[str, Any]:
+    given = json.loads(line)
     if not isinstance(given, dict) or key not in given:
-        raise UserError(f"{path}, line {number}: a JSON object with {key!r} is needed")
+        raise TypeError(f"a JSON object with {key!r} is needed")
     return given
+
+
+def _text(given: dict[str, Any], key: str, default: str) -> str:
+    value = given.get(key, default)
+    if key == "id" and type(value) is int:
+        value = str(value)
+    if not isinstance(value, str):
+        raise TypeError(f"{key!r} must be a text")
+    return _whole(value)
+
+
+def _whole(text: str) -> str:
+    text.encode()  # half of a surrogate pair is no text, and cannot be written to a file
+    return text
 
 
 def _check_settings(folder: pathlib.Path, config: SampleTextsConfig, writer: ReportWriter) -> None:
@@ -221,21 +244,22 @@ def _check_settings(folder: pathlib.Path, config: SampleTextsConfig, writer: Rep
     if not path.exists():
         _replace(path, json.dumps(settings, indent=1))
         return
-    before = json.loads(path.read_text())
+    with one_net(path, "choose another folder, or delete this one"):
+        before = json.loads(path.read_text(encoding="utf-8"))
+        known = before["writer"]
     if before != settings:
         raise UserError(
-            f"{folder} holds texts of {before['writer']} with other settings than these of "
-            f"{writer.name}: choose another folder, or delete it"
+            f"{folder} holds texts of {known} with other settings than these of {writer.name}: "
+            "choose another folder, or delete it"
         )
 
 
 def _read_lines(path: pathlib.Path) -> dict[str, dict[str, Any]]:
     """The finished texts by id; a last line that a kill cut short is taken out of the file."""
-    data = path.read_bytes() if path.exists() else b""
-    whole = data[: data.rfind(b"\n") + 1]
-    if len(whole) < len(data):
-        os.truncate(path, len(whole))
-    return {line["id"]: line for line in map(json.loads, whole.splitlines())}
+    lines = jsonl.resumed(path, "delete the line, and its text is made again")
+    with one_net(path, "choose another folder, or delete this one"):
+        list(_kinds(lines))
+        return {line["id"]: line for line in lines}
 
 
 def _kinds(lines: Iterable[dict[str, Any]]) -> Iterator[str]:
@@ -245,11 +269,11 @@ def _kinds(lines: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 
 def _append(stream: Any, line: dict[str, Any]) -> None:
-    stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+    stream.write(jsonl.line(line))
     stream.flush()
 
 
 def _replace(path: pathlib.Path, text: str) -> None:
     part = path.with_name(path.name + ".part")
-    part.write_text(text)
+    part.write_text(text, encoding="utf-8")
     part.replace(path)

@@ -4,15 +4,21 @@ Each shard's job tallies its records while it makes them and keeps the tally in 
 line, so a summary of a million studies reads no image.
 """
 
+import errno
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from absl import logging
+
 from data_gen.preview import write_preview
 from data_gen.tally import Tally
-from medvlp_jax.data.dataset import finalise, open_dataset, splits
+from medvlp_jax.core import jsonl
+from medvlp_jax.core.errors import UserError, one_net, reason
+from medvlp_jax.data.dataset import damaged_beside, finalise, keep_digests, open_dataset, splits
 from medvlp_jax.data.manifest import LabelCounts
 from medvlp_jax.data.shards import whole_file
 
@@ -50,6 +56,7 @@ def summarise(directory: str | os.PathLike[str], description: str = "") -> dict[
             "views": counted["views"],
             "boxes": counted["boxes"],
             "masks": counted["masks"],
+            **({"notes": counted["notes"]} if "notes" in counted else {}),
             "words": tally.lengths(),
             "examples": _examples(directory, split),
         }
@@ -60,7 +67,11 @@ def _examples(directory: str | os.PathLike[str], split: str) -> list[dict[str, A
     source = open_dataset(directory, split)
     out = []
     for i in range(min(_EXAMPLES, len(source))):
-        record = source[i]
+        try:
+            record = source[i]
+        except UserError as error:
+            logging.warning("no example of split %s: %s", split, error)
+            continue
         out.append(
             {
                 "id": record.id,
@@ -83,13 +94,25 @@ def finish(
     """
     directory = Path(directory)
     finalise(directory, description)
-    source = open_dataset(directory, _largest_split(directory))
-    with whole_file(directory / PREVIEW) as temporary:
-        write_preview(source, temporary, _PICTURES)
+    _preview(directory)
     whole = {**summarise(directory, description), **(more or {})}
     with whole_file(directory / SUMMARY) as temporary:
         temporary.write_text(json.dumps(whole, indent=1, ensure_ascii=False), encoding="utf-8")
+    keep_digests(directory)
     return whole
+
+
+def _preview(directory: Path) -> None:
+    source = open_dataset(directory, _largest_split(directory))
+    try:
+        with whole_file(directory / PREVIEW) as temporary:
+            write_preview(source, temporary, _PICTURES)
+    except UserError:
+        raise
+    except Exception as error:  # the shards are made: a picture of them must not cost the job
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        logging.warning("%s is left out (%s); the data are whole", PREVIEW, reason(error))
 
 
 def _largest_split(directory: Path) -> str:
@@ -98,13 +121,30 @@ def _largest_split(directory: Path) -> str:
 
 
 def exists(directory: str | os.PathLike[str]) -> bool:
-    """Whether a job has been brought to its end in this folder."""
-    return (Path(directory) / SUMMARY).exists()
+    """Whether a job has been brought to its end in this folder, and its summary is whole."""
+    path = Path(directory) / SUMMARY
+    if not path.exists():
+        return False
+    try:
+        read(directory)
+    except UserError as error:
+        logging.warning("%s", error)
+        return False
+    return True
 
 
 def read(directory: str | os.PathLike[str]) -> dict[str, Any]:
-    """The summary that :func:`finish` wrote."""
-    return json.loads((Path(directory) / SUMMARY).read_text(encoding="utf-8"))
+    """The summary that :func:`finish` wrote.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    mend = "rerun the command that made the folder, it writes it anew"
+    for why in damaged_beside(directory, [SUMMARY]):
+        raise UserError(f"{why}; {mend}")
+    path = Path(directory) / SUMMARY
+    with one_net(path, mend):
+        return jsonl.parse(path.read_bytes())
 
 
 def table(whole: Mapping[str, Any]) -> str:
@@ -123,4 +163,8 @@ def table(whole: Mapping[str, Any]) -> str:
     for row in rows:
         cells = [cell.rjust(w) for cell, w in zip(row[1:], columns, strict=True)]
         lines.append("  ".join([row[0].ljust(width), *cells]).rstrip())
+    notes: Counter[str] = Counter()
+    for split in named.values():
+        notes.update(split.get("notes", {}))
+    lines += [f"note: {count} x {note}" for note, count in sorted(notes.items())]
     return "\n".join(lines)

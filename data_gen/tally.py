@@ -6,6 +6,9 @@ from typing import Any
 
 from medvlp_jax.data.records import Record
 
+NOTES = "notes"
+"""Key of a record's provenance: what was guessed or changed on the way in -> how often."""
+
 _QUANTILES = {"p5": 0.05, "median": 0.5, "p95": 0.95}
 
 
@@ -16,12 +19,14 @@ class Tally:
         self.views: Counter[str] = Counter()
         self.boxes: Counter[str] = Counter()
         self.masks: Counter[str] = Counter()
+        self.notes: Counter[str] = Counter()
         self.words: dict[str, Counter[int]] = {}  # section -> words in a text -> texts
 
     def add(self, record: Record) -> None:
         self.views.update(image.view or "unknown" for image in record.images)
         self.boxes.update(box.label for box in record.boxes)
         self.masks.update(mask.label for mask in record.masks)
+        self.notes.update(record.provenance.get(NOTES, {}))
         for text in record.texts:
             self.words.setdefault(text.section, Counter())[len(text.text.split())] += 1
 
@@ -30,12 +35,15 @@ class Tally:
         self.views.update(row.get("views", {}))
         self.boxes.update(row.get("boxes", {}))
         self.masks.update(row.get("masks", {}))
+        self.notes.update(row.get("notes", {}))
         for section, counts in row.get("words", {}).items():
             mine = self.words.setdefault(section, Counter())
             mine.update({int(length): count for length, count in counts.items()})
 
     def as_json(self) -> dict[str, Any]:
+        notes = {"notes": dict(sorted(self.notes.items()))} if self.notes else {}
         return {
+            **notes,
             "views": dict(sorted(self.views.items())),
             "boxes": dict(sorted(self.boxes.items())),
             "masks": dict(sorted(self.masks.items())),

@@ -20,6 +20,7 @@ from benchmarks.harness import cores
 from benchmarks.settings import Settings
 from benchmarks.subjects import SUBJECTS, chosen
 from medvlp_jax.core.errors import UserError, run
+from medvlp_jax.core.folders import output_file
 
 ONLY = flags.DEFINE_list("only", [], f"benchmarks to run: {', '.join(SUBJECTS)}; all by default")
 QUICK = flags.DEFINE_bool("quick", False, "smaller batches and fewer rounds")
@@ -31,6 +32,7 @@ def main(_: list[str]) -> None:
     subjects = chosen(ONLY.value)
     if not 0 <= THREADS.value <= cores():
         raise UserError(f"--threads={THREADS.value}: there are {cores()} cores")
+    output_file(JSON.value, "--json")
     settings = Settings(threads=THREADS.value or cores(), quick=QUICK.value)
     machine = report.machine(settings.threads)
     print(report.headline(machine), flush=True)

@@ -12,43 +12,61 @@ the longest is compiled. Exit status 3 if one of them does not fit.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from absl import flags
-from ml_collections import config_flags
 
 from medvlp_jax.core import topology
-from medvlp_jax.core.config import ConfigError, to_plain
+from medvlp_jax.core.config import ConfigError, unknown_word
+from medvlp_jax.core.config_flag import define_config
 from medvlp_jax.core.errors import run
+from medvlp_jax.core.folders import output_file
 
-CONFIG = config_flags.DEFINE_config_file("config", help_string="the experiment", lock_config=True)
+
+def schema(config: Mapping[str, Any]) -> type | None:
+    program = config.get("program", "train")
+    if program == "decode":
+        from medvlp_jax.compilation_lm import DecodeConfig
+
+        return DecodeConfig
+    if program == "images":
+        from medvlp_jax.compilation_images import SamplingProgram
+
+        return SamplingProgram
+    from medvlp_jax.experiment_config import ExperimentConfig
+
+    return ExperimentConfig
+
+
+CONFIG = define_config("what to compile", schema)
 TOPOLOGY = flags.DEFINE_list("topology", ["v5e:4x4"], "slices, such as v5e:4x4,v6e:8x8")
-TEXT_LEN = flags.DEFINE_integer("text_len", 0, "tokens per text; 0 = the longest bucket")
+TEXT_LEN = flags.DEFINE_integer(
+    "text_len", 0, "tokens per text; 0 = the longest bucket", lower_bound=0
+)
 HLO = flags.DEFINE_string("hlo", None, "write the optimised program to this file")
-flags.mark_flag_as_required("config")
+
+
+def _config() -> dict[str, Any]:
+    return {key: value for key, value in CONFIG.value.items() if key != "program"}
 
 
 def training_step(name: str) -> Any:
     from medvlp_jax.compilation import compile_step
 
-    return compile_step(CONFIG.value, name, text_len=TEXT_LEN.value, hlo_path=HLO.value)
+    return compile_step(_config(), name, text_len=TEXT_LEN.value, hlo_path=HLO.value)
 
 
 def decoding(name: str) -> Any:
     from medvlp_jax.compilation_lm import compile_config
 
-    config = to_plain(CONFIG.value)
-    del config["program"]
-    return compile_config(config, name, hlo_path=HLO.value)
+    return compile_config(_config(), name, hlo_path=HLO.value)
 
 
 def image_sampling(name: str) -> Any:
     from medvlp_jax.compilation_images import compile_config
 
-    config = to_plain(CONFIG.value)
-    del config["program"]
-    return compile_config(config, name, hlo_path=HLO.value)
+    return compile_config(_config(), name, hlo_path=HLO.value)
 
 
 #: ``config.program`` -> what compiles it for a topology; a config without one is an experiment.
@@ -60,10 +78,11 @@ PROGRAMS: dict[str, Callable[[str], Any]] = {
 
 
 def main(_: list[str]) -> None:
-    topology.prepare()
     program = CONFIG.value.get("program", "train")
-    if program not in PROGRAMS:
-        raise ConfigError(f"config.program={program!r} must be one of {sorted(PROGRAMS)}")
+    if not isinstance(program, str) or program not in PROGRAMS:
+        raise ConfigError(unknown_word("config.program", program, PROGRAMS, "program"))
+    if HLO.value:
+        output_file(HLO.value, "--hlo")
     fits = []
     for name in TOPOLOGY.value:
         report = PROGRAMS[program](name)
@@ -74,4 +93,5 @@ def main(_: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    topology.prepare()  # the schema of the config imports JAX
     run(main)

@@ -10,6 +10,7 @@ difference between its outputs and ours on random input is printed; that needs t
 from absl import flags
 
 from medvlp_jax.core.errors import run
+from medvlp_jax.core.folders import output_folder
 from medvlp_jax.core.lock import workdir_lock
 
 _FROM = flags.DEFINE_string("from", None, "folder, hub id, GGUF file or run", required=True)
@@ -23,6 +24,7 @@ _CHECK = flags.DEFINE_bool("check", False, "compare with the origin library")
 
 
 def main(_: list[str]) -> None:
+    output_folder(_TO.value, "--to")
     from medvlp_jax import conversion
 
     with workdir_lock(_TO.value, "conversion"):
@@ -36,6 +38,8 @@ def main(_: list[str]) -> None:
         print(
             f"{converted.kind}, {converted.parameters / 1e6:.1f} M parameters -> {converted.folder}"
         )
+        for note in converted.notes:
+            print(note)
         if _CHECK.value:
             print(conversion.check(converted))
 

@@ -3,11 +3,13 @@
 python launch/convert_records.py --from=data/phantom --to=data/phantom_tf --format=tfrecord
 """
 
-from absl import app, flags
+import shlex
 
-from medvlp_jax.core.lock import LockError, workdir_lock
+from absl import flags
+
+from medvlp_jax.core.errors import run
+from medvlp_jax.core.lock import workdir_lock
 from medvlp_jax.data import tfrecord
-from medvlp_jax.data.manifest import ShardError
 
 _FROM = flags.DEFINE_string("from", None, "the folder to read", required=True)
 _TO = flags.DEFINE_string("to", None, "the folder to write", required=True)
@@ -16,18 +18,21 @@ _FORMAT = flags.DEFINE_enum(
 )
 
 
-def main(argv: list[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument {argv[1]!r}")
+def main(_: list[str]) -> None:
     convert = {"tfrecord": tfrecord.export, "array_record": tfrecord.import_folder}[_FORMAT.value]
-    try:
-        with workdir_lock(_TO.value, "conversion"):
-            written = convert(_FROM.value, _TO.value)
-    except (ShardError, LockError) as e:
-        raise SystemExit(f"error: {e}") from e
+    with workdir_lock(_TO.value, "conversion"):
+        written = convert(_FROM.value, _TO.value)
     for split, records in written.items():
         print(f"{split}: {records} records")
+    folder = shlex.quote(_TO.value)
+    if _FORMAT.value == "tfrecord":
+        print(f"next, in Python: tfds.builder_from_directory({_TO.value!r}).as_dataset()")
+    else:
+        print(
+            f"next: python launch/train.py --config=configs/cxr/clip.py:small:{folder} "
+            "--workdir=runs/clip"
+        )
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main)

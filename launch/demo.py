@@ -13,7 +13,7 @@ import tempfile
 
 from absl import flags
 
-from medvlp_jax.core.errors import UserError, run
+from medvlp_jax.core.errors import run
 from medvlp_jax.core.presets import apply_cpu_preset
 
 CHECKPOINT = flags.DEFINE_string(
@@ -24,9 +24,7 @@ PORT = flags.DEFINE_integer("port", 7860, "port to listen on; 0 = any free one",
 LIBRARY = flags.DEFINE_integer("library", 20_000, "training images searched for neighbours", 1)
 
 
-def main(argv: list[str]) -> None:
-    if argv[1:]:
-        raise UserError(f"{argv[1]!r} is no flag: write --checkpoint=WORKDIR")
+def main(_: list[str]) -> None:
     apply_cpu_preset()
     from medvlp_jax.demo.page import build_page, free_port, serve
     from medvlp_jax.demo.reader import Reader

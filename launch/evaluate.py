@@ -20,7 +20,8 @@ from typing import Any
 from absl import flags
 
 from medvlp_jax.core import distributed, pretrained, provenance
-from medvlp_jax.core.errors import UserError, run
+from medvlp_jax.core.errors import run
+from medvlp_jax.core.folders import output_folder
 from medvlp_jax.core.presets import apply_cpu_preset
 
 CHECKPOINT = flags.DEFINE_string(
@@ -45,7 +46,10 @@ PROTOCOL = flags.DEFINE_string(
 MAPS = flags.DEFINE_string("maps", "", "heat-map protocol, a word of eval/heatmap.py")
 TRUTH = flags.DEFINE_enum("truth", "boxes", ["boxes", "masks"], "what heat-maps are held against")
 PER_CLASS = flags.DEFINE_integer(
-    "per_class", 0, "zero-shot on so many records of each class alone (200: 5x200); 0 = all"
+    "per_class",
+    0,
+    "zero-shot on so many records of each class alone (200: 5x200); 0 = all",
+    lower_bound=0,
 )
 FILMS = flags.DEFINE_multi_string(
     "films", [], "FOLDER:SPLIT of real films that the report shows with heat-maps"
@@ -56,12 +60,10 @@ SUBGROUPS = flags.DEFINE_list("subgroups", ["view"], "columns whose values are s
 def main(_: list[str]) -> None:
     apply_cpu_preset()
     distributed.initialize()
+    out = output_folder(OUT.value)
     from medvlp_jax.eval.config import set_configs
     from medvlp_jax.evaluation import evaluate_checkpoint
 
-    if STEP.value not in ("latest", "best") and not STEP.value.isdigit():
-        raise UserError(f"--step={STEP.value} must be latest, best or a number")
-    step: pretrained.Which = int(STEP.value) if STEP.value.isdigit() else STEP.value  # type: ignore[assignment]
     overrides: dict[str, Any] = {"subgroups": tuple(SUBGROUPS.value)}
     if PROTOCOL.value:  # with its own prompts, unless others are asked for
         changes = ("prompts", "ensemble", "score", "max_prompts", "prompt_seed", "temperature")
@@ -83,17 +85,17 @@ def main(_: list[str]) -> None:
         )
     done = evaluate_checkpoint(
         CHECKPOINT.value,
-        OUT.value,
+        out,
         command=provenance.command(),
         sets=sets,
         overrides=overrides,
         films=FILMS.value,
         ensemble=ENSEMBLE.value,
-        step=step,
+        step=pretrained.which(STEP.value),
     )
     if distributed.is_main():
         print(done.summary())
-        print(f"wrote {done.results_path} and {done.report_path}")
+        print(f"wrote {done.results_path}; next: open {done.report_path} in a browser")
 
 
 if __name__ == "__main__":

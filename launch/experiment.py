@@ -17,21 +17,29 @@ Exit status: 0 when done, 75 when a trial was asked to stop and saved, 2 after a
 import pathlib
 import subprocess
 import sys
+from typing import Any
 
 from absl import flags
-from ml_collections import config_flags
 
 from medvlp_jax.core import distributed, provenance
+from medvlp_jax.core.config_flag import define_config
 from medvlp_jax.core.errors import UserError, run
+from medvlp_jax.core.folders import output_folder
 from medvlp_jax.core.preemption import EXIT_CODE
 from medvlp_jax.core.presets import apply_cpu_preset
 
-CONFIG = config_flags.DEFINE_config_file("config", help_string="the grid", lock_config=True)
+
+def schema(_: Any) -> type:
+    from medvlp_jax.trials.grid import GridConfig
+
+    return GridConfig
+
+
+CONFIG = define_config("the grid", schema)
 OUT = flags.DEFINE_string("out", None, "runs and tables go here", required=True)
 ONLY = flags.DEFINE_string("only", "", "name or number of the one trial to run")
 LIST = flags.DEFINE_bool("list", False, "print the trials and what is finished")
 TABLE = flags.DEFINE_bool("table", False, "write the table of what is finished")
-flags.mark_flag_as_required("config")
 
 
 def main(_: list[str]) -> None:
@@ -41,7 +49,7 @@ def main(_: list[str]) -> None:
     from medvlp_jax.trials import run as trial_run
     from medvlp_jax.trials.grid import find, parse_grid, trials
 
-    grid, out = parse_grid(CONFIG.value), pathlib.Path(OUT.value)
+    grid, out = parse_grid(CONFIG.value), output_folder(OUT.value)
     every = trials(grid)
     if LIST.value:
         for i, trial in enumerate(every):
@@ -49,9 +57,7 @@ def main(_: list[str]) -> None:
         return
     if ONLY.value:
         name = ONLY.value
-        if name.isdigit() and int(name) >= len(every):
-            raise UserError(f"--only={name}: the trials are numbered 0 to {len(every) - 1}")
-        trial = every[int(name)] if name.isdigit() else find(grid, name)
+        trial = find(grid, name)
         try:
             trial_run.run_trial(grid, trial, out)
         except trial_run.Preempted as stopped:
@@ -96,7 +102,7 @@ def table(grid: object, out: pathlib.Path) -> None:
         data=grid.data,
     )
     print((out / "table.md").read_text())
-    print(f"{len(done)} of {len(every)} trials; wrote {page}")
+    print(f"{len(done)} of {len(every)} trials; next: open {page} in a browser")
 
 
 if __name__ == "__main__":

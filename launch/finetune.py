@@ -10,12 +10,14 @@ error that the message says how to mend.
 """
 
 import sys
+from typing import Any
 
 from absl import flags
-from ml_collections import config_flags
 
-from medvlp_jax.core import distributed
-from medvlp_jax.core.errors import UserError, run
+from medvlp_jax.core import distributed, pretrained
+from medvlp_jax.core.config_flag import define_config
+from medvlp_jax.core.errors import run
+from medvlp_jax.core.folders import output_folder
 from medvlp_jax.core.preemption import EXIT_CODE
 from medvlp_jax.core.presets import apply_cpu_preset
 
@@ -24,31 +26,37 @@ CHECKPOINT = flags.DEFINE_string(
 )
 OUT = flags.DEFINE_string("out", None, "folder for results, report and checkpoints", required=True)
 STEP = flags.DEFINE_string("step", "latest", "latest, best, or a step number")
-CONFIG = config_flags.DEFINE_config_file("config", help_string="the recipe", lock_config=True)
-flags.mark_flag_as_required("config")
+
+
+def schema(_: Any) -> type:
+    from medvlp_jax.finetuning import FinetuningConfig
+
+    return FinetuningConfig
+
+
+CONFIG = define_config("the recipe", schema)
 
 
 def main(argv: list[str]) -> None:
     apply_cpu_preset()
     distributed.initialize()
+    out = output_folder(OUT.value)
     from medvlp_jax.eval.tuning import Interrupted
     from medvlp_jax.finetuning import finetune
 
-    if STEP.value not in ("latest", "best") and not STEP.value.isdigit():
-        raise UserError(f"--step={STEP.value} must be latest, best or a number")
     try:
         done = finetune(
             CHECKPOINT.value,
             CONFIG.value,
-            OUT.value,
+            out,
             command="python " + " ".join([argv[0], *sys.argv[1:]]),
-            step=int(STEP.value) if STEP.value.isdigit() else STEP.value,  # type: ignore[arg-type]
+            step=pretrained.which(STEP.value),
         )
     except Interrupted:
         sys.exit(EXIT_CODE)
     if distributed.is_main():
         print(done.summary())
-        print(f"wrote {done.results_path} and {done.report_path}")
+        print(f"wrote {done.results_path}; next: open {done.report_path} in a browser")
 
 
 if __name__ == "__main__":

@@ -7,33 +7,75 @@ The folder holds ArrayRecord shards, a manifest, the metadata that lets TFDS rea
 ``summary.json`` and ``preview.png``. The same command goes on where it was stopped, by shard. Exit
 status: 0 when done, 130 after Ctrl-C, 2 after an error that the message says how to mend.
 
+python launch/generate.py --out=data/phantom --verify
+
+compares every file of a finished folder with the digest that was kept of it (after a copy, say);
+exit status 2 if one differs.
+
 Shards are made in processes of this machine (config.processes), or with --runner=ray on a cluster
 that Ray starts here, or on the one at --ray_address; whichever it is, the bytes are the same.
 """
 
+import dataclasses
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
-from ml_collections import config_flags
 
-from medvlp_jax.core.config import ConfigError, parse, to_plain
+from medvlp_jax.core.config import ConfigError, parse, unknown_word
+from medvlp_jax.core.config_flag import define_config
 from medvlp_jax.core.errors import UserError, run
+from medvlp_jax.core.fields import Size, Workers
+from medvlp_jax.core.folders import output_folder
 
 if TYPE_CHECKING:
     from data_gen.runners.job import Runner
 
-# Not locked: tables of columns take any key. parse() refuses what is unknown, by name.
-CONFIG = config_flags.DEFINE_config_file(
-    "config", help_string="what to make", lock_config=False, accept_new_attributes=True
-)
+
+def schema(config: Mapping[str, Any]) -> type | None:
+    generator = config.get("generator")
+    if generator == "phantom":
+        from data_gen.phantom.job import PhantomConfig
+
+        return PhantomConfig
+    if generator == "syncxr":
+        from data_gen.syncxr.config import SynCXRConfig
+
+        return SynCXRConfig
+    if generator == "curate":
+        from data_gen.curation.clean import CurateConfig
+
+        return CurateConfig
+    if generator == "entities":
+        from data_gen.entities.build import BankConfig
+
+        return BankConfig
+    from data_gen.sources.job import SOURCES
+
+    return SOURCES[str(generator)].config if str(generator) in SOURCES else None
+
+
+CONFIG = define_config("what to make", schema, required=False)
 OUT = flags.DEFINE_string("out", None, "the data folder to make", required=True)
 RUNNER = flags.DEFINE_enum("runner", "local", ["local", "ray"], "where the shards are made")
 RAY_ADDRESS = flags.DEFINE_string(
     "ray_address", "", "of a running Ray cluster; empty starts one on this machine"
 )
-flags.mark_flag_as_required("config")
+VERIFY = flags.DEFINE_bool("verify", False, "make nothing: compare --out with its digests")
+
+
+def verify_folder() -> None:
+    from medvlp_jax.data.dataset import splits, verify
+
+    broken = verify(OUT.value)
+    for line in broken:
+        print(line, file=sys.stderr)
+    if broken:
+        raise UserError(f"{OUT.value} is not what was written; what differs is named above")
+    shards = sum(map(len, splits(OUT.value).values()))
+    print(f"{OUT.value}: {shards} shards and what lies beside them are what was written")
 
 
 def generate_phantom(config: dict[str, Any]) -> None:
@@ -73,19 +115,28 @@ def ray_runner() -> "Runner | None":
     return OnRay(RAY_ADDRESS.value) if RUNNER.value == "ray" else None
 
 
+@dataclasses.dataclass(frozen=True)
+class ImportJob:
+    """The keys of an import's config that say how, not what."""
+
+    records_per_shard: Size = 1000
+    processes: Workers = 0
+
+
 def import_source(config: dict[str, Any]) -> None:
     from data_gen import summary
-    from data_gen.runners.job import cores
     from data_gen.sources.job import run_import
 
-    source = config.pop("generator")
-    if RUNNER.value != "local":
-        raise UserError("--runner=ray: imports read files of this machine; leave --runner out")
-    per_shard, processes = config.pop("records_per_shard", 1000), config.pop("processes", 0)
-    workers = 0 if processes == 1 else processes or cores()
-    report = run_import(source, config, OUT.value, per_shard, workers, sys.stderr.isatty())
+    source, runner = config.pop("generator"), ray_runner()
+    job = {key: config.pop(key) for key in ("records_per_shard", "processes") if key in config}
+    how = parse(ImportJob, job)
+    report = run_import(
+        source, config, OUT.value, how.records_per_shard, how.processes, runner=runner
+    )
+    if runner is not None:
+        runner.close()
     about = f"Imported from {source} by medvlp_jax; split: {report.split}."
-    print(summary.table(summary.finish(OUT.value, about)))
+    print(summary.table(summary.finish(OUT.value, about, {"import": report.as_json()})))
     print(report)
 
 
@@ -132,11 +183,30 @@ GENERATORS: dict[str, Callable[[dict[str, Any]], None]] = {
 
 
 def main(_: list[str]) -> None:
-    config = to_plain(CONFIG.value)
+    if VERIFY.value:
+        verify_folder()
+        return
+    if CONFIG.value is None:
+        raise UserError("--config is missing: give one of configs/data_gen, or --verify")
+    output_folder(OUT.value)
+    config = dict(CONFIG.value)
     generator = config.get("generator")
-    if generator not in GENERATORS:
-        raise ConfigError(f"config.generator={generator!r} must be one of {sorted(GENERATORS)}")
+    if not isinstance(generator, str) or generator not in GENERATORS:
+        raise ConfigError(unknown_word("config.generator", generator, GENERATORS, "generator"))
     GENERATORS[generator](config)
+    print(f"next: {_next(generator, shlex.quote(OUT.value))}")
+
+
+def _next(generator: str, out: str) -> str:
+    if generator == "entities":
+        return (
+            "python launch/generate.py --config=configs/data_gen/syncxr.py "
+            f"--config.bank={out}/bank.jsonl --out=data/syncxr"
+        )
+    return (
+        f"python launch/train.py --config=configs/cxr/clip.py:small:{out} --workdir=runs/clip; or, "
+        f"with a trained model, python launch/evaluate.py --checkpoint=RUN --data={out} --out=OUT"
+    )
 
 
 if __name__ == "__main__":

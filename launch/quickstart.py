@@ -15,10 +15,13 @@ import time
 from absl import flags
 
 from medvlp_jax.core.errors import UserError, run
+from medvlp_jax.core.folders import output_folder
 
 OUT = flags.DEFINE_string("out", "runs/quickstart", "everything is written here")
-STUDIES = flags.DEFINE_integer("train_studies", 6000, "synthetic studies to train on")
-STEPS = flags.DEFINE_integer("steps", 0, "training steps; 0 = as the config says")
+STUDIES = flags.DEFINE_integer(
+    "train_studies", 6000, "synthetic studies to train on", lower_bound=1
+)
+STEPS = flags.DEFINE_integer("steps", 0, "training steps; 0 = as the config says", lower_bound=0)
 HERE = pathlib.Path(__file__).resolve().parent
 SAMPLE = HERE.parent.parent / "shared" / "data" / "sample"
 REAL = flags.DEFINE_string(
@@ -29,7 +32,7 @@ GROUPS = {"nih": "nih_chestxray", "paediatric": "kermany_paediatric_cxr"}
 
 
 def main(_: list[str]) -> None:
-    out = pathlib.Path(OUT.value)
+    out = output_folder(OUT.value)
     began = time.perf_counter()
     data, train, evaluation = out / "data", out / "train", out / "eval"
     real = pathlib.Path(REAL.value)

@@ -9,20 +9,29 @@ an error that the message says how to mend.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from absl import flags
-from ml_collections import config_flags
 
-from medvlp_jax.core.config import ConfigError, parse, to_plain
+from medvlp_jax.core.config import ConfigError, parse, unknown_word
+from medvlp_jax.core.config_flag import define_config
 from medvlp_jax.core.errors import run
+from medvlp_jax.core.folders import output_folder
 
-CONFIG = config_flags.DEFINE_config_file(
-    "config", help_string="what to sample", lock_config=False, accept_new_attributes=True
-)
+
+def schema(config: Mapping[str, Any]) -> type | None:
+    if config.get("sampler") == "images":
+        from data_gen.sample_images import SampleImagesConfig
+
+        return SampleImagesConfig
+    from data_gen.sample_texts import SampleTextsConfig
+
+    return SampleTextsConfig
+
+
+CONFIG = define_config("what to sample", schema)
 OUT = flags.DEFINE_string("out", None, "the folder to make", required=True)
-flags.mark_flag_as_required("config")
 
 
 def sample_texts(config: dict[str, Any]) -> int:
@@ -55,10 +64,11 @@ SAMPLERS: dict[str, Callable[[dict[str, Any]], int]] = {
 
 
 def main(_: list[str]) -> None:
-    config = to_plain(CONFIG.value)
+    output_folder(OUT.value)
+    config = dict(CONFIG.value)
     sampler = config.pop("sampler", None)
-    if sampler not in SAMPLERS:
-        raise ConfigError(f"config.sampler={sampler!r} must be one of {sorted(SAMPLERS)}")
+    if not isinstance(sampler, str) or sampler not in SAMPLERS:
+        raise ConfigError(unknown_word("config.sampler", sampler, SAMPLERS, "sampler"))
     sys.exit(SAMPLERS[sampler](config))
 
 

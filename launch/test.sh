@@ -3,9 +3,17 @@
 #
 #   bash launch/test.sh                # everything CI runs
 #   bash launch/test.sh tests/core     # some of it; arguments go to pytest
+#
+# The demo's test drives a browser: Chromium is installed where apt-get may do that, and the test is
+# skipped, with that reason, elsewhere.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-EXTRAS="dev${EXTRAS:+,$EXTRAS}" bash launch/setup.sh
+EXTRAS="dev,demo,faiss,ray${EXTRAS:+,$EXTRAS}" bash launch/setup.sh
+if ! command -v chromium >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  echo "test: installing Chromium for the test of the demo"
+  { apt-get update && apt-get install -y --no-install-recommends chromium chromium-driver; } \
+    >.venv/apt.log 2>&1 || echo "test: that failed, see .venv/apt.log; the test is skipped" >&2
+fi
 export JAX_PLATFORMS="${JAX_PLATFORMS:-cpu}" PYTHONDONTWRITEBYTECODE=1
 bin=.venv/bin
 if [ $# -eq 0 ]; then

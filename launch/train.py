@@ -7,32 +7,48 @@ The same command goes on from the newest checkpoint in the workdir. Exit status:
 when it was asked to stop (SIGTERM) and saved, 2 after an error that the message says how to mend.
 """
 
+import shlex
 import sys
+from typing import Any
 
 from absl import flags
-from ml_collections import config_flags
 
 from medvlp_jax.core import distributed
+from medvlp_jax.core.config_flag import define_config
 from medvlp_jax.core.errors import run
+from medvlp_jax.core.folders import output_folder
 from medvlp_jax.core.preemption import EXIT_CODE
 from medvlp_jax.core.presets import apply_cpu_preset
 
-CONFIG = config_flags.DEFINE_config_file("config", help_string="the experiment", lock_config=True)
+
+def schema(_: Any) -> type:
+    from medvlp_jax.experiment_config import ExperimentConfig
+
+    return ExperimentConfig
+
+
+CONFIG = define_config("the experiment", schema)
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "checkpoints, metrics and config go here", required=True
 )
 RESUME_ANYWAY = flags.DEFINE_bool("resume_anyway", False, "go on although the config changed")
-flags.mark_flag_as_required("config")
 
 
 def main(_: list[str]) -> None:
     apply_cpu_preset()
     distributed.initialize()
+    workdir = output_folder(WORKDIR.value, "--workdir")
     from medvlp_jax.experiment import Experiment
 
-    result = Experiment(CONFIG.value).train(WORKDIR.value, resume_anyway=RESUME_ANYWAY.value)
+    result = Experiment(CONFIG.value).train(workdir, resume_anyway=RESUME_ANYWAY.value)
     if result.preempted:
         sys.exit(EXIT_CODE)
+    if distributed.is_main():
+        given = shlex.quote(WORKDIR.value)
+        print(
+            f"next: python launch/evaluate.py --checkpoint={given} "
+            f"--out={shlex.quote(str(workdir / 'eval'))}"
+        )
 
 
 if __name__ == "__main__":

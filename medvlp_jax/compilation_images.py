@@ -11,6 +11,7 @@ from medvlp_jax.core import ahead, sharding, topology
 from medvlp_jax.core.ahead import GIB, Compiled, Slice
 from medvlp_jax.core.config import parse
 from medvlp_jax.core.errors import UserError
+from medvlp_jax.core.fields import Dtype, Extent, Size
 from medvlp_jax.core.profiling import peak_flops
 from medvlp_jax.core.sharding import MeshConfig
 from medvlp_jax.core.state import param_count
@@ -79,9 +80,9 @@ class SamplingProgram:
     """
 
     preset: str = "sd2.1"
-    batch_size: int = 64
-    size: int = 512
-    dtype: str = "bfloat16"
+    batch_size: Size = 64
+    size: Extent = 512
+    dtype: Dtype = "bfloat16"
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
     sampler: SamplerConfig = dataclasses.field(default_factory=SamplerConfig)
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from medvlp_jax.core import ahead, sharding, topology
 from medvlp_jax.core.ahead import GIB, Compiled, Slice
 from medvlp_jax.core.config import ConfigError, parse
+from medvlp_jax.core.fields import Dtype, Size
 from medvlp_jax.core.sharding import MeshConfig
 from medvlp_jax.core.state import ModelDef, flatten, param_count, unflatten
 from medvlp_jax.core.step import shardings_of
@@ -71,8 +72,8 @@ class DecodeConfig:
         default_factory=lambda: MeshConfig(data=1, fsdp=1, tensor=-1)
     )
     storage: Storage = "float"
-    dtype: str = "bfloat16"
-    prompt_len: int = 512
+    dtype: Dtype = "bfloat16"
+    prompt_len: Size = 512
 
     def __post_init__(self) -> None:
         if self.model not in PRESETS:

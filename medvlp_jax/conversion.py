@@ -12,37 +12,32 @@ from typing import Any
 import jax
 import numpy as np
 
-from medvlp_jax import stable_diffusion
+from medvlp_jax import programs, stable_diffusion
 from medvlp_jax.core import pretrained
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.core.sharding import MeshConfig, make_mesh
 from medvlp_jax.core.state import ModelDef, param_count
 from medvlp_jax.core.step import abstract_model
+from medvlp_jax.data.tokenizer import SAMPLE
 from medvlp_jax.experiment import Experiment
 from medvlp_jax.experiment_config import stored_config
 from medvlp_jax.models.clip import CLIP
 from medvlp_jax.models.lm import build_lm
 from medvlp_jax.models.text_encoder import TextEncoder
+from medvlp_jax.tasks.images import PixelConfig
 from medvlp_jax.text_to_image import TextToImage
-from medvlp_jax.weights import gguf, hub, lm, origin
+from medvlp_jax.weights import gguf, hub, inputs, lm, origin
+from medvlp_jax.weights.export import check_fits, export
 from medvlp_jax.weights.families import FAMILIES, build
 from medvlp_jax.weights.faults import WeightsError
+from medvlp_jax.weights.fold import LOCAL
 from medvlp_jax.weights.settings import read_json
-from medvlp_jax.weights.source import export, open_source
+from medvlp_jax.weights.source import open_source
 
-#: What a folder holds beside weights and settings that those who load it look for.
-COMPANIONS = (
-    "tokenizer*",
-    "vocab.*",
-    "merges.txt",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "*.model",
-    "preprocessor_config.json",
-    "processor_config.json",
-    "generation_config.json",
-    "chat_template*",
-)
+#: What lies beside weights and settings and is copied with them, next to a tokenizer.
+COMPANIONS = ("preprocessor_config.json", "processor_config.json", "generation_config.json")
+#: Layouts that are tried, in this order, for a run whose layout is not given.
+WHOLE = ("clip", "siglip", "open_clip", "vision_text_dual_encoder")
 #: Largest difference that ``--check`` accepts, as a share of the largest output.
 TOLERANCE = 1e-3
 
@@ -71,12 +66,14 @@ class Converted:
     Attributes:
       kind: in words, for the line that is printed.
       parameters: how many.
+      notes: what a reader of the folder should know; lines that are printed.
     """
 
     kind: str
     folder: pathlib.Path
     parameters: int
     parts: tuple[Part, ...]
+    notes: tuple[str, ...] = ()
 
 
 def convert(
@@ -88,8 +85,9 @@ def convert(
       source: a folder, a weights file or a hub id of published weights; a GGUF file; or the workdir
         or a checkpoint of one of our runs.
       to: the folder to write.
-      layout: a key of ``weights.families.FAMILIES``; by default the source's own, and for a run the
-        first of ``clip``, ``siglip`` and ``open_clip`` that can hold the model.
+      layout: a key of ``weights.families.FAMILIES``, or for a run ``stablehlo``; by default the
+        source's own, and for a run the first of :data:`WHOLE` that can hold the model, else
+        ``stablehlo``.
       tower: ``vision`` or ``text``: this part alone of a CLIP; its layout must be given.
       dtype: of the floating tensors that are written.
 
@@ -125,7 +123,8 @@ def _encoder(source: str, to: pathlib.Path, layout: str, tower: str, dtype: str)
     model = ModelDef.of(build(found.config))
     params, buffers = found.load(model.abstract_params, model.abstract_buffers, dtype=dtype)
     layout = layout or found.family.name
-    export(to, layout, found.config, params, buffers)
+    known = inputs.of_folder(found.folder, found.pixels)
+    export(to, layout, found.config, params, buffers, inputs=known)
     _copy_companions(found.folder, to)
     return _converted(layout, to, found.config, model, params, buffers)
 
@@ -135,15 +134,94 @@ def _run(source: str, to: pathlib.Path, layout: str, tower: str, dtype: str) -> 
     config: Any = experiment.model_config
     model = experiment.model_def
     arrays = pretrained.load_model(source, *abstract_model(model, experiment.mesh))
+    known = run_inputs(experiment)
     if tower:
         layout = _needed(layout, tower)
         config = getattr(config, tower)
         arrays = tuple(tree.get(tower, {}) for tree in arrays)
         model = ModelDef.of(build(config))
+    else:
+        layout, why = (layout, "") if layout else _fitting(config, arrays[0], known)
+        if layout == programs.LAYOUT:
+            programs.write(to, experiment, *arrays, known)
+            return Converted("StableHLO", to, param_count(arrays[0]), (), (why,) if why else ())
     params, buffers = (jax.tree.map(lambda x: x.astype(dtype), tree) for tree in arrays)
-    layout = layout or _fitting(config, to)
-    export(to, layout, config, params, buffers)
-    return _converted(layout, to, config, model, params, buffers)
+    export(to, layout, config, params, buffers, inputs=known)
+    written = _converted(layout, to, config, model, params, buffers)
+    return dataclasses.replace(written, notes=() if tower else _left_out(params))
+
+
+def run_inputs(experiment: Experiment) -> inputs.Inputs:
+    """How a run prepares images and texts, as its export says it."""
+    data, text = experiment.config.data, experiment.model_config.text
+    pixels: PixelConfig = experiment.task.config  # type: ignore[attr-defined]
+    obstacle = ""
+    if pixels.pixels == "image":
+        obstacle = "it standardises the pixels of every image by themselves (task.pixels=image)"
+    if pixels.upsample:
+        obstacle = f"it enlarges images to {pixels.upsample} pixels (task.upsample)"
+    tokenizer = experiment.tokenizer()
+    special, _ = tokenizer.encode("")
+    ids, tail = tokenizer.encode(SAMPLE)
+    folder = pathlib.Path(tokenizer.name)
+    return inputs.Inputs(
+        pixels=None if obstacle else inputs.Pixels(pixels.mean, pixels.std),
+        obstacle=obstacle,
+        resize=data.image.resize,
+        interpolation="bilinear",
+        length=text.max_length if text.see_padding else data.text.max_len,
+        start=special[0] if len(special) > 1 else None,
+        end=ids[-1] if tail else None,
+        pad=tokenizer.pad_id,
+        tokenizer=folder if folder.is_dir() else None,
+        text_id=_published_text(experiment),
+        tokenizer_id="" if folder.is_dir() else tokenizer.name,
+    )
+
+
+def _published_text(experiment: Experiment) -> str:
+    """Hub id whose settings describe the text tower; empty where there is none."""
+    inits = experiment.config.init_towers
+    name = inits.get("text") or inits.get("model", "")
+    if not name:
+        return ""
+    try:
+        source = open_source(name)
+        text = source.tower("text").config
+    except UserError:  # it is gone; the run does not need it any more
+        return ""
+    if text.max_length != experiment.model_config.text.max_length:
+        return ""
+    if "text" in inits:
+        return inputs.hub_id(name, source.folder)
+    return inputs.of_folder(source.folder, source.pixels).text_id
+
+
+def _fitting(config: Any, params: Any, known: inputs.Inputs) -> tuple[str, str]:
+    """The first layout that holds a model whole, and why no published one does."""
+    reasons = []
+    for name in WHOLE:
+        try:
+            check_fits(name, config, params, known)
+        except WeightsError as error:
+            reasons.append(str(error))
+        else:
+            return name, ""
+    return programs.LAYOUT, (
+        f"no published layout can hold this model whole: {'; '.join(dict.fromkeys(reasons))}. It "
+        "is written as programs that jax runs without this package (README.md there says how); its "
+        "towers can be written alone with --tower and --layout"
+    )
+
+
+def _left_out(params: Mapping[str, Any]) -> tuple[str, ...]:
+    local = [name for name in LOCAL if name in params]
+    if not local:
+        return ()
+    return (
+        f"without {', '.join(local)}: the layout holds whole images and texts, so scores of "
+        "regions and words are not in it",
+    )
 
 
 def _needed(layout: str, tower: str) -> str:
@@ -152,40 +230,31 @@ def _needed(layout: str, tower: str) -> str:
     return layout
 
 
-def _fitting(config: Any, to: pathlib.Path) -> str:
-    reasons = []
-    for name in ("clip", "siglip", "open_clip"):
-        try:
-            FAMILIES[name].config_to(config, to)
-        except WeightsError as error:
-            reasons.append(str(error))
-        else:
-            return name
-    raise WeightsError(
-        "no published layout can hold this model whole: " + "; ".join(reasons) + ". Its towers can "
-        "be written alone with --tower and --layout"
-    )
-
-
 def _converted(
     layout: str, to: pathlib.Path, config: Any, model: ModelDef, params: Any, buffers: Any
 ) -> Converted:
-    def run(inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    vision, text = getattr(config, "vision", config), getattr(config, "text", config)
+
+    def run(x: Mapping[str, np.ndarray]) -> dict[str, Any]:
         run = jax.jit(lambda p, b, x: _forward(model.merge(p, b), x))
-        return run(_single(params), _single(buffers), inputs)
+        if grey:
+            x = {**x, "image": x["image"][..., :1]}
+        return run(_single(params), _single(buffers), x)
 
     rng = np.random.default_rng(0)
-    inputs = {}
-    vision, text = getattr(config, "vision", config), getattr(config, "text", config)
+    drawn: dict[str, np.ndarray] = {}
+    # A whole model of grey images is written as one of colour images.
+    grey = vision is not config and vision.channels == 1
     if hasattr(vision, "image_size"):
         size, channels = vision.image_size, vision.channels
-        inputs["image"] = rng.normal(size=(2, size, size, channels)).astype(np.float32)
+        image = rng.normal(size=(2, size, size, channels)).astype(np.float32)
+        drawn["image"] = np.repeat(image, 3, -1) if grey else image
     if hasattr(text, "vocab"):
         ids = rng.integers(3, text.vocab - 2, (2, min(16, text.max_length)))
         end = origin.end_of_text(to)
         ids[:, -1] = text.vocab - 1 if end is None or end >= text.vocab else end
-        inputs["ids"] = ids
-    part = Part(layout, to, inputs, run)
+        drawn["ids"] = ids
+    part = Part(layout, to, drawn, run)
     return Converted(f"{layout} model", to, param_count(params), (part,))
 
 
@@ -238,7 +307,8 @@ def _stable_diffusion(path: pathlib.Path, to: pathlib.Path, dtype: str) -> Conve
     mesh = make_mesh(MeshConfig(data=1), jax.devices()[:1])
     params = stable_diffusion.load_params(folder, model, mesh, dtype)
     tokenizer = stable_diffusion.load_tokenizer(folder.tokenizer)
-    stable_diffusion.save(to, model.config, params, tokenizer)
+    scheduler = stable_diffusion.read_scheduler(folder)
+    stable_diffusion.save(to, model.config, params, tokenizer, scheduler)
     c, rng = model.config, np.random.default_rng(0)
 
     def normal(*shape: int) -> np.ndarray:
@@ -279,10 +349,9 @@ def _stable_diffusion(path: pathlib.Path, to: pathlib.Path, dtype: str) -> Conve
 
 
 def _copy_companions(source: pathlib.Path, to: pathlib.Path) -> None:
-    for pattern in COMPANIONS:
-        for file in source.glob(pattern):
-            if file.is_file() and not (to / file.name).exists():
-                shutil.copy(file, to / file.name)
+    for name in COMPANIONS:
+        if (source / name).is_file() and source.resolve() != to.resolve():
+            shutil.copy(source / name, to / name)
 
 
 def check(converted: Converted) -> str:

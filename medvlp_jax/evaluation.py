@@ -2,23 +2,24 @@
 
 import dataclasses
 import json
+import logging
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from medvlp_jax.core import distributed, pretrained
-from medvlp_jax.core.config import dumps
+from medvlp_jax.core import distributed, jsonl, pretrained
+from medvlp_jax.core.config import ConfigError, dumps
 from medvlp_jax.core.metrics import FILE as METRICS
+from medvlp_jax.core.metrics import read_metrics
 from medvlp_jax.core.predict import Predictor
 from medvlp_jax.core.provenance import last_start
 from medvlp_jax.core.state import param_count
-from medvlp_jax.data.dataset import open_dataset
+from medvlp_jax.data.dataset import damaged_beside, open_dataset
 from medvlp_jax.data.tokenizer import Tokenizer
 from medvlp_jax.eval.base import evaluate
 from medvlp_jax.eval.calibration import Calibration
 from medvlp_jax.eval.config import EvalSetConfig, film_configs
 from medvlp_jax.eval.protocol import EvalResult
-from medvlp_jax.eval.report.curves import read_history
 from medvlp_jax.eval.report.examples import READERS, SetRecords
 from medvlp_jax.eval.report.inputs import (
     Reject,
@@ -36,6 +37,7 @@ from medvlp_jax.experiment_config import stored_config, workdir_of
 CALIBRATION = "calibration.json"
 #: Studies shown per set, and per class where a set has no boxes to choose them by.
 SHOWN = 6
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +98,11 @@ def evaluate_checkpoint(
         own = stored["eval"].get("sets", {})
         shown = film_configs(films, own, stored["data"]["labels"])
         stored["eval"]["sets"] = own | {k: dataclasses.asdict(v) for k, v in shown.items()}
+    if not stored["eval"].get("sets"):
+        raise ConfigError(
+            f"{checkpoint} was trained without config.eval.sets, so there is nothing to evaluate; "
+            "name a labelled data folder: --data=FOLDER --split=test"
+        )
     folder, workdir = pretrained.resolve(checkpoint, step), workdir_of(checkpoint, step)
     experiment = Experiment(stored)
     tokenizer = experiment.tokenizer()
@@ -128,7 +135,7 @@ def evaluate_checkpoint(
     if not distributed.is_main():
         return Evaluation(results, out / "results.json", out / "report.html")
     out.mkdir(parents=True, exist_ok=True)
-    history = read_history(workdir / METRICS) if (workdir / METRICS).exists() else []
+    history = read_metrics(workdir / METRICS) if (workdir / METRICS).exists() else []
     _keep_calibration(results, out)
     return Evaluation(
         results,
@@ -215,8 +222,14 @@ def _rejected_rows(experiment: Experiment) -> Iterator[dict[str, Any]]:
     folders = {s.path for s in c.data.sources} | {s.path for s in c.eval.sets.values()}
     for folder in sorted(folders):
         file = pathlib.Path(folder) / "rejects.jsonl"
-        if file.exists():
-            yield from map(json.loads, file.read_text().splitlines())
+        if not file.exists():
+            continue
+        rows, broken = jsonl.tolerant(file)
+        for why in damaged_beside(folder, [file.name]):  # no reason to lose an evaluation for it
+            _log.warning("%s: what was rejected is told as it stands there", why)
+        for number, why in broken.items():
+            _log.warning("%s, line %d, is left out: %s", file, number, why)
+        yield from rows
 
 
 def _timing(workdir: pathlib.Path) -> dict[str, str]:
@@ -224,7 +237,7 @@ def _timing(workdir: pathlib.Path) -> dict[str, str]:
     if not (workdir / METRICS).exists():
         return {}
     seconds: dict[str, float] = {}
-    for row in read_history(workdir / METRICS):
+    for row in read_metrics(workdir / METRICS):
         for key, value in row.items():
             if key.startswith("seconds_"):
                 seconds[key[8:]] = seconds.get(key[8:], 0.0) + value

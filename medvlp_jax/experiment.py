@@ -21,6 +21,8 @@ from jax.sharding import Mesh
 from medvlp_jax.core import distributed, pretrained, provenance, sharding
 from medvlp_jax.core.checkpoint import Checkpointer
 from medvlp_jax.core.config import ConfigError, dumps, parse
+from medvlp_jax.core.errors import one_net
+from medvlp_jax.core.folders import output_folder
 from medvlp_jax.core.lock import workdir_lock
 from medvlp_jax.core.loop import FitResult, fit
 from medvlp_jax.core.metrics import MetricWriter
@@ -36,7 +38,7 @@ from medvlp_jax.core.step import (
     shardings_of,
 )
 from medvlp_jax.data.config import DataConfig, SourceConfig
-from medvlp_jax.data.dataset import open_dataset
+from medvlp_jax.data.dataset import open_dataset, positive_labels
 from medvlp_jax.data.device import prefetch_to_device
 from medvlp_jax.data.pipeline import eval_batches, find_tokenizer, open_sources, train_iterator
 from medvlp_jax.data.tokenizer import Tokenizer
@@ -73,11 +75,12 @@ class Experiment:
         self.config = c = parse_config(config)
         self.resolved = json.loads(dumps(c))
         self.mesh: Mesh = sharding.make_mesh(c.mesh, devices)
-        shards = sharding.batch_shards(self.mesh) * c.micro_batches
-        if c.data.batch_size % shards:
+        pieces, rows = sharding.batch_shards(self.mesh), c.data.batch_size
+        if rows % (shards := pieces * c.micro_batches):
             raise ConfigError(
-                f"config.data.batch_size={c.data.batch_size} must be a multiple of {shards} "
-                f"(data x fsdp devices x config.micro_batches)"
+                f"config.data.batch_size={rows} must be a multiple of {shards} ({pieces} data x "
+                f"fsdp devices x config.micro_batches={c.micro_batches}): "
+                f"{rows - rows % shards or shards} would do"
             )
         self.model_config: CLIPConfig = clip_config(c.model)
         if self.model_config.text.max_length < c.data.text.max_len:
@@ -85,11 +88,38 @@ class Experiment:
                 f"config.model.text.max_length={self.model_config.text.max_length} is shorter than "
                 f"the longest of config.data.text.buckets, {c.data.text.max_len}"
             )
-        self.model_def = ModelDef.of(build_clip(self.model_config))
+        with one_net("config.model", "change its sizes", ConfigError, "cannot be built"):
+            self.model_def = ModelDef.of(build_clip(self.model_config))
         self.task = make_task(self.model_def, c.task)
         self.optimizer = make_optimizer(
             c.optim, self.model_def.abstract_params, self.model_def.logical_axes, c.loop.steps
         )
+
+    def require_labels(self) -> None:
+        """Refuses a task whose labels or boxes the training data never holds.
+
+        Raises:
+          ConfigError: the loss, or a part of it, would be 0 from the first step.
+        """
+        c, task = self.config.data, getattr(self.task, "config", None)
+        opened = [open_dataset(s.path, s.split) for s in c.sources]
+        places = ", ".join(f"{s.path} ({s.split})" for s in c.sources)
+        held = {name for source in opened for name in positive_labels(source)}
+        if getattr(task, "needs_labels", False):
+            missing = [name for name in c.labels if name not in held]
+            if len(missing) == len(c.labels):
+                raise ConfigError(
+                    f"the training data {places} has none of config.data.labels; it has "
+                    f"{', '.join(sorted(held)) or 'no labels'}"
+                )
+            if missing:
+                _log.warning("the training data has no positive of %s", ", ".join(missing))
+        shards = [shard for source in opened for shard in source.shards]
+        if getattr(task, "region_weight", 0) and not sum(shard.boxes for shard in shards):
+            raise ConfigError(
+                f"config.task.region_weight={self.config.task['region_weight']} needs boxes, and "
+                f"the training data {places} has none; set it to 0"
+            )
 
     def train_step(self) -> TrainStep:
         return make_train_step(
@@ -304,7 +334,8 @@ class Experiment:
           LockError: another process trains in this folder.
           UserError: see the parts; the message says what to mend.
         """
-        c, workdir = self.config, pathlib.Path(workdir)
+        c, workdir = self.config, output_folder(workdir, "workdir")
+        self.require_labels()
         if distributed.is_main():
             workdir.mkdir(parents=True, exist_ok=True)
         distributed.barrier("workdir")

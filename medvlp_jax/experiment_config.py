@@ -8,7 +8,8 @@ from typing import Any
 
 from medvlp_jax.core import pretrained
 from medvlp_jax.core.checkpoint import CheckpointConfig
-from medvlp_jax.core.config import ConfigError, parse, to_plain
+from medvlp_jax.core.config import ConfigError, group, parse, to_plain
+from medvlp_jax.core.fields import Pattern, Seed, Size
 from medvlp_jax.core.loop import LoopConfig
 from medvlp_jax.core.metrics import LogConfig
 from medvlp_jax.core.optim import OptimConfig
@@ -42,10 +43,10 @@ class ExperimentConfig:
     task: dict[str, Any]
     data: DataConfig
     loop: LoopConfig
-    seed: int = 0
-    micro_batches: int = 1
+    seed: Seed = 0
+    micro_batches: Size = 1
     init_from: str = ""
-    init_only: tuple[str, ...] = (".*",)
+    init_only: tuple[Pattern, ...] = (".*",)
     init_towers: dict[str, str] = dataclasses.field(default_factory=dict)
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
     optim: OptimConfig = dataclasses.field(default_factory=OptimConfig)
@@ -74,19 +75,22 @@ def parse_config(config: Mapping[str, Any]) -> ExperimentConfig:
       WeightsError: published weights that a tower shall start from cannot be found or understood.
     """
     tree = to_plain(config)
-    data = tree.setdefault("data", {})
+    parse(ExperimentConfig, tree)  # from here on, groups are groups
+    for side in ("vision", "text"):
+        group(tree["model"], side, "config.model")
+    data = tree["data"]
     image = data.get("image", {})
     size, channels = image.get("size", 224), image.get("channels", 1)
     seed = tree.get("seed", 0)
     task, optim = (tree.setdefault(k, {}) for k in ("task", "optim"))
     model = tree["model"] = _published(tree, channels)
     _agree(data, "seed", seed, "config.data")
-    for group, where in (
+    for keys, where in (
         (model.setdefault("vision", {}), "config.model.vision"),
         (task, "config.task"),
     ):
-        _agree(group, "image_size", size, where)
-        _agree(group, "channels", channels, where)
+        _agree(keys, "image_size", size, where)
+        _agree(keys, "channels", channels, where)
     name = task.get("name")
     if name in ("contrastive", "gloria", "mgca", "medclip"):
         _agree(task, "num_labels", len(data.get("labels", ())), "config.task")
@@ -99,7 +103,10 @@ def parse_config(config: Mapping[str, Any]) -> ExperimentConfig:
     if name == "contrastive" and task.get("region_weight"):
         _agree(data, "with_boxes", True, "config.data")
         task.setdefault("max_boxes", data.setdefault("max_boxes", DataConfig.max_boxes))
-    frozen = [f"{tower}/" for tower in task.get("frozen_towers", ())]
+    towers_kept = task.get("frozen_towers", ())
+    if not isinstance(towers_kept, list | tuple):
+        raise ConfigError(f"config.task.frozen_towers={towers_kept!r} must be a list")
+    frozen = [f"{tower}/" for tower in towers_kept]
     optim["freeze"] = list(dict.fromkeys([*optim.get("freeze", ()), *frozen]))
     return parse(ExperimentConfig, tree)
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from medvlp_jax.core import distributed, pretrained
 from medvlp_jax.core.config import ConfigError, dumps, parse, to_plain
+from medvlp_jax.core.fields import Extent, Size, Workers
+from medvlp_jax.core.folders import output_folder
 from medvlp_jax.core.lock import workdir_lock
 from medvlp_jax.core.sharding import MeshConfig
 from medvlp_jax.core.state import param_count
@@ -52,10 +54,10 @@ class FinetuningConfig:
     downstream: DownstreamConfig
     labels: tuple[str, ...] = ()
     image: dict[str, Any] = dataclasses.field(default_factory=dict)
-    workers: int = 0
-    threads: int = 0
-    max_boxes: int = 16
-    eval_batch: int = 64
+    workers: Workers = 0
+    threads: Workers = 0
+    max_boxes: Extent = 16
+    eval_batch: Size = 64
     bootstrap: Bootstrap = dataclasses.field(default_factory=Bootstrap)
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
 
@@ -93,7 +95,7 @@ def finetune(
       ConfigError, ShardError, EvalError: the message says what to mend.
     """
     c = parse(FinetuningConfig, config)
-    out = pathlib.Path(out)
+    out = output_folder(out)
     experiment = Experiment(_stored(checkpoint, step, c))
     labels = c.labels or experiment.config.data.labels
     sets = _sets(experiment, c, labels)

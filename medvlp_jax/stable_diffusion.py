@@ -19,6 +19,7 @@ from medvlp_jax.weights import convert, hub
 from medvlp_jax.weights.convert import Row
 from medvlp_jax.weights.faults import Faults
 from medvlp_jax.weights.files import open_checkpoint
+from medvlp_jax.weights.inputs import Inputs
 from medvlp_jax.weights.tables import clip, stable_diffusion_unet, stable_diffusion_vae
 
 _WEIGHTS = {
@@ -91,13 +92,14 @@ def read_config(folder: Folder) -> TextToImageConfig:
             text=clip.text_config_from(_json(folder.text / "config.json")),
             unet=stable_diffusion_unet.config_from(_json(folder.root / "unet" / "config.json")),
             vae=stable_diffusion_vae.config_from(_json(folder.root / "vae" / "config.json")),
-            schedule=schedule_from(_scheduler(folder)),
+            schedule=schedule_from(read_scheduler(folder)),
         )
     except ValueError as error:
         raise UserError(f"{folder.root}: {error}") from error
 
 
-def _scheduler(folder: Folder) -> dict[str, Any]:
+def read_scheduler(folder: Folder) -> dict[str, Any]:
+    """``scheduler_config.json`` of a folder."""
     return _json(folder.root / "scheduler" / "scheduler_config.json")
 
 
@@ -118,7 +120,7 @@ def read_sampler(folder: Folder, method: Method, **changes: Any) -> SamplerConfi
       method: the sampler; the one that the folder names is not binding.
       changes: other fields of :class:`SamplerConfig`.
     """
-    return sampler_from(_scheduler(folder), method, **changes)
+    return sampler_from(read_scheduler(folder), method, **changes)
 
 
 def load_params(folder: Folder, model: TextToImage, mesh: Mesh, dtype: str = "float32") -> Params:
@@ -224,6 +226,7 @@ def save(
     config: TextToImageConfig,
     params: Mapping[str, Any],
     tokenizer: Any,
+    scheduler: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes a folder that ``StableDiffusionPipeline.from_pretrained`` reads.
 
@@ -231,11 +234,16 @@ def save(
       path: is made if need be.
       config: of the parts.
       params: of ``text``, ``unet`` and ``vae``.
-      tokenizer: of ``transformers``.
+      tokenizer: of ``transformers``; its end token is where texts are pooled.
+      scheduler: ``scheduler_config.json`` of the folder that the weights come from; by default
+        that of a DDIM scheduler on the model's schedule.
     """
     folder = pathlib.Path(path)
+    ids = Inputs(
+        start=tokenizer.bos_token_id, end=tokenizer.eos_token_id, pad=tokenizer.pad_token_id
+    )
     configs = {
-        "text": clip.text_config_to(config.text),
+        "text": clip.text_config_to(config.text, ids),
         "unet": stable_diffusion_unet.config_to(config.unet),
         "vae": stable_diffusion_vae.config_to(config.vae),
     }
@@ -246,7 +254,7 @@ def save(
             place, rows, params[part], configs={"config.json": content}, name=_WEIGHTS[part]
         )
     (folder / "scheduler").mkdir(exist_ok=True)
-    scheduler = scheduler_config_to(config.schedule)
+    scheduler = dict(scheduler or scheduler_config_to(config.schedule))
     _write_json(folder / "scheduler" / "scheduler_config.json", scheduler)
     tokenizer.save_pretrained(str(folder / "tokenizer"))
     index = {
@@ -255,7 +263,7 @@ def save(
         "image_encoder": [None, None],
         "requires_safety_checker": False,
         "safety_checker": [None, None],
-        "scheduler": ["diffusers", "DDIMScheduler"],
+        "scheduler": ["diffusers", scheduler.get("_class_name", "DDIMScheduler")],
         "text_encoder": ["transformers", "CLIPTextModel"],
         "tokenizer": ["transformers", "CLIPTokenizer"],
         "unet": ["diffusers", "UNet2DConditionModel"],

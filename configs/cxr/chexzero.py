@@ -16,11 +16,9 @@ from configs.cxr import methods
 
 
 def get_config(arg: str = "clip_b32"):
-    arch, _, data = arg.partition(":")
-    own = arch == "clip_b32"
     task = {"name": "contrastive", "loss": "infonce"}
-    config, _ = methods.setup("chexzero", f"vit_b16:{data}" if own else arg, task)
-    config.name = f"chexzero_{arch}"
+    config, arch = methods.setup("chexzero", arg, task, (*methods.ARCHS, "clip_b32"))
+    own = arch == "clip_b32"
     config.optim.name = "sgd"
     config.optim.momentum = 0.9
     config.optim.schedule = "constant"

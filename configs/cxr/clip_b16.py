@@ -11,7 +11,7 @@ from configs import common
 def get_config(data: str = "data/cxr"):
     config = common.base()
     config.name = "clip_b16"
-    config.data.sources[0].path = data
+    config.data.sources[0].path = data or "data/cxr"
     config.data.batch_size = 4096
     config.mesh.fsdp = 16
     config.mesh.data = -1

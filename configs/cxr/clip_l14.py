@@ -9,7 +9,7 @@ from configs import common
 def get_config(data: str = "data/cxr"):
     config = common.base()
     config.name = "clip_l14"
-    config.data.sources[0].path = data
+    config.data.sources[0].path = data or "data/cxr"
     config.data.batch_size = 16384
     config.model.vision.name = "vit_l14"
     config.model.embed_dim = 768

@@ -13,7 +13,7 @@ from configs import common
 def get_config(data: str = "data/cxr"):
     config = common.base()
     config.name = "clip_l14_336"
-    config.data.sources[0].path = data
+    config.data.sources[0].path = data or "data/cxr"
     config.data.batch_size = 4096
     config.data.image.size = 336
     config.data.image.geometry = {"crop_area": (0.9, 1.0)}

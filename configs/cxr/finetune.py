@@ -12,6 +12,8 @@ WORD: ``probe`` (logistic regression on frozen features), ``full`` (all is train
 
 import ml_collections
 
+from configs import common
+
 WORDS = {
     "probe": "probe",
     "full": "finetune",
@@ -21,8 +23,7 @@ WORDS = {
 
 
 def get_config(word: str = "full") -> ml_collections.ConfigDict:
-    if word not in WORDS:
-        raise ValueError(f"configs/cxr/finetune.py:{word}: after the colon {', '.join(WORDS)}")
+    common.choose("cxr/finetune.py", word, WORDS)
     # Ratio of the encoder's learning rate to the head's as in BenchX (0.1).
     tuned = {"steps": 3000, "batch_size": 64, "eval_every": 100, "patience": 10}
     config = ml_collections.ConfigDict(

@@ -16,17 +16,17 @@ ARCHS = ("resnet50", "vit_b16", "small")
 SMALL_SIDE = 96
 
 
-def setup(method: str, arg: str, task: dict):
+def setup(method: str, arg: str, task: dict, archs: tuple[str, ...] = ARCHS):
     """``(config, arch)`` with towers, data and ``task``; the method's file adds what is its own.
 
     Args:
       method: name of the run.
       arg: ``ARCH`` or ``ARCH:DATA``.
       task: the group ``config.task`` that is the same for all towers.
+      archs: what ARCH may be; one that is none of :data:`ARCHS` brings its own towers.
     """
     arch, _, data = arg.partition(":")
-    if arch not in ARCHS:
-        raise ValueError(f"{arch!r} is none of {', '.join(ARCHS)}; write ARCH or ARCH:DATA_FOLDER")
+    common.choose(f"cxr/{method}.py", arch, archs)
     data = data or "data/cxr"
     config = common.base()
     config.name = f"{method}_{arch}"
@@ -44,7 +44,7 @@ def setup(method: str, arg: str, task: dict):
     if arch == "small":
         _small(config)
     else:
-        config.model.vision.name = arch
+        config.model.vision.name = arch if arch in ARCHS else "vit_b16"
         config.model.remat = "none"
         config.data.image.resize = "pad"
         config.data.image.geometry = {"crop_area": (0.766, 0.766)}  # 224 of 256 pixels a side

@@ -16,11 +16,12 @@ the real data, where thresholds come from its validation split, and on the synth
 
 import ml_collections
 
-from configs.cxr import convirt, gloria
+from configs import common
+from configs.cxr import convirt, gloria, methods
 
 
 def get_config(arch: str = "resnet50"):
-    small = arch == "small"
+    small = common.choose("cxr/synthetic_vs_real.py", arch, methods.ARCHS) == "small"
     words = ("zeroshot",)
     config = ml_collections.ConfigDict(
         {

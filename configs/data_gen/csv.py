@@ -6,8 +6,12 @@ python launch/generate.py --config=configs/data_gen/csv.py --out=data/mine
 
 ``--config.texts.COLUMN=SECTION`` and ``--config.labels.columns.COLUMN=LABEL`` may be repeated. A
 column that lists labels ("Effusion|Mass") is ``--config.labels.list_column``; rows are chosen by
-``--config.where.COLUMN="('value',)"``. Column names with blanks or dots, and boxes, need a copy of
-this file; data_gen/sources/csv.py explains each key.
+``--config.where.COLUMN="('value',)"``. A column "report text" or "report-text" is ``report_text``
+in a flag. Boxes need a copy of this file; data_gen/sources/csv.py explains each key.
+
+Words like nan, None, NULL and N/A are empty cells (``null_words``). Encoding and delimiter are
+found, and said. Every row is in a record, in rejects.jsonl, or left out by a key here; the numbers
+are shown, and add up.
 """
 
 import ml_collections
@@ -20,7 +24,8 @@ def get_config(root: str = "") -> ml_collections.ConfigDict:
             "name": "table",
             "root": root,  # image paths are relative to it
             "csv": "",
-            "delimiter": ",",
+            "delimiter": "",  # empty finds it: comma, semicolon, tab or bar
+            "encoding": "",  # empty finds it: UTF-8, UTF-16, cp1252
             "image": "path",
             "image_suffix": "",
             "study": "",

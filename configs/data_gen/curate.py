@@ -15,9 +15,12 @@ it was stopped.
 
 import ml_collections
 
+from configs import common
+
 
 def get_config(judge: str = "none") -> ml_collections.ConfigDict:
     """``judge``: none, clip or server (curate.py:server), so that its keys are there to be set."""
+    common.choose("data_gen/curate.py", judge, ("none", "clip", "server"))
     chat = {
         "backend": "openai",
         "model": "judge",

@@ -18,6 +18,8 @@ The same command goes on where it was stopped.
 
 import ml_collections
 
+from configs import common
+
 #: Steps and guidance of the model cards; both make pictures of 512 pixels.
 _ROENTGEN = {"roentgen": (75, 4.0), "roentgen_v2": (75, 3.0)}
 
@@ -85,11 +87,10 @@ def get_config(presets: str = "") -> ml_collections.ConfigDict:
 
 
 def _apply(config: ml_collections.ConfigDict, preset: str) -> None:
+    common.choose("data_gen/syncxr.py", preset, ("demo", *_ROENTGEN))
     if preset == "demo":
         config.planted = 0.02
-    elif preset in _ROENTGEN:
-        config.maker.steps, config.maker.guidance = _ROENTGEN[preset]
-        config.maker.size = config.size = 512
-        config.studies_per_shard = 64
-    else:
-        raise ValueError(f"preset {preset!r} must be one of demo, {', '.join(_ROENTGEN)}")
+        return
+    config.maker.steps, config.maker.guidance = _ROENTGEN[preset]
+    config.maker.size = config.size = 512
+    config.studies_per_shard = 64

@@ -10,9 +10,12 @@ python launch/sample.py --config=configs/data_gen/texts.py --out=samples/reports
 
 import ml_collections
 
+from configs import common
+
 
 def get_config(backend: str = "jax") -> ml_collections.ConfigDict:
     """``backend``: jax, openai, transformers or grammar."""
+    common.choose("data_gen/texts.py", backend, ("jax", "openai", "transformers", "grammar"))
     chat = {
         "backend": backend,
         "model": "",

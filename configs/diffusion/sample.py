@@ -8,8 +8,12 @@ The part after the colon is a preset of medvlp_jax/text_to_image.py: sd1.5 or sd
 
 import ml_collections
 
+from configs import common
+from medvlp_jax import text_to_image
+
 
 def get_config(preset: str = "sd2.1") -> ml_collections.ConfigDict:
+    common.choose("diffusion/sample.py", preset, text_to_image.PRESETS)
     return ml_collections.ConfigDict(
         {
             "program": "images",

@@ -6,9 +6,13 @@ python launch/compile.py --config=configs/lm/decode.py:llama3.1_70b --topology=v
 
 import ml_collections
 
+from configs import common
+from medvlp_jax.models import lm
+
 
 def get_config(model: str = "llama3.1_8b") -> ml_collections.ConfigDict:
     """``model``: a name of ``medvlp_jax.models.lm.PRESETS``."""
+    common.choose("lm/decode.py", model, lm.PRESETS)
     return ml_collections.ConfigDict(
         {
             "program": "decode",

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from data_gen.curation.candidate import Candidate
+from medvlp_jax.core.fields import Cosine, Size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,8 +21,8 @@ class AgreementConfig:
     """
 
     checkpoint: str = ""
-    minimum: float = 0.2
-    batch_size: int = 32
+    minimum: Cosine = 0.2
+    batch_size: Size = 32
 
     def __post_init__(self) -> None:
         if not 0 <= self.minimum <= 1:

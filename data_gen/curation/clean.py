@@ -24,8 +24,9 @@ from data_gen.curation.review import (
 )
 from data_gen.runners.job import JobError, Runner, Shard
 from data_gen.runners.local import local
+from medvlp_jax.core.fields import Cosine, Count, Workers
 from medvlp_jax.core.lock import workdir_lock
-from medvlp_jax.data.dataset import open_dataset, splits
+from medvlp_jax.data.dataset import keep_digests, open_dataset, splits
 from medvlp_jax.data.manifest import fingerprint
 from medvlp_jax.data.records import Record, with_content_hash
 from medvlp_jax.data.shards import remove_leftovers, whole_file
@@ -56,10 +57,10 @@ class CurateConfig:
     only: tuple[str, ...] = ()
     gate: GateConfig = dataclasses.field(default_factory=GateConfig)
     spread: bool = True
-    bad_above: float = 0.0
-    same_above: float = 0.0
-    pictures: int = 24
-    processes: int = 0
+    bad_above: Cosine = 0.0
+    same_above: Cosine = 0.0
+    pictures: Count = 24
+    processes: Workers = 0
 
     def __post_init__(self) -> None:
         if not self.source:
@@ -128,6 +129,7 @@ def clean(
     work = CleanJob(config.source, config.only, str(review), job.fingerprint, _digest(drops))
     result = jobs.run_job(work, folder, progress=progress, runner=runner)
     rows = _write_rejects(folder, lines, drops, config.pictures)
+    keep_digests(folder)
     reasons = counts([row.as_json() for row in rows])
     warnings = _warnings(lines, drops)
     return Cleaned(len(lines), len(lines) - len(drops), reasons, result.summary, warnings)

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from data_gen.curation.candidate import Pixels
 from data_gen.curation.duplicates import unit
+from medvlp_jax.core.fields import Size
 from medvlp_jax.data.image import to_gray
 
 #: Side of the map that the ``pixels`` encoder compares.
@@ -33,7 +34,7 @@ class EncoderConfig:
 
     kind: Literal["none", "pixels", "clip", "dinov2"] = "pixels"
     model: str = ""
-    batch_size: int = 32
+    batch_size: Size = 32
 
     def __post_init__(self) -> None:
         if (self.kind in ("clip", "dinov2")) != bool(self.model):

@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 
 from data_gen.curation.candidate import Candidate
 from data_gen.llm_chat import ChatConfig
+from medvlp_jax.core.fields import Count, Extent, Finite, Size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,12 +64,12 @@ class JudgeConfig:
 
     kind: Literal["none", "clip", "server"] = "none"
     questions: tuple[str, ...] = tuple(q.key for q in QUESTIONS)
-    most_no: int = 0
+    most_no: Count = 0
     checkpoint: str = ""
-    minimum: float = 0.01
+    minimum: Finite = 0.01
     reference: str = ""
-    size: int = 512
-    attempts: int = 2
+    size: Extent = 512
+    attempts: Size = 2
     on_failure: Literal["reject", "accept"] = "reject"
     chat: ChatConfig | None = None
 

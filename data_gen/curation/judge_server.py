@@ -5,6 +5,7 @@ object of yes and no; an answer that cannot be read is asked for again under ano
 """
 
 import base64
+import itertools
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,8 @@ _SYSTEM = (
     "question by yes or no. Be strict: when in doubt, answer no. Reply with one JSON object whose "
     "keys are those of the questions and whose values are the strings yes or no, and nothing else."
 )
+#: Opening braces that are tried: an answer may hold a hundred thousand of them.
+_STARTS = 100
 _YES = {"yes": True, "true": True, "y": True, "1": True}
 _NO = {"no": False, "false": False, "n": False, "0": False}
 
@@ -113,10 +116,10 @@ def read_answers(text: str, questions: Sequence[Question]) -> dict[str, bool] | 
     None where a question is left open.
     """
     decoder = json.JSONDecoder()
-    for start in re.finditer(r"\{", text):
+    for start in itertools.islice(re.finditer(r"\{", text), _STARTS):
         try:
             found, _ = decoder.raw_decode(text, start.start())
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         answers = {q.key: _yes_or_no(found.get(q.key)) for q in questions}
         if None not in answers.values():
@@ -127,5 +130,9 @@ def read_answers(text: str, questions: Sequence[Question]) -> dict[str, bool] | 
 def _yes_or_no(value: object) -> bool | None:
     if isinstance(value, bool):
         return value
-    word = re.match(r"\W*(\w+)", str(value).lower())
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if not isinstance(value, str | int):
+        return None
+    word = re.match(r"\W*(\w+)", str(value)[:100].lower())
     return (_YES | _NO).get(word[1]) if word else None

@@ -5,7 +5,6 @@ what other pages count; the rest is for whoever wants to know why.
 """
 
 import dataclasses
-import json
 import pathlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +14,7 @@ import cv2
 import numpy as np
 
 from data_gen.curation.candidate import Pixels
-from medvlp_jax.core.errors import UserError
+from medvlp_jax.core import jsonl
 from medvlp_jax.data.manifest import write_errors
 from medvlp_jax.data.shards import whole_file
 
@@ -65,9 +64,8 @@ class RejectRow:
 
 def write_rejects(folder: pathlib.Path, rows: Iterable[RejectRow]) -> None:
     """Writes ``rejects.jsonl``, whole or not at all."""
-    lines = (json.dumps(row.as_json(), ensure_ascii=False) + "\n" for row in rows)
     with whole_file(folder / FILE) as temporary, write_errors(folder / FILE):
-        temporary.write_text("".join(lines), encoding="utf-8")
+        temporary.write_text(jsonl.dump(row.as_json() for row in rows), encoding="utf-8")
 
 
 def read_rejects(folder: pathlib.Path) -> list[dict[str, Any]]:
@@ -76,18 +74,8 @@ def read_rejects(folder: pathlib.Path) -> list[dict[str, Any]]:
     Raises:
       UserError: a line is no JSON object; the message names it.
     """
-    path, rows = folder / FILE, []
-    if not path.exists():
-        return rows
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            row = json.loads(line)
-            if not isinstance(row, dict):
-                raise ValueError("no object")
-        except ValueError as error:
-            raise UserError(f"{path}, line {number}: {error}; delete the line") from error
-        rows.append(row)
-    return rows
+    path = folder / FILE
+    return jsonl.read(path, "delete the line") if path.exists() else []
 
 
 def small(image: Pixels) -> bytes:

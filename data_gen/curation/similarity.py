@@ -11,6 +11,7 @@ from data_gen.curation.candidate import Pixels
 from data_gen.curation.duplicates import unit
 from data_gen.curation.encoders import Encoder
 from medvlp_jax.core.errors import UserError
+from medvlp_jax.core.fields import Cosine
 from medvlp_jax.data.image import ImageError, decode
 
 #: What a folder of pictures may hold.
@@ -29,7 +30,7 @@ class BadSetConfig:
     """
 
     folder: str = ""
-    threshold: float = 0.0
+    threshold: Cosine = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.threshold <= 1:

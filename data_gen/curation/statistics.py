@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 
 from data_gen.curation.candidate import Pixels
 from data_gen.curation.layout import layout
+from medvlp_jax.core.fields import AtLeastOne, Extent, Fraction, NonNegative
 from medvlp_jax.data.image import to_gray
 
 #: Longer side, in pixels, that a picture is reduced to before it is measured.
@@ -56,21 +57,21 @@ class Limits:
       max_layout: distance from a frontal chest (3: any).
     """
 
-    min_side: int = 64
-    max_aspect: float = 1.8
-    min_bright: float = 0.1
-    max_dark: float = 0.9
-    min_contrast: float = 0.04
-    max_clipped: float = 0.5
-    max_chroma: float = 0.03
-    max_coloured: float = 0.002
-    max_text: float = 0.04
-    min_detail: float = 0.22
-    max_noise: float = 0.08
-    max_blocks: float = 2.4
-    max_border: float = 0.45
-    margin: float = 0.1
-    max_layout: float = 0.75
+    min_side: Extent = 64
+    max_aspect: AtLeastOne = 1.8
+    min_bright: Fraction = 0.1
+    max_dark: Fraction = 0.9
+    min_contrast: NonNegative = 0.04
+    max_clipped: Fraction = 0.5
+    max_chroma: NonNegative = 0.03
+    max_coloured: Fraction = 0.002
+    max_text: NonNegative = 0.04
+    min_detail: NonNegative = 0.22
+    max_noise: NonNegative = 0.08
+    max_blocks: NonNegative = 2.4
+    max_border: Fraction = 0.45
+    margin: Fraction = 0.1
+    max_layout: NonNegative = 0.75
 
 
 def measure(image: Pixels) -> dict[str, float]:

@@ -22,6 +22,7 @@ from data_gen.entities.extract import EntityExtractor, LexiconExtractor, default
 from data_gen.entities.ontology import ontology
 from data_gen.entities.tokens import content_words
 from data_gen.phantom.findings import SEVERITIES
+from medvlp_jax.core import jsonl
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.data.records import Record
 
@@ -86,12 +87,8 @@ class EntityBank:
           UserError: the file cannot be read, or a line is no entity; the message names the line.
         """
         path = pathlib.Path(path)
-        try:
-            lines = path.read_text().splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{path} cannot be read: {error}") from error
         entities = []
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(jsonl.text_lines(path), 1):
             try:
                 given = json.loads(line)
                 if "canonical" not in given:

@@ -14,6 +14,7 @@ from data_gen.entities.bank import SECTIONS, EntityBank
 from data_gen.entities.entity import EntityType, Mention
 from data_gen.entities.extract import default_extractor
 from medvlp_jax.core.errors import UserError
+from medvlp_jax.core.fields import Count
 from medvlp_jax.data.dataset import open_dataset
 
 BANK = "bank.jsonl"
@@ -38,8 +39,8 @@ class BankConfig:
     split: str = "train"
     extractor: Literal["lexicon", "rate-ner"] = "lexicon"
     model: str = ""
-    min_count: int = 1
-    limit: int = 0
+    min_count: Count = 1
+    limit: Count = 0
 
     def __post_init__(self) -> None:
         if (self.extractor == "rate-ner") != bool(self.model):

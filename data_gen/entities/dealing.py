@@ -8,6 +8,7 @@ from jaxtyping import Bool, Int
 
 from data_gen.entities.rules import Rules
 from medvlp_jax.core.errors import UserError
+from medvlp_jax.core.fields import Count, Seed
 
 #: Studies that are looked at together when all are checked.
 _CHUNK = 1 << 17
@@ -28,13 +29,13 @@ class SamplerConfig:
       rounds: of exchange, after which what still contradicts is an error.
     """
 
-    k: int = 9
-    m: int = 3
-    cap: int = 15
+    k: Count = 9
+    m: Count = 3
+    cap: Count = 15
     mode: Literal["pooled", "stratified"] = "pooled"
-    seed: int = 0
-    max_positive: int = 0
-    rounds: int = 2000
+    seed: Seed = 0
+    max_positive: Count = 0
+    rounds: Count = 2000
 
     def __post_init__(self) -> None:
         if self.k < 1 or self.m < 0 or self.cap < 1 or self.rounds < 1:

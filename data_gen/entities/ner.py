@@ -45,10 +45,10 @@ class RateNer:
 
         try:
             self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(
-                folder, local_files_only=True
+                folder, local_files_only=True, trust_remote_code=False
             )
             model: Any = transformers.AutoModelForTokenClassification.from_pretrained(
-                folder, local_files_only=True
+                folder, local_files_only=True, trust_remote_code=False
             )
         except (OSError, ValueError, KeyError) as error:
             reason = str(error).strip().splitlines()[0]

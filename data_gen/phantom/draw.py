@@ -8,6 +8,7 @@ import numpy as np
 
 from data_gen.phantom import findings as F
 from data_gen.phantom.findings import Finding
+from medvlp_jax.core.fields import Fraction, NonNegative
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,9 +21,9 @@ class FindingMix:
         severity: relative weights of mild, moderate and severe.
     """
 
-    normal: float = 0.28
-    count: tuple[float, float, float] = (0.50, 0.32, 0.18)
-    severity: tuple[float, float, float] = (0.38, 0.36, 0.26)
+    normal: Fraction = 0.28
+    count: tuple[NonNegative, NonNegative, NonNegative] = (0.50, 0.32, 0.18)
+    severity: tuple[NonNegative, NonNegative, NonNegative] = (0.38, 0.36, 0.26)
 
     def __post_init__(self) -> None:
         if not 0 <= self.normal <= 1:

@@ -17,6 +17,7 @@ from data_gen.phantom.report import Report, write_report
 from data_gen.phantom.sample import sample_study
 from data_gen.runners.job import Runner, Shard, cut
 from medvlp_jax.core.config import to_plain
+from medvlp_jax.core.fields import Count, Extent, Quality, Seed, Size, Workers
 from medvlp_jax.data.manifest import fingerprint
 from medvlp_jax.data.records import Box, Image, Mask, Record, Text, with_content_hash
 
@@ -31,9 +32,9 @@ _BATCH = 16  # studies rendered at a time; has no influence on the pictures
 class SplitCounts:
     """Studies per split; 0 leaves the split out."""
 
-    train: int = 4000
-    validation: int = 500
-    test: int = 1000
+    train: Count = 4000
+    validation: Count = 500
+    test: Count = 1000
 
     def __post_init__(self) -> None:
         for name, count in dataclasses.asdict(self).items():
@@ -59,15 +60,15 @@ class PhantomConfig:
 
     generator: Literal["phantom"] = "phantom"
     name: str = "phantom"
-    seed: int = 0
-    size: int = 224
+    seed: Seed = 0
+    size: Extent = 224
     image_format: Literal["jpeg", "png"] = "jpeg"
-    quality: int = 92
+    quality: Quality = 92
     mix: FindingMix = dataclasses.field(default_factory=FindingMix)
     masks: bool = True
     splits: SplitCounts = dataclasses.field(default_factory=SplitCounts)
-    studies_per_shard: int = 250
-    processes: int = 0
+    studies_per_shard: Size = 250
+    processes: Workers = 0
 
     def __post_init__(self) -> None:
         if self.size < 32:

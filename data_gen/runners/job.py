@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import tqdm
 
@@ -18,6 +18,9 @@ from medvlp_jax.data.shards import write_shard
 
 ATTEMPTS = 2
 """How often a shard is tried when the process that makes it dies."""
+IDLE_DEATHS = 8
+"""How many workers may die between two shards before the job gives up for want of progress."""
+_MEND = "If memory ran out, use fewer processes; processes=1 shows the cause"
 
 
 class JobError(UserError, RuntimeError):
@@ -66,6 +69,15 @@ class Job(Protocol):
         ...
 
 
+@runtime_checkable
+class TakesNotes(Protocol):
+    """A job that wants more remembered of a shard than what is counted."""
+
+    def notes(self, shard: Shard) -> dict[str, Any]:
+        """JSON values for the manifest's line; asked after the shard's last record."""
+        ...
+
+
 class Watch(Protocol):
     """What a runner tells about its progress."""
 
@@ -85,7 +97,8 @@ class Runner(Protocol):
         """Makes every shard of ``todo`` in ``folder``, whose lock the caller holds.
 
         Raises:
-            JobError: a worker died :data:`ATTEMPTS` times on one shard, or met a UserError.
+            JobError: a worker died :data:`ATTEMPTS` times on one shard or :data:`IDLE_DEATHS`
+                times in a row on none, or met a UserError.
         """
         ...
 
@@ -122,23 +135,30 @@ def make_shard(
             yield record
             report(1)
 
-    write_shard(folder, shard.name, records(), job.fingerprint, tally.as_json)
+    def extra() -> dict[str, Any]:
+        more = job.notes(shard) if isinstance(job, TakesNotes) else {}
+        return tally.as_json() | more
+
+    info = write_shard(folder, shard.name, records(), job.fingerprint, extra)
+    if info.records < shard.count:  # an import rejects some
+        report(shard.count - info.records)
 
 
 def is_finished(job: Job, shard: Shard, folder: Path) -> bool:
     """Whether the manifest has the shard: a worker may die between its last line and saying so."""
     names = [other.name for other in job.shards()]
-    return shard.name not in unfinished(folder, names, job.fingerprint)
+    return not unfinished(folder, names, job.fingerprint, only=[shard.name])
 
 
 class Deaths:
-    """Counts workers that died, by the shard that they were at."""
+    """Counts workers that died, by the shard that they were at, and those that were at none."""
 
     def __init__(self) -> None:
         self._counts: dict[ShardName, int] = {}
+        self._between = 0
 
-    def add(self, shard: Shard, reason: str) -> None:
-        """Says on stderr that the shard is made again.
+    def at(self, shard: Shard, reason: str) -> None:
+        """A worker died while it made ``shard``: says on stderr that the shard is made again.
 
         Raises:
             JobError: it was tried often enough.
@@ -148,10 +168,28 @@ class Deaths:
         if self._counts[name] >= ATTEMPTS:
             raise JobError(
                 f"{self._counts[name]} workers died while making {name.filename}, the last by "
-                f"{reason}; finished shards are kept. If memory ran out, use fewer processes; "
-                "processes=1 shows the cause"
+                f"{reason}; finished shards are kept. {_MEND}"
             )
-        tqdm.tqdm.write(
-            f"a worker died ({reason}) while making {name.filename}; it is made again",
-            file=sys.stderr,
-        )
+        _say(f"a worker died ({reason}) while making {name.filename}; it is made again")
+
+    def between(self, reason: str) -> None:
+        """A worker died before it took its next shard: says on stderr that it is replaced.
+
+        Raises:
+            JobError: so many did without a shard made in between that none will be.
+        """
+        self._between += 1
+        if self._between >= IDLE_DEATHS:
+            raise JobError(
+                f"{self._between} workers died before they took a shard, the last by {reason}; "
+                f"finished shards are kept. {_MEND}"
+            )
+        _say(f"a worker died ({reason}) between two shards; another takes its place")
+
+    def progress(self) -> None:
+        """A shard was finished: deaths between shards no longer speak against going on."""
+        self._between = 0
+
+
+def _say(line: str) -> None:
+    tqdm.tqdm.write(line, file=sys.stderr)

@@ -4,7 +4,6 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import threading
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 
 from data_gen.runners.job import Deaths, Job, JobError, Shard, Watch, cores, is_finished, make_shard
 from medvlp_jax.core.errors import UserError
+from medvlp_jax.core.family import follow_parent
 from medvlp_jax.data.shards import remove_leftovers
 
 
@@ -98,17 +98,35 @@ class _Pool:
         process = self.context.Process(
             target=_work, args=(self.job, self.folder, theirs, threads), daemon=True
         )
-        process.start()
+        with contextlib.suppress(BrokenPipeError):  # it died at once, which giving it a shard tells
+            process.start()
         theirs.close()
         worker = _Worker(process, ours, shard)
         self.workers.append(worker)
-        ours.send(shard)
+        self._give(worker, shard)
+
+    def _give(self, worker: _Worker, shard: Shard) -> None:
+        worker.shard, worker.reported = shard, 0
+        try:
+            worker.pipe.send(shard)
+        except OSError:  # nobody holds the other end
+            self.deaths.between(self._remove(worker))
+            self._start(shard)
+
+    def _next(self, worker: _Worker | None) -> None:
+        """Hands the next shard to ``worker``, or to a new one; dismisses it if there is none."""
+        self.deaths.progress()
+        self.watch.finished()
+        if not self.queue:
+            return self._dismiss(worker) if worker else None
+        shard = self.queue.pop(0)
+        return self._give(worker, shard) if worker else self._start(shard)
 
     def _hear(self, worker: _Worker) -> None:
         """Takes one message."""
         try:
             kind, value = worker.pipe.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):  # OSError: it died in the middle of a message
             return self._bury(worker)
         if kind == "records":
             worker.reported += value
@@ -117,52 +135,44 @@ class _Pool:
             raise JobError(value)
         if kind == "defect":
             raise RuntimeError(f"shard {worker.shard.name.filename} failed in a worker:\n{value}")
-        worker.reported = 0
-        self.watch.finished()
-        if self.queue:
-            worker.shard = self.queue.pop(0)
-            worker.pipe.send(worker.shard)
-        else:
-            self._dismiss(worker)
-        return None
+        return self._next(worker)
 
     def _bury(self, worker: _Worker) -> None:
-        worker.process.join()
-        self.workers.remove(worker)
-        worker.pipe.close()
-        shard, code = worker.shard, worker.process.exitcode
+        reason, shard = self._remove(worker), worker.shard
         if is_finished(self.job, shard, self.folder):
             self.watch.records(shard.count - worker.reported)
-            self.watch.finished()
-            if self.queue:
-                self._start(self.queue.pop(0))
-            return
+            return self._next(None)
         self.watch.records(-worker.reported)
-        reason = signal.Signals(-code).name if code and code < 0 else f"exit status {code}"
-        self.deaths.add(shard, reason)
-        self._start(shard)
+        self.deaths.at(shard, reason)
+        return self._start(shard)
+
+    def _remove(self, worker: _Worker) -> str:
+        """Forgets a worker that is dead; says what it died of."""
+        if worker.process.pid is not None:
+            worker.process.join()
+        self.workers.remove(worker)
+        worker.pipe.close()
+        code = worker.process.exitcode
+        return signal.Signals(-code).name if code and code < 0 else f"exit status {code}"
 
     def _dismiss(self, worker: _Worker) -> None:
-        with contextlib.suppress(BrokenPipeError):  # it may be gone already, which is as well
+        with contextlib.suppress(OSError):  # it may be gone already, which is as well
             worker.pipe.send(None)
-        worker.process.join()
-        worker.pipe.close()
-        self.workers.remove(worker)
+        self._remove(worker)
 
     def _stop(self) -> None:
         for worker in self.workers:
-            worker.process.terminate()
-        for worker in self.workers:
-            worker.process.join()
-            worker.pipe.close()
-        self.workers.clear()
+            if worker.process.pid is not None:
+                worker.process.terminate()
+        for worker in list(self.workers):
+            self._remove(worker)
         remove_leftovers(self.folder)
 
 
 def _work(job: Job, folder: Path, pipe: Connection, threads: int) -> None:
     """A worker's life: shards in, messages out, until the parent says None or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which stops us
-    threading.Thread(target=_follow_parent, daemon=True).start()
+    follow_parent()
     # JAX reads these when its backend starts, which no import of ours does.
     os.environ["JAX_PLATFORMS"] = "cpu"
     os.environ["NPROC"] = os.environ["OMP_NUM_THREADS"] = str(threads)
@@ -182,10 +192,3 @@ def _work(job: Job, folder: Path, pipe: Connection, threads: int) -> None:
                 pipe.send(("defect", traceback.format_exc()))
     except (BrokenPipeError, ConnectionResetError, EOFError):
         return  # the parent was killed: leave the shard unfinished, another run will make it
-
-
-def _follow_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)  # at once, even in the middle of a compilation

@@ -16,6 +16,7 @@ from typing import Any
 
 from data_gen.runners.job import Deaths, Job, JobError, Shard, Watch, cores, is_finished, make_shard
 from medvlp_jax.core.errors import UserError
+from medvlp_jax.core.fields import NonNegative, Workers
 from medvlp_jax.core.lock import LOCK_NAME
 from medvlp_jax.data.shards import remove_leftovers
 
@@ -33,10 +34,10 @@ class Needs:
         resources: others by Ray's name for them, e.g. ``{"TPU": 4}``.
     """
 
-    workers: int = 0
-    cpus: float = 1.0
-    gpus: float = 0.0
-    resources: dict[str, float] = dataclasses.field(default_factory=dict)
+    workers: Workers = 0
+    cpus: NonNegative = 1.0
+    gpus: NonNegative = 0.0
+    resources: dict[str, NonNegative] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if min(self.workers, self.cpus, self.gpus, *self.resources.values(), 0) < 0:
@@ -213,7 +214,7 @@ class _Crew:
             raise  # a defect: nothing of ours raises there
         except self._ray.exceptions.RayError as error:
             if not is_finished(self._job, shard, self._folder):
-                self._deaths.add(shard, _reason(error))
+                self._deaths.at(shard, _reason(error))
                 self._queue.insert(0, shard)
                 return self._give(self._hire())
             kind, value, actor = "finished", "", self._hire()

@@ -6,19 +6,28 @@ shards, spread over processes and resumed. Whatever cannot be used is a :class:`
 file and row.
 """
 
+import codecs
 import dataclasses
 import hashlib
 import pathlib
+import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from data_gen.sources.errors import SourceError
 from data_gen.sources.masks import MaskFile, MaskRuns
-from medvlp_jax.core.errors import UserError
+from data_gen.sources.rejects import Reject, Rejects
+from medvlp_jax.core.fields import Count, ExtentOrNone, Fraction, Seed
 from medvlp_jax.data.records import Text
 
+__all__ = ["Reject", "Rejects", "SourceError"]  # beside what is defined here
 
-class SourceError(UserError, ValueError):
-    """The data set is not where or what the config says; one line with the mend."""
+#: What databases, data frames and spreadsheets write for "nothing", compared in lower case.
+NULL_WORDS = (
+    *("nan", "-nan", "none", "null", "nil", "na", "n/a", "<na>", "nat", "#n/a", "#na"),
+    *("#value!", "#ref!", "#name?", "#null!", "#div/0!", "-", "--", "?", "\\n"),
+)
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,28 +53,41 @@ class SourceConfig:
       text_required: reject studies without any text.
       texts_from_labels: a study without a text gets sentences made of its labels (section
         "findings", source "labels").
-      limit: stop after so many studies, 0 for all; to try a config.
+      limit: take so many studies, 0 for all; to try a config.
+      encoding: of all tables and lists, e.g. "cp1252"; empty finds it (see
+        ``data_gen/sources/encoding.py``).
+      null_words: cells that are empty, whatever their case: in texts, labels, ids, patients and
+        paths. Words that ``labels`` of the csv source spell keep their meaning there.
     """
 
     root: str = ""
     name: str = "dataset"
-    max_size: int = 0
+    max_size: ExtentOrNone = 0
     views: tuple[str, ...] = ()
-    split_fractions: dict[str, float] = dataclasses.field(
+    split_fractions: dict[str, Fraction] = dataclasses.field(
         default_factory=lambda: {"train": 0.8, "validation": 0.1, "test": 0.1}
     )
-    split_seed: int = 0
+    split_seed: Seed = 0
     split_name: str = ""
     split_lists: dict[str, str] = dataclasses.field(default_factory=dict)
     check_counts: bool = True
     held_out: str = ""
     text_required: bool = False
     texts_from_labels: bool = False
-    limit: int = 0
+    limit: Count = 0
+    encoding: str = ""
+    null_words: tuple[str, ...] = NULL_WORDS
 
     def __post_init__(self) -> None:
         if not self.root:
             raise ValueError("root is empty; set it to the folder of the data set")
+        if not _NAME.fullmatch(self.name):
+            usable = re.sub(r"[^a-z0-9]+", "_", self.name.lower()).strip("_0123456789")
+            raise ValueError(
+                f"name {self.name!r} must be lower-case letters, digits and underscores, a letter "
+                f"first; e.g. {usable or 'mine'!r}"
+            )
+        _check_encoding(self.encoding)
         if self.max_size < 0 or self.limit < 0:
             raise ValueError("max_size and limit are 0 or positive")
         total = sum(self.split_fractions.values())
@@ -73,6 +95,13 @@ class SourceConfig:
             raise ValueError(f"split_fractions {self.split_fractions} must add up to 1")
         if self.split_lists and not self.split_name:
             raise ValueError("split_lists need split_name, the name that results will carry")
+
+    def folders(self) -> tuple[str, ...]:
+        """Where files may lie: a path that leads out of all of them is refused.
+
+        Links are followed without asking where to: whoever made the folder put them there.
+        """
+        return (self.root,)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +137,10 @@ class PixelBox:
 
 @dataclasses.dataclass(frozen=True)
 class Item:
-    """A study as the tables give it. ``where`` names file and row, for error messages."""
+    """A study as the tables give it.
+
+    ``where`` names file and row, for error messages; ``rows`` is of how many rows it was made.
+    """
 
     id: str
     where: str
@@ -121,22 +153,15 @@ class Item:
     patient_id: str = ""
     provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
     report: pathlib.Path | None = None  # a text file that the source's ``read_report`` sections
+    rows: int = 1
 
 
-@dataclasses.dataclass(frozen=True)
-class Reject:
-    """Something that was left out. ``kind`` is what is counted, ``detail`` what helps to mend."""
-
-    where: str
-    kind: str
-    detail: str = ""
-
-
-class Rejects(list[Reject]):
-    """The rejects of one pass, in order."""
-
-    def add(self, where: str, kind: str, detail: str = "") -> None:
-        self.append(Reject(where, kind, detail))
+def _check_encoding(name: str) -> None:
+    try:
+        "".encode(name or "utf-8")
+        codecs.lookup(name or "utf-8")
+    except LookupError as e:
+        raise ValueError(f"encoding {name!r} is unknown; e.g. utf-8, cp1252, utf-16") from e
 
 
 def patient_split(patient: str, fractions: dict[str, float], seed: int = 0) -> str:
@@ -151,11 +176,28 @@ def patient_split(patient: str, fractions: dict[str, float], seed: int = 0) -> s
     return max(fractions, key=lambda name: fractions[name])  # fractions add up to 1 - epsilon
 
 
-def keep_views(images: Sequence[ImageFile], views: Sequence[str]) -> tuple[ImageFile, ...]:
-    """The images whose view is asked for; all if nothing is. "FRONTAL" is PA or AP, either."""
+def wanted_view(view: str, views: Sequence[str]) -> bool:
+    """Whether a view is asked for; all are if nothing is. "FRONTAL" is PA or AP, either."""
     wanted = set(views)
     if wanted & {"PA", "AP"}:
         wanted.add("FRONTAL")
     elif "FRONTAL" in wanted:
         wanted |= {"PA", "AP"}
-    return tuple(i for i in images if not views or i.view in wanted)
+    return not views or view in wanted
+
+
+def only_images(item: Item, keep: Sequence[ImageFile]) -> Item:
+    """The item with some of its images, and with the boxes and masks on these."""
+    if len(keep) == len(item.images):
+        return item
+    place = {i: keep.index(image) for i, image in enumerate(item.images) if image in keep}
+    return dataclasses.replace(
+        item,
+        images=tuple(keep),
+        boxes=tuple(
+            dataclasses.replace(b, image=place[b.image]) for b in item.boxes if b.image in place
+        ),
+        masks=tuple(
+            dataclasses.replace(m, image=place[m.image]) for m in item.masks if m.image in place
+        ),
+    )

@@ -7,6 +7,7 @@ found by their names, because tables and repositories order them differently.
 """
 
 import dataclasses
+import os
 import pathlib
 import re
 from collections.abc import Iterator, Mapping
@@ -18,12 +19,12 @@ from data_gen.sources.base import (
     Rejects,
     SourceConfig,
     SourceError,
-    keep_views,
 )
 from data_gen.sources.labels import CHEXPERT, chexpert_values
 from data_gen.sources.source import Source
 from data_gen.sources.splits import Count, NamedSplit
 from data_gen.sources.tables import Row, Table, find_or_none, present
+from medvlp_jax.core.fields import Size
 
 _FILES = {
     "train": ("train.csv",),
@@ -91,7 +92,7 @@ class ChexpertConfig(SourceConfig):
 
     name: str = "chexpert"
     splits: tuple[str, ...] = ("train", "validation", "test")
-    per_finding: int = five_by_200.PER_FINDING
+    per_finding: Size = five_by_200.PER_FINDING
     test_labels: str = ""
     test_images: str = ""
 
@@ -100,6 +101,10 @@ class ChexpertConfig(SourceConfig):
         unknown = [split for split in self.splits if split not in _FILES]
         if unknown:
             raise ValueError(f"splits has {unknown[0]!r}; there are: {', '.join(_FILES)}")
+
+    def folders(self) -> tuple[str, ...]:
+        """Paths begin with the name of the top folder, or the test set lies beside it."""
+        return (os.path.join(self.root, ".."), os.path.join(self.root, self.test_images))
 
 
 def items(config: ChexpertConfig, rejects: Rejects) -> Iterator[Item]:
@@ -113,7 +118,7 @@ def items(config: ChexpertConfig, rejects: Rejects) -> Iterator[Item]:
     for split, path in tables.items():
         if path is None:
             continue
-        table = Table(path, rejects)
+        table = Table(path, config, rejects, records=True)
         column = next((c for c in ("Path", "Study") if c in table.columns), "Path")
         table.require((column, *CHEXPERT))
         chosen: Mapping[str, str] = {}
@@ -136,16 +141,17 @@ def _studies(
         where, path = table.where(number), row[column]
         found = _STUDY.search(path)
         if not found:
-            rejects.add(where, "bad path", path)
+            rejects.refuse(where, "bad path", path)
             continue
         try:
             labels = chexpert_values(row)
         except ValueError as e:
-            rejects.add(where, "bad label", str(e))
+            rejects.refuse(where, "bad label", str(e))
             continue
         key = image_key(path)
         if found[1] in patients and key not in chosen:
-            rejects.add(where, "patient of 5x200", f"{path}: other images of {found[1]} are tested")
+            detail = f"{path}: other images of {found[1]} are tested"
+            rejects.refuse(where, "patient of 5x200", detail)
             continue
         files = _files(_resolve(config, split, path), row)
         name, part = f"{split}/{found[1]}/{found[2]}", split
@@ -170,10 +176,9 @@ def _studies(
                 },
             )
         else:
-            studies[name] = dataclasses.replace(item, images=(*item.images, *files))
-    for item in studies.values():
-        if images := keep_views(item.images, config.views):
-            yield dataclasses.replace(item, images=images)
+            images = (*item.images, *files)
+            studies[name] = dataclasses.replace(item, images=images, rows=item.rows + 1)
+    yield from studies.values()
 
 
 def image_key(path: str) -> str:

@@ -17,6 +17,7 @@ from data_gen.sources.base import (
     SourceError,
     patient_split,
 )
+from data_gen.sources.encoding import has_bad_bytes
 from data_gen.sources.masks import MaskFile
 from data_gen.sources.source import Source
 from data_gen.sources.splits import Count, NamedSplit
@@ -54,6 +55,10 @@ def items(config: CovidRuralConfig, rejects: Rejects) -> Iterator[Item]:
     if not files:
         raise SourceError(f"{folder} holds no images; check config.root and config.images")
     for file in files:
+        rejects.rows += 1
+        if has_bad_bytes(file.name):
+            rejects.refuse(file.name, "bad path", "its name is not UTF-8; rename the file")
+            continue
         mask = pathlib.Path(config.root, config.masks, f"{file.stem}.png")
         found = _PATIENT.match(file.stem)
         patient = found[0] if found else file.stem

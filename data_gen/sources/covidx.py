@@ -10,6 +10,7 @@ import pathlib
 from collections.abc import Iterator
 
 from data_gen.sources.base import ImageFile, Item, Rejects, SourceConfig, SourceError
+from data_gen.sources.encoding import text_lines
 from data_gen.sources.source import Source
 from data_gen.sources.splits import Count, NamedSplit, stem
 from data_gen.sources.tables import find_or_none, present
@@ -73,16 +74,17 @@ def items(config: CovidxConfig, rejects: Rejects) -> Iterator[Item]:
     if not lists:
         raise SourceError(f"{root} has no train.txt or test.txt; set config.lists.SPLIT")
     for split, path in lists.items():
-        if not path.is_file():
+        if not path.exists():
             raise SourceError(f"{path} is missing; check config.lists.{split}")
         folders = _FOLDERS.get(split, (split,))
-        for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        for number, line in enumerate(text_lines(path, config.encoding), start=1):
             if not line.strip():
                 continue
+            rejects.rows += 1
             where, words = f"{path.name} row {number}", line.split()
             labels = CLASSES.get(words[-2].lower()) if len(words) >= 4 else None
             if labels is None:
-                rejects.add(where, "bad row", line.strip()[:80])
+                rejects.refuse(where, "bad row", line.strip()[:80])
                 continue
             file = " ".join(words[1:-2])  # names with blanks exist
             places = [root / folder / file for folder in folders]

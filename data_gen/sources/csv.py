@@ -15,10 +15,9 @@ from data_gen.sources.base import (
     PixelBox,
     Rejects,
     SourceConfig,
-    keep_views,
     patient_split,
 )
-from data_gen.sources.labels import LabelColumns, column_labels, is_number, normalise
+from data_gen.sources.labels import LabelColumns, column_labels, is_number, normalise, plain
 from data_gen.sources.masks import MaskFile
 from data_gen.sources.report_text import clean
 from data_gen.sources.source import Source
@@ -88,7 +87,9 @@ class CsvConfig(SourceConfig):
     Attributes:
       root: the folder that image paths are relative to.
       csv: the table, absolute or relative to ``root``; ``.gz`` too.
+      delimiter: of its cells; empty finds it: comma, semicolon, tab or bar.
       image: column of the image path; ``image_suffix`` is appended (".png" where it holds ids).
+        Image and mask paths lie below ``root``, absolute ones too.
       texts: column -> section, e.g. {"impression": "impression"}.
       text_source: what wrote the texts.
       study, patient, split, view: columns; empty where there is none. Without a split column the
@@ -96,12 +97,12 @@ class CsvConfig(SourceConfig):
       splits: spelling -> split name, on top of the usual ones (valid, validate, ...).
       view_names: spelling -> view, e.g. {"lateral": "LATERAL"}.
       modality: of all images; ``modality_column`` if the table says it.
-      where: column -> the values of rows to keep; other rows are passed over silently.
+      where: column -> the values of rows to keep; other rows are left out, and counted.
       keep: columns to copy into the record's provenance.
     """
 
     csv: str = ""
-    delimiter: str = ","
+    delimiter: str = ""
     image: str = "path"
     image_suffix: str = ""
     texts: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -124,8 +125,10 @@ class CsvConfig(SourceConfig):
         super().__post_init__()
         if not self.csv or not self.image:
             raise ValueError("csv (the table) and image (its column of paths) must be set")
-        if len(self.delimiter) != 1:
-            raise ValueError(f"delimiter {self.delimiter!r} must be one character")
+        if len(self.delimiter) > 1 or self.delimiter in ("\n", "\r", '"', "\0"):
+            raise ValueError(
+                f"delimiter {self.delimiter!r} must be one character, or empty to find it"
+            )
 
 
 @dataclasses.dataclass
@@ -141,25 +144,30 @@ class _Study:
     boxes: dict[PixelBox, None] = dataclasses.field(default_factory=dict)
     masks: dict[MaskFile, None] = dataclasses.field(default_factory=dict)
     kept: dict[str, str] = dataclasses.field(default_factory=dict)
+    rows: int = 0
 
 
 def items(config: CsvConfig, rejects: Rejects) -> Iterator[Item]:
     """One item per study, or per image where no study column is named."""
-    table = Table(pathlib.Path(config.root, config.csv), rejects, config.delimiter)
+    labelled = (*config.labels.columns, config.labels.list_column)
+    path = pathlib.Path(config.root, config.csv)
+    table = Table(path, config, rejects, config.delimiter, records=True, raw=labelled)
     _require(table, config)
     studies: dict[str, _Study] = {}
+    differing = 0
     for number, row in table:
-        if any(row[column] not in values for column, values in config.where.items()):
+        if any(row[c] not in table.spelled(c, values) for c, values in config.where.items()):
+            rejects.left_out["where"] += 1
             continue
         where, image = table.where(number), row[config.image]
         if not image:
-            rejects.add(where, "no image", f"column {config.image!r} is empty")
+            rejects.refuse(where, "no image", f"column {config.image!r} is empty")
             continue
         path = image + config.image_suffix
         key = (row[config.study] if config.study else "") or path
         patient = row[config.patient] if config.patient else ""
         try:
-            labels = column_labels(row, config.labels)
+            labels = column_labels(row, config.labels, config.null_words)
             split = _split(row, config, patient or key)
             study = studies.get(key) or _Study(where, patient, split)
             if (study.patient, study.split) != (patient, split):
@@ -174,46 +182,41 @@ def items(config: CsvConfig, rejects: Rejects) -> Iterator[Item]:
             index = list(study.images).index(path) if path in study.images else len(study.images)
             box = _box(row, config, index)
         except ValueError as e:
-            rejects.add(where, "bad row", str(e))
+            rejects.refuse(where, "bad row", str(e))
             continue
         studies[key] = study
+        study.rows += 1
         study.images.setdefault(path, file)
         for column, section in config.texts.items():
             if text := clean(row[column]):
                 study.texts[Text(text, section, config.text_source)] = None
         for name, value in labels.items():
+            differing += study.labels.get(name, value) != value
             if name not in study.labels or _STRENGTH[value] > _STRENGTH[study.labels[name]]:
                 study.labels[name] = value
         if box is not None:
             study.boxes[box] = None
         study.masks |= dict.fromkeys(_masks(row, config, index))
         study.kept |= {column: row[column] for column in config.keep}
+    if differing:
+        rejects.note(
+            f"{differing} labels differ among the rows of one study: positive was taken before "
+            "uncertain, uncertain before negative"
+        )
     named = {"split_name": f"column {config.split}"} if config.split else {}
     for key, study in studies.items():
-        images = tuple(study.images.values())
-        kept = keep_views(images, config.views)
-        if not kept:
-            continue
-        place = {images.index(image): i for i, image in enumerate(kept)}
         yield Item(
             id=key,
             where=study.where,
-            images=kept,
+            images=tuple(study.images.values()),
             split=study.split,
             texts=tuple(study.texts),
             labels=study.labels,
-            boxes=tuple(
-                dataclasses.replace(box, image=place[box.image])
-                for box in study.boxes
-                if box.image in place
-            ),
-            masks=tuple(
-                dataclasses.replace(mask, image=place[mask.image])
-                for mask in study.masks
-                if mask.image in place
-            ),
+            boxes=tuple(study.boxes),
+            masks=tuple(study.masks),
             patient_id=study.patient,
             provenance={"source": config.name, **named, **study.kept},
+            rows=study.rows,
         )
 
 
@@ -258,7 +261,7 @@ def _box(row: Row, config: CsvConfig, image: int) -> PixelBox | None:
         y,
         third - x if spec.corners else third,
         fourth - y if spec.corners else fourth,
-        normalise(row[spec.label]) if spec.label else spec.label_name,
+        normalise(row[spec.label]) if spec.label else plain(spec.label_name),
         clean(row[spec.phrase]) if spec.phrase else "",
         image,
         frame,
@@ -272,7 +275,7 @@ def _masks(row: Row, config: CsvConfig, image: int) -> list[MaskFile]:
     for name, _, path in (entry.strip().partition("=") for entry in entries):
         if name in spec.names:
             found.append((path, spec.names[name]))
-    return [MaskFile(root / path, label, image) for path, label in found if path]
+    return [MaskFile(root / path, plain(label), image) for path, label in found if path]
 
 
 def _number(row: Row, column: str) -> float:

@@ -36,7 +36,7 @@ def choose(
             alone[name].append(key(row[column]))
     if SPLIT in config.split_lists:
         path = list_path(config, SPLIT)
-        listed = dict.fromkeys(map(key, read_list(path)))
+        listed = dict.fromkeys(map(key, read_list(path, config.encoding)))
         findings = {image: name for name, images in alone.items() for image in images}
         chosen = {image: findings[image] for image in listed if image in findings}
         if len(chosen) < len(listed):

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 CHEXPERT = (
     "No Finding",
@@ -32,6 +32,11 @@ def normalise(name: str, aliases: Mapping[str, str] = ALIASES) -> str:
     """``"Pleural_Thickening "`` -> ``"pleural thickening"``, then the alias, if there is one."""
     plain = " ".join(name.replace("_", " ").lower().split())
     return aliases.get(plain, plain)
+
+
+def plain(name: str) -> str:
+    """A label as the config names it, in lower case with single blanks: as records hold it."""
+    return " ".join(name.lower().split())
 
 
 def chexpert_values(row: Mapping[str, str], columns: Sequence[str] = CHEXPERT) -> dict[str, int]:
@@ -77,7 +82,7 @@ class LabelColumns:
         and its value -> what is judged there; ``judged`` holds for other values.
       names: spelling -> label name, on top of lower case and blanks for underscores.
       positive, negative, uncertain: spellings in ``columns``, compared in lower case, numbers as
-        numbers (1 is 1.0). An empty cell is absent; any other value rejects the row.
+        numbers (1 is 1.0). An empty cell or null word is absent; any other value rejects the row.
     """
 
     columns: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -98,22 +103,30 @@ class LabelColumns:
             raise ValueError("judged_by needs judged_column, the column of its keys")
 
 
-def column_labels(row: Mapping[str, str], spec: LabelColumns) -> dict[str, int]:
-    """The labels of a row as ``spec`` reads them; ``ValueError`` for a value it does not spell."""
-    aliases = ALIASES | {normalise(k, {}): v for k, v in spec.names.items()}
+def column_labels(
+    row: Mapping[str, str], spec: LabelColumns, null_words: Sequence[str] = ()
+) -> dict[str, int]:
+    """The labels of a row as ``spec`` reads them; ``null_words`` that it does not spell are absent.
+
+    Raises:
+      ValueError: a value that it does not spell.
+    """
+    aliases = ALIASES | {normalise(k, {}): plain(v) for k, v in spec.names.items()}
+    nulls = {word.lower() for word in null_words} - {normalise(k, {}) for k in spec.names}
     labels: dict[str, int] = {}
     if spec.list_column:
-        names = [normalise(n, aliases) for n in row[spec.list_column].split(spec.separator)]
+        cells = [n.strip() for n in row[spec.list_column].split(spec.separator)]
+        names = [normalise(n, aliases) for n in cells if n.lower() not in nulls]
         judged = spec.judged_by.get(row.get(spec.judged_column, ""), spec.judged)
-        labels |= closed_world([n for n in names if n], judged)
+        labels |= closed_world([n for n in names if n], [plain(n) for n in judged])
     for column, name in spec.columns.items():
-        value = _value(row[column], spec, column)
+        value = _value(row[column], spec, column, nulls)
         if value is not None:
-            labels[name or normalise(column, aliases)] = value
+            labels[plain(name) or normalise(column, aliases)] = value
     return labels
 
 
-def _value(cell: str, spec: LabelColumns, column: str) -> int | None:
+def _value(cell: str, spec: LabelColumns, column: str, nulls: Collection[str]) -> int | None:
     if not cell:
         return None
     for value, spellings in ((1, spec.positive), (0, spec.negative), (-1, spec.uncertain)):
@@ -121,6 +134,8 @@ def _value(cell: str, spec: LabelColumns, column: str) -> int | None:
             same = cell.lower() == spelling.lower()
             if same or (is_number(cell) and is_number(spelling) and float(cell) == float(spelling)):
                 return value
+    if cell.lower() in nulls:
+        return None
     raise ValueError(f"column {column!r} is {cell!r}, which config.labels does not spell")
 
 

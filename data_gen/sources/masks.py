@@ -8,12 +8,14 @@ import cv2
 import numpy as np
 from jaxtyping import Bool
 
-from medvlp_jax.data.image import ImageError, decode, sniff
+from data_gen.sources.mask_pixels import region_of
+from medvlp_jax.core.files import read_bytes
+from medvlp_jax.data.image import MAX_PIXELS, ImageError
 
 
 @dataclasses.dataclass(frozen=True)
 class MaskFile:
-    """A picture whose pixels above 0 are the region."""
+    """A label image; :mod:`.mask_pixels` says which of its pixels are the region."""
 
     path: pathlib.Path
     label: str
@@ -34,14 +36,12 @@ def read_mask(mask: MaskFile | MaskRuns) -> Bool[np.ndarray, "h w"]:
     """The region as booleans.
 
     Raises:
-      OSError: the file cannot be read.
-      ImageError: the file does not decode, or the runs do not fit their shape.
+      FileError: the file is missing, special or too large.
+      ImageError: the file is no label image, or the runs do not fit their shape.
     """
     if isinstance(mask, MaskRuns):
         return decode_runs(mask.runs, mask.shape)
-    data = mask.path.read_bytes()
-    pixels = decode(data, sniff(data) or "png")
-    return (pixels if pixels.ndim == 2 else pixels.max(axis=2)) > 0
+    return region_of(read_bytes(mask.path))
 
 
 def decode_runs(runs: Sequence[str], shape: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
@@ -54,28 +54,36 @@ def decode_runs(runs: Sequence[str], shape: tuple[int, int]) -> Bool[np.ndarray,
       ImageError: not pairs of numbers, or a run that leaves the image.
     """
     height, width = shape
+    if not 0 < height * width <= MAX_PIXELS:
+        raise ImageError(f"run lengths of {width} x {height} pixels (limit {MAX_PIXELS})")
     flat = np.zeros(height * width, bool)
     for code in runs:
         try:
             numbers = np.array(code.split(), np.int64)
-        except ValueError as e:
+        except (ValueError, OverflowError) as e:
             raise ImageError(f"run lengths {code[:40]!r} are no numbers") from e
         if numbers.size == 0 or numbers.size % 2 or (numbers < 0).any():
             raise ImageError(f"run lengths {code[:40]!r} are no pairs of start and length")
+        total = sum(numbers.tolist())  # of Python's integers, which do not overflow
+        if total > flat.size:
+            raise ImageError(f"run lengths end at pixel {total} of {width} x {height}")
         ends = np.cumsum(numbers)[1::2]
-        if ends[-1] > flat.size:
-            raise ImageError(f"run lengths end at pixel {ends[-1]} of {width} x {height}")
         for end, length in zip(ends, numbers[1::2], strict=True):
             flat[end - length : end] = True
     return flat.reshape(width, height).T
 
 
-def encode_mask(mask: Bool[np.ndarray, "h w"], size: tuple[int, int]) -> bytes:
-    """PNG of 0 and 255, ``size`` = (width, height), nearest neighbour."""
-    pixels = mask.astype(np.uint8) * 255
-    if (mask.shape[1], mask.shape[0]) != size:
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_NEAREST_EXACT)
-    ok, data = cv2.imencode(".png", pixels)
+def resize_mask(region: Bool[np.ndarray, "h w"], size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
+    """The region at ``size`` = (width, height), nearest neighbour: a mask follows its image."""
+    if (region.shape[1], region.shape[0]) == size:
+        return region
+    pixels = region.astype(np.uint8)
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_NEAREST_EXACT) > 0
+
+
+def encode_mask(region: Bool[np.ndarray, "h w"]) -> bytes:
+    """PNG of 0 and 255."""
+    ok, data = cv2.imencode(".png", region.astype(np.uint8) * 255)
     if not ok:
-        raise ImageError(f"cannot encode a mask of {pixels.shape} pixels")
+        raise ImageError(f"cannot encode a mask of {region.shape} pixels")
     return data.tobytes()

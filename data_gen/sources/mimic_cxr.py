@@ -9,7 +9,8 @@ import dataclasses
 import pathlib
 from collections.abc import Iterator
 
-from data_gen.sources.base import ImageFile, Item, Rejects, SourceConfig, keep_views
+from data_gen.sources.base import ImageFile, Item, Rejects, SourceConfig
+from data_gen.sources.encoding import text_lines
 from data_gen.sources.labels import CHEXPERT, chexpert_values
 from data_gen.sources.report_text import report_texts
 from data_gen.sources.source import Source
@@ -50,20 +51,28 @@ class MimicCxrConfig(SourceConfig):
         if self.labeler not in ("chexpert", "negbio"):
             raise ValueError(f"labeler {self.labeler!r} must be 'chexpert' or 'negbio'")
 
+    def folders(self) -> tuple[str, ...]:
+        """Images and reports may lie apart."""
+        return (self.root, self.reports or self.root)
+
 
 def items(config: MimicCxrConfig, rejects: Rejects) -> Iterator[Item]:
     """One item per study with all its images, in the order of the metadata table."""
     root = pathlib.Path(config.root)
-    metadata = Table(find(root, _patterns("metadata"), "metadata table"), rejects)
+    path = find(root, _patterns("metadata"), "metadata table")
+    metadata = Table(path, config, rejects, records=True)
     metadata.require(("dicom_id", *_KEY, "ViewPosition"))
-    splits = _splits(root, rejects)
+    splits = _splits(root, config, rejects)
     labels = _labels(root, config, rejects)
     studies: dict[str, Item] = {}
     for number, row in metadata:
         where = metadata.where(number)
         dicom, subject, study = row["dicom_id"], row["subject_id"], row["study_id"]
+        if not (dicom and subject and study):
+            rejects.refuse(where, "bad row", f"{dicom or 'image'} lacks its study or patient")
+            continue
         if dicom not in splits:
-            rejects.add(where, "no split", f"image {dicom} is not in the split table")
+            rejects.refuse(where, "no split", f"image {dicom} is not in the split table")
             continue
         folder = pathlib.Path("files", f"p{subject[:2]}", f"p{subject}")
         view = row["ViewPosition"].upper()
@@ -82,18 +91,17 @@ def items(config: MimicCxrConfig, rejects: Rejects) -> Iterator[Item]:
                 report=pathlib.Path(config.reports or root) / folder / f"s{study}.txt",
             )
         else:
-            studies[study] = dataclasses.replace(item, images=(*item.images, file))
-    for item in studies.values():
-        if images := keep_views(item.images, config.views):
-            yield dataclasses.replace(item, images=images)
+            images = (*item.images, file)
+            studies[study] = dataclasses.replace(item, images=images, rows=item.rows + 1)
+    yield from studies.values()
 
 
 def _patterns(table: str) -> tuple[str, ...]:
     return tuple(f"mimic-cxr-2.*-{table}.csv{end}" for end in (".gz", ""))
 
 
-def _splits(root: pathlib.Path, rejects: Rejects) -> dict[str, str]:
-    table = Table(find(root, _patterns("split"), "split table"), rejects)
+def _splits(root: pathlib.Path, config: MimicCxrConfig, rejects: Rejects) -> dict[str, str]:
+    table = Table(find(root, _patterns("split"), "split table"), config, rejects)
     table.require(("dicom_id", "split"))
     splits = {}
     for number, row in table:
@@ -114,7 +122,7 @@ def _labels(
         paths += [by_radiologists] if by_radiologists else []
     labels: dict[str, tuple[dict[str, int], str]] = {}
     for path in paths:  # the later table wins
-        table = Table(path, rejects)
+        table = Table(path, config, rejects)
         columns = [c for c in CHEXPERT if c in table.columns] or CHEXPERT
         table.require(("study_id", *columns))
         for number, row in table:
@@ -126,8 +134,12 @@ def _labels(
 
 
 def read_report(path: pathlib.Path) -> tuple[Text, ...]:
-    """The sections of one report file; Latin-1 bytes, which a few reports hold, are replaced."""
-    return report_texts(path.read_text(encoding="utf-8", errors="replace"))
+    """The sections of one report file; a few hold accented letters in Windows-1252.
+
+    Raises:
+      SourceError: neither UTF-8 nor Western European text.
+    """
+    return report_texts("\n".join(text_lines(path)))
 
 
 SOURCE = Source(MimicCxrConfig, items, read_report, SPLITS)

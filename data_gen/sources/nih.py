@@ -6,7 +6,6 @@ The tables' headers hold ``OriginalImage[Width,Height]`` and ``Bbox [x,y,w,h]``,
 extra columns; boxes count on images of 1024 x 1024 pixels.
 """
 
-import csv
 import dataclasses
 import pathlib
 from collections.abc import Iterator
@@ -17,13 +16,14 @@ from data_gen.sources.base import (
     PixelBox,
     Rejects,
     SourceConfig,
-    keep_views,
     patient_split,
 )
-from data_gen.sources.labels import closed_world, normalise
+from data_gen.sources.encoding import text_lines
+from data_gen.sources.labels import closed_world, is_number, normalise
 from data_gen.sources.source import Source
 from data_gen.sources.splits import Count, NamedSplit
 from data_gen.sources.tables import Table, find, find_or_none, index_files
+from medvlp_jax.core.fields import Fraction
 
 FINDINGS = (
     "atelectasis",
@@ -42,6 +42,10 @@ FINDINGS = (
     "hernia",
 )
 _COLUMNS = ("Image Index", "Finding Labels", "Patient ID", "View Position")
+#: The headers of 2017 and of v2020 hold two names with a comma, ``OriginalImage[Width,Height]`` and
+#: ``OriginalImagePixelSpacing[x,y]``; the one of 2017 ends in a comma too, its rows may or may not.
+_WIDTHS = (11, 12)
+_BOX_COLUMNS = ("Image Index", "Finding Label", "Bbox [x", "y", "w", "h]")
 _FRAME = (1024.0, 1024.0)
 
 
@@ -95,7 +99,7 @@ class NihConfig(SourceConfig):
     """
 
     name: str = "nih_cxr14"
-    split_fractions: dict[str, float] = dataclasses.field(
+    split_fractions: dict[str, Fraction] = dataclasses.field(
         default_factory=lambda: {"train": 0.875, "validation": 0.125}
     )
 
@@ -103,73 +107,77 @@ class NihConfig(SourceConfig):
 def items(config: NihConfig, rejects: Rejects) -> Iterator[Item]:
     """One item per image. The official lists divide by patient, and so do we inside train_val."""
     root = pathlib.Path(config.root)
-    table = Table(find(root, ("Data_Entry_2017*.csv",), "Data_Entry table"), rejects)
+    path = find(root, ("Data_Entry_2017*.csv",), "Data_Entry table")
+    table = Table(path, config, rejects, records=True, widths=_WIDTHS)
     table.require(_COLUMNS)
     files = index_files(root, ("images_*/images/*.png", "images/*.png", "images_*/*.png", "*.png"))
-    lists = {name: _list(root, name) for name in ("test_list.txt", "train_val_list.txt")}
+    lists = {
+        name: _list(root, name, config.encoding) for name in ("test_list.txt", "train_val_list.txt")
+    }
     official = {"split_name": "official"} if any(lists.values()) else {}
-    boxes = _boxes(root, rejects)
+    boxes = _boxes(root, config, rejects)
     for number, row in table:
         where, image = table.where(number), row["Image Index"]
+        if not image:
+            rejects.refuse(where, "bad row", "Image Index is empty")
+            continue
         names = [normalise(name) for name in row["Finding Labels"].split("|")]
         unknown = [n for n in names if n not in FINDINGS and n != "no finding"]
         if unknown:
-            rejects.add(where, "unknown label", f"{image}: {unknown[0]!r}")
+            rejects.refuse(where, "unknown label", f"{image}: {unknown[0]!r}")
             continue
         patient = row["Patient ID"]
         split = patient_split(patient, config.split_fractions, config.split_seed)
         if image in lists["test_list.txt"]:
             split = "test"
         elif any(lists.values()) and image not in lists["train_val_list.txt"]:
-            rejects.add(where, "no split", f"{image} is in neither official list")
+            rejects.refuse(where, "no split", f"{image} is in neither official list")
             continue
         # An image that is absent keeps the path it should have, for the message.
         path = files.get(image, root / "images" / image)
-        images = keep_views((ImageFile(path, row["View Position"]),), config.views)
-        if images:
-            yield Item(
-                id=image.removesuffix(".png"),
-                where=where,
-                images=images,
-                split=split,
-                labels=closed_world(names, (*FINDINGS, "no finding")),
-                boxes=tuple(boxes.get(image, ())),
-                patient_id=patient,
-                provenance={
-                    "source": "nih-chestxray14",
-                    **official,
-                    "sex": row.get("Patient Gender", row.get("Patient Sex", "")),
-                    "age": row.get("Patient Age", ""),
-                },
-            )
+        yield Item(
+            id=image.removesuffix(".png"),
+            where=where,
+            images=(ImageFile(path, row["View Position"]),),
+            split=split,
+            labels=closed_world(names, (*FINDINGS, "no finding")),
+            boxes=tuple(boxes.pop(image, ())),
+            patient_id=patient,
+            provenance={
+                "source": "nih-chestxray14",
+                **official,
+                "sex": row.get("Patient Gender", row.get("Patient Sex", "")),
+                "age": row.get("Patient Age", ""),
+            },
+        )
+    if boxes:
+        count, first = sum(map(len, boxes.values())), next(iter(boxes))
+        rejects.note(f"{count} boxes are of images that were not taken, first {first}")
 
 
-def _list(root: pathlib.Path, name: str) -> frozenset[str]:
+def _list(root: pathlib.Path, name: str, encoding: str) -> frozenset[str]:
     path = find_or_none(root, (name,))
-    return frozenset(path.read_text().split()) if path else frozenset()
+    if path is None:
+        return frozenset()
+    return frozenset(word for line in text_lines(path, encoding) for word in line.split())
 
 
-def _boxes(root: pathlib.Path, rejects: Rejects) -> dict[str, list[PixelBox]]:
-    """``{image: boxes}``; read by position, because the header names nine columns for six."""
+def _boxes(root: pathlib.Path, config: NihConfig, rejects: Rejects) -> dict[str, list[PixelBox]]:
+    """``{image: boxes}``; columns by position: ``Bbox [x,y,w,h]`` is four names of one thing."""
     path = find_or_none(root, ("BBox_List_2017*.csv",))
     boxes: dict[str, list[PixelBox]] = {}
     if path is None:
         return boxes
-    with open(path, encoding="utf-8-sig", newline="") as f:
-        reader = csv.reader(f)
-        next(reader, None)
-        for number, fields in enumerate(reader, start=2):
-            if not any(fields):
-                continue
-            try:
-                image, label, x, y, width, height = (field.strip() for field in fields[:6])
-                box = PixelBox(
-                    float(x), float(y), float(width), float(height), normalise(label), frame=_FRAME
-                )
-            except ValueError:
-                rejects.add(f"{path.name} row {number}", "bad box", ",".join(fields))
-            else:
-                boxes.setdefault(image, []).append(box)
+    table = Table(path, config, rejects, widths=(6, 9))
+    table.require(_BOX_COLUMNS)
+    for number, row in table:
+        image, label, *cells = (row[column] for column in _BOX_COLUMNS)
+        if image and label and all(map(is_number, cells)):
+            x, y, width, height = map(float, cells)
+            box = PixelBox(x, y, width, height, normalise(label), frame=_FRAME)
+            boxes.setdefault(image, []).append(box)
+        else:
+            rejects.add(table.where(number), "bad box", ",".join((image, label, *cells)))
     return boxes
 
 

@@ -20,7 +20,6 @@ from data_gen.sources.base import (
     Rejects,
     SourceConfig,
     SourceError,
-    keep_views,
     patient_split,
 )
 from data_gen.sources.labels import closed_world
@@ -28,6 +27,8 @@ from data_gen.sources.report_text import clean
 from data_gen.sources.source import Source
 from data_gen.sources.splits import Count, NamedSplit
 from data_gen.sources.tables import Table, find, find_or_none
+from medvlp_jax.core.errors import one_net
+from medvlp_jax.core.files import read_bytes
 from medvlp_jax.data.records import Text
 
 #: MeSH or RadLex heading of the manual coding (before the first "/") -> label.
@@ -54,6 +55,7 @@ MESH = {
     "tube, inserted": "support devices",
 }
 _NAMES = (*dict.fromkeys(MESH.values()), "no finding")
+MAX_REPORT = 1 << 24  # bytes of one XML file
 _SECTIONS = ("findings", "impression", "indication")
 _VIEW_COLUMNS = (("imageid", "tsne-view"), ("filename", "projection"))
 _KAGGLE_REPORTS = ("indiana_reports.csv",)
@@ -76,6 +78,10 @@ class OpenIConfig(SourceConfig):
     images: str = ""
     view_table: str = ""
 
+    def folders(self) -> tuple[str, ...]:
+        """Reports and images may lie apart."""
+        return (self.root, self.images or self.root)
+
 
 def items(config: OpenIConfig, rejects: Rejects) -> Iterator[Item]:
     """One item per report. Every report is another patient; they are divided by hash."""
@@ -88,30 +94,28 @@ def items(config: OpenIConfig, rejects: Rejects) -> Iterator[Item]:
         raise SourceError(f"{root} has no ecgen-radiology/*.xml; unpack NLMCXR_reports.tgz there")
     folder = pathlib.Path(config.images or root)
     files = _index(folder)
-    views = _views(config.view_table, rejects)
+    views = _views(config, rejects)
     for path in reports:
+        rejects.rows += 1
         try:
-            tree = ElementTree.parse(path).getroot()
-        except (ElementTree.ParseError, OSError) as e:
-            rejects.add(path.name, "unreadable report", str(e))
+            tree = _tree(path)
+        except SourceError as e:
+            rejects.refuse(path.name, "unreadable report", str(e))
             continue
         uid = _attribute(tree, "uId") or f"CXR{path.stem}"
         names = [image.get("id", "") for image in tree.iter("parentImage")]
         if not names:
-            rejects.add(path.name, "no image", f"report {uid} lists none")
+            rejects.refuse(path.name, "no image", f"report {uid} lists none")
             continue
         images = tuple(
             ImageFile(files.get(name, folder / f"{name}.png"), views.get(_key(name), ""))
             for name in dict.fromkeys(names)
         )
-        kept = keep_views(images, config.views)
-        if not kept:
-            continue
         codes = [(code.text or "").strip() for code in tree.findall(".//MeSH/major")]
         yield Item(
             id=uid,
             where=path.name,
-            images=kept,
+            images=images,
             split=patient_split(uid, config.split_fractions, config.split_seed),
             texts=_texts(tree),
             labels=_labels(codes),
@@ -122,36 +126,47 @@ def items(config: OpenIConfig, rejects: Rejects) -> Iterator[Item]:
 
 def _kaggle(config: OpenIConfig, reports: pathlib.Path, rejects: Rejects) -> Iterator[Item]:
     root = pathlib.Path(config.root)
-    projections = Table(find(root, _KAGGLE_IMAGES, "table of projections"), rejects)
+    projections = Table(find(root, _KAGGLE_IMAGES, "table of projections"), config, rejects)
     projections.require(("uid", "filename", "projection"))
     folder = pathlib.Path(config.images or root)
     files = _index(folder)
     images: dict[str, list[ImageFile]] = {}
-    for _, row in projections:
+    for number, row in projections:
+        if not (row["uid"] and row["filename"]):
+            rejects.add(projections.where(number), "bad row", "uid or filename is empty")
+            continue
         view = row["projection"].lower()
         name = re.sub(r"(\.dcm)?\.png$", "", row["filename"])
         path = files.get(f"CXR{row['uid']}_{name}", folder / row["filename"])
         images.setdefault(row["uid"], []).append(ImageFile(path, _VIEWS.get(view, view.upper())))
-    table = Table(reports, rejects)
+    table = Table(reports, config, rejects, records=True)
     table.require(("uid", "MeSH", *_SECTIONS))
     for number, row in table:
         uid, where = f"CXR{row['uid']}", table.where(number)
         if row["uid"] not in images:
-            rejects.add(where, "no image", f"report {uid} lists none")
+            rejects.refuse(where, "no image", f"report {uid} lists none")
             continue
         codes = [code.strip() for code in row["MeSH"].split(";")]
         texts = [(section, clean(row[section])) for section in _SECTIONS]
-        if kept := keep_views(images[row["uid"]], config.views):
-            yield Item(
-                id=uid,
-                where=where,
-                images=kept,
-                split=patient_split(uid, config.split_fractions, config.split_seed),
-                texts=tuple(Text(text, section, "radiologist") for section, text in texts if text),
-                labels=_labels(codes),
-                patient_id=uid,
-                provenance={"source": "openi", "mesh": codes},
-            )
+        yield Item(
+            id=uid,
+            where=where,
+            images=tuple(images[row["uid"]]),
+            split=patient_split(uid, config.split_fractions, config.split_seed),
+            texts=tuple(Text(text, section, "radiologist") for section, text in texts if text),
+            labels=_labels(codes),
+            patient_id=uid,
+            provenance={"source": "openi", "mesh": codes},
+        )
+
+
+def _tree(path: pathlib.Path) -> ElementTree.Element:
+    """The XML of a report; entities are left alone, so that none can blow up or read a file."""
+    with one_net(path, "download it again", SourceError):
+        data = read_bytes(path, MAX_REPORT)
+        if b"<!ENTITY" in data:
+            raise SourceError(f"{path} defines entities, which no report of OpenI does")
+        return ElementTree.fromstring(data)
 
 
 def _texts(tree: ElementTree.Element) -> tuple[Text, ...]:
@@ -205,10 +220,10 @@ def _key(image: str) -> str:
     return re.sub(r"^CXR\d+_|\.dcm|\.png", "", image)
 
 
-def _views(path: str, rejects: Rejects) -> dict[str, str]:
-    if not path:
+def _views(config: OpenIConfig, rejects: Rejects) -> dict[str, str]:
+    if not config.view_table:
         return {}
-    table = Table(pathlib.Path(path), rejects)
+    table = Table(pathlib.Path(config.view_table), config, rejects)
     known = [pair for pair in _VIEW_COLUMNS if pair[0] in table.columns]
     image, view = known[0] if known else _VIEW_COLUMNS[0]
     table.require((image, view), "config.view_table")

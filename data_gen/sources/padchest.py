@@ -19,7 +19,6 @@ from data_gen.sources.base import (
     Item,
     Rejects,
     SourceConfig,
-    keep_views,
     patient_split,
 )
 from data_gen.sources.labels import closed_world, normalise
@@ -72,7 +71,8 @@ def items(config: PadchestConfig, rejects: Rejects) -> Iterator[Item]:
     so nothing is negative beside it.
     """
     root = pathlib.Path(config.root)
-    table = Table(find(root, ("PADCHEST*labels*.csv*",), "PADCHEST table of labels"), rejects)
+    path = find(root, ("PADCHEST*labels*.csv*",), "PADCHEST table of labels")
+    table = Table(path, config, rejects, records=True)
     table.require(_COLUMNS)
     flat = index_files(root, ("*.png", "images/*.png"))
     judged = dict.fromkeys(name for part in ("seen", "unseen") for name in classes(part))
@@ -81,19 +81,24 @@ def items(config: PadchestConfig, rejects: Rejects) -> Iterator[Item]:
     for number, row in table:
         where, image = table.where(number), row["ImageID"]
         if config.physicians_only and row["MethodLabel"] != "Physician":
+            rejects.left_out["physicians_only"] += 1
             continue
         if not config.pediatric and row.get("Pediatric", "No") != "No":
+            rejects.left_out["pediatric"] += 1
+            continue
+        if not (image and row["StudyID"]):
+            rejects.refuse(where, "bad row", "ImageID or StudyID is empty")
             continue
         if image in broken:
-            rejects.add(where, "broken in the release", image)
+            rejects.refuse(where, "broken in the release", image)
             continue
         try:
             names = parse_labels(row["Labels"])
         except ValueError as e:
-            rejects.add(where, "bad label", f"{image}: {e}")
+            rejects.refuse(where, "bad label", f"{image}: {e}")
             continue
         if _UNUSABLE in names:
-            rejects.add(where, "excluded by its readers", image)
+            rejects.refuse(where, "excluded by its readers", image)
             continue
         path = flat.get(image, root / row["ImageDir"] / image)
         view = _VIEWS.get(row["Projection"], row["Projection"].upper())
@@ -101,9 +106,10 @@ def items(config: PadchestConfig, rejects: Rejects) -> Iterator[Item]:
         item = studies.get(row["StudyID"])
         if item is not None:
             if file.path not in [f.path for f in item.images]:
-                studies[item.id] = dataclasses.replace(item, images=(*item.images, file))
+                images = (*item.images, file)
+                studies[item.id] = dataclasses.replace(item, images=images, rows=item.rows + 1)
             else:
-                rejects.add(where, "duplicate id", f"{image} is also in {item.where}")
+                rejects.refuse(where, "duplicate id", f"{image} is also in {item.where}")
             continue
         report, patient = clean(row.get("Report", "")), row["PatientID"]
         studies[row["StudyID"]] = Item(
@@ -120,9 +126,7 @@ def items(config: PadchestConfig, rejects: Rejects) -> Iterator[Item]:
                 "language": "es",
             },
         )
-    for item in studies.values():
-        if images := keep_views(item.images, config.views):
-            yield dataclasses.replace(item, images=images)
+    yield from studies.values()
 
 
 def parse_labels(cell: str) -> list[str]:
@@ -133,7 +137,7 @@ def parse_labels(cell: str) -> list[str]:
     """
     try:
         value = ast.literal_eval(cell)
-    except (SyntaxError, ValueError) as e:
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as e:
         raise ValueError(f"Labels are {cell!r}, not a list") from e
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         raise ValueError(f"Labels are {cell!r}, not a list of names")

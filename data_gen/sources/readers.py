@@ -17,11 +17,12 @@ class Agreement(enum.Enum):
 
 @dataclasses.dataclass
 class Reading:
-    """All that was said about an image: reader -> labels, and boxes with their reader."""
+    """All that was said about an image, in so many rows: reader -> labels, boxes with reader."""
 
     where: str
     labels: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)
     boxes: list[tuple[str, PixelBox]] = dataclasses.field(default_factory=list)
+    rows: int = 0
 
     def needed(self, agreement: Agreement) -> int:
         """Readers who must agree."""

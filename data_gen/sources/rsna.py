@@ -18,7 +18,6 @@ from data_gen.sources.base import (
     Rejects,
     SourceConfig,
     SourceError,
-    keep_views,
     patient_split,
 )
 from data_gen.sources.source import Source
@@ -84,7 +83,7 @@ def items(config: RsnaConfig, rejects: Rejects) -> Iterator[Item]:
     """One item per image; every image is another patient. Boxes have the label ``pneumonia``."""
     root = pathlib.Path(config.root)
     if find_or_none(root, (_LABELS,)) is not None:
-        found = _kaggle(root, rejects)
+        found = _kaggle(root, config, rejects)
     elif config.split_lists:
         found = _export(config, rejects)
     else:
@@ -92,46 +91,48 @@ def items(config: RsnaConfig, rejects: Rejects) -> Iterator[Item]:
     for item in found:
         path = item.images[0].path
         path = present(root / config.images / path.name, root / path)
-        images = keep_views((ImageFile(path, "FRONTAL"),), config.views)
-        if images:
-            split = patient_split(item.patient_id, config.split_fractions, config.split_seed)
-            yield dataclasses.replace(item, images=images, split=item.split or split)
+        images = (ImageFile(path, "FRONTAL"),)
+        split = patient_split(item.patient_id, config.split_fractions, config.split_seed)
+        yield dataclasses.replace(item, images=images, split=item.split or split)
 
 
-def _kaggle(root: pathlib.Path, rejects: Rejects) -> Iterator[Item]:
-    classes = _classes(root, rejects)
-    table = Table(root / _LABELS, rejects)
+def _kaggle(root: pathlib.Path, config: RsnaConfig, rejects: Rejects) -> Iterator[Item]:
+    classes = _classes(root, config, rejects)
+    table = Table(root / _LABELS, config, rejects, records=True)
     table.require(("patientId", "x", "y", "width", "height", "Target"))
     found: dict[str, Item] = {}
     for number, row in table:
         where, patient = table.where(number), row["patientId"]
+        if not patient:
+            rejects.refuse(where, "bad row", "patientId is empty")
+            continue
         if row["Target"] not in ("0", "1"):
-            rejects.add(where, "bad label", f"Target is {row['Target']!r}")
+            rejects.refuse(where, "bad label", f"Target is {row['Target']!r}")
             continue
         target = int(row["Target"])
         item = found.get(patient)
         if item is None:
             labels = classes.get(patient) or {LABEL: target, "lung opacity": target}
-            item = _item(patient, where, f"{patient}.dcm", labels)
+            item = dataclasses.replace(_item(patient, where, f"{patient}.dcm", labels), rows=0)
         try:
             boxes = (_box([row[c] for c in ("x", "y", "width", "height")]),) if target else ()
         except ValueError:
             rejects.add(where, "bad box", f"{patient}: Target is 1 and the box is {_shown(row)}")
             boxes = ()
         if item.labels[LABEL] != target:
-            rejects.add(where, "bad label", f"{patient}: Target {target} contradicts other rows")
+            rejects.refuse(where, "bad label", f"{patient}: Target {target} contradicts other rows")
             continue
         boxes = item.boxes + tuple(box for box in boxes if box not in item.boxes)
-        found[patient] = dataclasses.replace(item, boxes=boxes)
+        found[patient] = dataclasses.replace(item, boxes=boxes, rows=item.rows + 1)
     yield from found.values()
 
 
-def _classes(root: pathlib.Path, rejects: Rejects) -> dict[str, dict[str, int]]:
+def _classes(root: pathlib.Path, config: RsnaConfig, rejects: Rejects) -> dict[str, dict[str, int]]:
     """``{patient: labels}``; the table has a row per box, so patients repeat."""
     path = find_or_none(root, (_CLASSES,))
     if path is None:
         return {}
-    table = Table(path, rejects)
+    table = Table(path, config, rejects)
     table.require(("patientId", "class"))
     classes = {}
     for number, row in table:
@@ -145,17 +146,18 @@ def _classes(root: pathlib.Path, rejects: Rejects) -> dict[str, dict[str, int]]:
 
 def _export(config: RsnaConfig, rejects: Rejects) -> Iterator[Item]:
     for split in strict_order(config.split_lists):
-        table = Table(list_path(config, split), rejects)
+        table = Table(list_path(config, split), config, rejects, records=True)
         table.require(("ID", "img_path", "boxes", "classes"), f"config.split_lists.{split}")
         for number, row in table:
             where = table.where(number)
             try:
                 boxes = tuple(_box(part.split(";")) for part in row["boxes"].split("|") if part)
                 target = int(float(row["classes"]))
-                if target not in (0, 1) or (boxes and not target):
+                if target not in (0, 1) or (boxes and not target) or not row["ID"]:
                     raise ValueError
-            except ValueError:
-                rejects.add(where, "bad row", f"{row['ID']}: {row['boxes']!r}, {row['classes']!r}")
+            except (ValueError, OverflowError):  # float("inf")
+                detail = f"{row['ID']}: {row['boxes']!r}, {row['classes']!r}"
+                rejects.refuse(where, "bad row", detail)
                 continue
             labels = {LABEL: target, "lung opacity": target}
             item = _item(row["ID"], where, row["img_path"], labels)

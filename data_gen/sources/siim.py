@@ -16,13 +16,13 @@ from data_gen.sources.base import (
     Item,
     Rejects,
     SourceConfig,
-    keep_views,
     patient_split,
 )
 from data_gen.sources.masks import MaskRuns
 from data_gen.sources.source import Source
 from data_gen.sources.splits import Count, NamedSplit, stem
 from data_gen.sources.tables import Table, find
+from medvlp_jax.core.fields import Extent
 
 LABEL = "pneumothorax"
 _TABLES = ("train-rle.csv", "*train-rle*.csv", "stage_2_train.csv")
@@ -66,7 +66,16 @@ class SiimConfig(SourceConfig):
     name: str = "siim"
     table: str = ""
     images: str = "."
-    size: tuple[int, int] = (1024, 1024)
+    size: tuple[Extent, Extent] = (1024, 1024)
+
+
+@dataclasses.dataclass
+class _Image:
+    """What the rows of one image add up to."""
+
+    where: str
+    runs: list[str] = dataclasses.field(default_factory=list)
+    rows: int = 0
 
 
 def items(config: SiimConfig, rejects: Rejects) -> Iterator[Item]:
@@ -76,34 +85,37 @@ def items(config: SiimConfig, rejects: Rejects) -> Iterator[Item]:
     """
     root = pathlib.Path(config.root)
     patterns = (config.table,) if config.table else _TABLES
-    table = Table(find(root, patterns, "table of run lengths"), rejects)
+    path = find(root, patterns, "table of run lengths")
+    table = Table(path, config, rejects, records=True)
     table.require(("ImageId", "EncodedPixels"))
     folder = root / config.images
     files = _index(folder)
-    rows: dict[str, tuple[str, list[str]]] = {}
+    found: dict[str, _Image] = {}
     for number, row in table:
         image = stem(row["ImageId"])
-        _, runs = rows.setdefault(image, (table.where(number), []))
+        if not image:
+            rejects.refuse(table.where(number), "bad row", "ImageId is empty")
+            continue
+        seen = found.setdefault(image, _Image(table.where(number)))
+        seen.rows += 1
         # Table strips cells and header, so -1 and " -1" are one; comparing with only one of them
         # made every image positive elsewhere.
-        if row["EncodedPixels"] not in _NONE and row["EncodedPixels"] not in runs:
-            runs.append(row["EncodedPixels"])
-    for image, (where, runs) in rows.items():
+        if row["EncodedPixels"] not in _NONE and row["EncodedPixels"] not in seen.runs:
+            seen.runs.append(row["EncodedPixels"])
+    for image, seen in found.items():
         path = files.get(image, folder / f"{image}.dcm")
-        images = keep_views((ImageFile(path, "FRONTAL"),), config.views)
-        if not images:
-            continue
         patient = _patient(path, image)
-        masks = (MaskRuns(tuple(runs), LABEL, config.size),) if runs else ()
+        masks = (MaskRuns(tuple(seen.runs), LABEL, config.size),) if seen.runs else ()
         yield Item(
             id=image,
-            where=where,
-            images=images,
+            where=seen.where,
+            images=(ImageFile(path, "FRONTAL"),),
             split=patient_split(patient, config.split_fractions, config.split_seed),
-            labels={LABEL: int(bool(runs))},
+            labels={LABEL: int(bool(seen.runs))},
             masks=masks,
             patient_id=patient,
             provenance={"source": "siim-acr"},
+            rows=seen.rows,
         )
 
 

@@ -1,13 +1,22 @@
 """An importer as the job sees it: its items under a named split, and their records."""
 
 import dataclasses
+import os
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from data_gen.sources.base import Item, Rejects, SourceConfig, SourceError
+from data_gen.sources.base import (
+    Item,
+    Rejects,
+    SourceConfig,
+    SourceError,
+    only_images,
+    wanted_view,
+)
 from data_gen.sources.label_text import label_texts
 from data_gen.sources.load import load_item
+from data_gen.sources.masks import MaskRuns
 from data_gen.sources.splits import NamedSplit, assign, differences, hold_out, stem
 from medvlp_jax.data.records import Record, Text
 
@@ -56,7 +65,7 @@ def listed(source: Source, config: SourceConfig, rejects: Rejects) -> list[Item]
         raise SourceError(
             f"split {name!r} is unknown here (known: {known}); another one needs split_lists"
         )
-    items = source.items(config, rejects)
+    items = _usable(source.items(config, rejects), config, rejects)
     if name:
         items = assign(items, name, source.splits.get(name), config, rejects, source.key)
     if config.held_out:
@@ -65,10 +74,11 @@ def listed(source: Source, config: SourceConfig, rejects: Rejects) -> list[Item]
     asked = {"split_name": name} if name else {}
     seen: dict[str, Item] = {}
     for item in items:
-        if config.limit and len(seen) >= config.limit:
-            break
         if item.id in seen:
-            rejects.add(item.where, "duplicate id", f"{item.id} is also {seen[item.id].where}")
+            detail = f"{item.id} is also {seen[item.id].where}"
+            rejects.refuse(item.where, "duplicate id", detail, item.rows)
+        elif config.limit and len(seen) >= config.limit:
+            rejects.left_out["limit"] += item.rows
         else:
             provenance = default | item.provenance | asked
             texts = item.texts
@@ -76,6 +86,31 @@ def listed(source: Source, config: SourceConfig, rejects: Rejects) -> list[Item]
                 texts = label_texts(item.id, item.labels)
             seen[item.id] = dataclasses.replace(item, texts=texts, provenance=provenance)
     return list(seen.values())
+
+
+def _usable(items: Iterable[Item], config: SourceConfig, rejects: Rejects) -> Iterator[Item]:
+    """The items with those images that have a wanted view and lie in the data set's folders."""
+    folders = tuple(os.path.join(os.path.abspath(f), "") for f in config.folders())
+
+    def inside(path: pathlib.Path, item: Item) -> bool:
+        if os.path.abspath(path).startswith(folders):  # abspath also takes "x/.." out
+            return True
+        rejects.add(item.where, "path outside of the data set", str(path))
+        return False
+
+    for item in items:
+        images = [image for image in item.images if wanted_view(image.view, config.views)]
+        if config.views and not images:
+            rejects.left_out["views"] += item.rows
+            continue
+        kept = [image for image in images if inside(image.path, item)]
+        if images and not kept:
+            rejects.lose(item.rows)
+            continue
+        item = only_images(item, kept)
+        masks = tuple(m for m in item.masks if isinstance(m, MaskRuns) or inside(m.path, item))
+        report = item.report if item.report is not None and inside(item.report, item) else None
+        yield dataclasses.replace(item, masks=masks, report=report)
 
 
 def check_counts(source: Source, config: SourceConfig, items: list[Item]) -> tuple[str, ...]:
@@ -107,4 +142,10 @@ def _is_a_part(config: SourceConfig) -> bool:
 
 def load(source: Source, item: Item, config: SourceConfig, rejects: Rejects) -> Record | None:
     """The record of an item; see :func:`data_gen.sources.load.load_item`."""
-    return load_item(item, config, rejects, source.read_report)
+    before = len(rejects)
+    record = load_item(item, config, rejects, source.read_report)
+    if record is None:
+        if len(rejects) == before:
+            rejects.add(item.where, "no record", f"study {item.id}")
+        rejects.lose(item.rows)
+    return record

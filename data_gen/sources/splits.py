@@ -7,7 +7,6 @@ recipe, or from the data set's own tables. Lists hold ids of other people's data
 this package: ``config.split_lists`` says where they are.
 """
 
-import csv
 import dataclasses
 import math
 import pathlib
@@ -18,6 +17,8 @@ from typing import Literal
 import numpy as np
 
 from data_gen.sources.base import Item, Rejects, SourceConfig, SourceError
+from data_gen.sources.encoding import text_lines
+from data_gen.sources.rows import RowShape, cells_of, find_delimiter, read_rows
 
 #: Columns of list files that hold ids or paths, in the order in which they are looked for.
 _COLUMNS = (
@@ -90,7 +91,7 @@ def stem(cell: str) -> str:
     return _IMAGE.sub("", cell.strip().replace("\\", "/").rsplit("/", 1)[-1])
 
 
-def read_list(path: pathlib.Path) -> list[str]:
+def read_list(path: pathlib.Path, encoding: str = "") -> list[str]:
     """The cells of a list file that name images, in order, repeated ones too.
 
     A ``.csv`` or ``.tsv`` with a header gives the first known column; any other text file gives,
@@ -98,29 +99,44 @@ def read_list(path: pathlib.Path) -> list[str]:
     rows.
 
     Raises:
-      SourceError: no such file, or a table without a column of ids.
+      SourceError: no such file, a table without a column of ids, a file that is no text, or a row
+        of a table that lacks its id.
     """
-    if not path.is_file():
+    if not path.exists():
         raise SourceError(f"split list {path} is missing; check config.split_lists")
-    text = path.read_text(encoding="utf-8-sig")
-    lines = [line for line in text.splitlines() if line.strip()]
-    header = lines[0].lower() if lines else ""
+    lines = text_lines(path, encoding)
+    start = next((i for i, line in enumerate(lines) if line.strip()), len(lines))
+    header = lines[start].lower() if start < len(lines) else ""
     if path.suffix in (".csv", ".tsv") and not _IMAGE.search(header.split(" ")[-1]):
-        delimiter = "\t" if "\t" in header else ","
-        table = list(csv.reader(lines, delimiter=delimiter))
-        columns = [name.strip().lower() for name in table[0]] if table else []
+        delimiter = find_delimiter(header)
+        columns = [name.strip().lower() for name in cells_of(header, delimiter)]
         found = [name for name in _COLUMNS if name in columns]
         if found:
-            place = columns.index(found[0])
-            return [row[place] for row in table[1:] if len(row) > place and row[place].strip()]
+            return _column(path, lines, start, delimiter, len(columns), columns.index(found[0]))
         if len(columns) > 1:
             raise SourceError(f"split list {path} has no column of ids; name it 'id' or 'path'")
-    return [_word(line) for line in lines]
+    return [_word(line) for line in lines if line.strip()]
+
+
+def _column(
+    path: pathlib.Path, lines: Sequence[str], start: int, delimiter: str, width: int, place: int
+) -> list[str]:
+    """One column of a list; a row that cannot be read is an error: its id would change split."""
+    found, rest = [], lines[start + 1 :]
+    for row in read_rows(iter(rest), delimiter, RowShape.of(rest, delimiter, width)):
+        if row.cells is None or len(row.cells) <= place:
+            what = row.detail or "too short"
+            raise SourceError(
+                f"split list {path} line {start + 1 + row.line} cannot be read ({what}); correct it"
+            )
+        if row.cells[place].strip():
+            found.append(row.cells[place])
+    return found
 
 
 def _word(line: str) -> str:
     words = [word for word in re.split(r"[\s,;]+", line) if word]
-    return next((word for word in words if _IMAGE.search(word)), words[0])
+    return next((word for word in words if _IMAGE.search(word)), words[0] if words else line)
 
 
 def assign(
@@ -159,7 +175,8 @@ def assign(
         if own in places:
             yield dataclasses.replace(item, split=places[own])
         else:
-            rejects.add(item.where, "not in the split", f"{item.id} is in no list of {name!r}")
+            detail = f"{item.id} is in no list of {name!r}"
+            rejects.refuse(item.where, "not in the split", detail, item.rows)
 
 
 def shuffle(keys: Sequence[str], how: Shuffle) -> dict[str, str]:
@@ -197,7 +214,7 @@ def _places(
     places: dict[str, str] = {}
     for split in strict_order(config.split_lists):
         path = list_path(config, split)
-        for own in dict.fromkeys(map(key, read_list(path))):
+        for own in dict.fromkeys(map(key, read_list(path, config.encoding))):
             if own not in present:
                 rejects.add(path.name, "listed, not there", f"{own} of {name!r}, {split}")
             elif own in places:
@@ -228,7 +245,7 @@ def differences(
             positive = sum(item.labels.get(label) == 1 for item in chosen)
             found.append((f"records with {label}", positive, number))
         if part in config.split_lists and (count.rows or count.unique):
-            cells = [key(cell) for cell in read_list(list_path(config, part))]
+            cells = [key(cell) for cell in read_list(list_path(config, part), config.encoding)]
             found += [("rows in the list", len(cells), count.rows)]
             found += [("different ids in the list", len(set(cells)), count.unique)]
         for what, is_, published in found:
@@ -248,14 +265,15 @@ def hold_out(
       SourceError: no such file, or none of its images is here.
     """
     path = pathlib.Path(config.root, config.held_out)
-    listed = set(map(key, read_list(path)))
+    listed = set(map(key, read_list(path, config.encoding)))
     kept = list(items)
     patients = {i.patient_id or i.id for i in kept for f in i.images if key(str(f.path)) in listed}
     if not patients:
         raise SourceError(f"config.held_out: no image of {path} is in {config.root}")
     for item in kept:
         if item.split == "train" and (item.patient_id or item.id) in patients:
-            rejects.add(item.where, "patient held out", f"{item.patient_id} is in {path.name}")
+            detail = f"{item.patient_id} is in {path.name}"
+            rejects.refuse(item.where, "patient held out", detail, item.rows)
         else:
             yield item
 

@@ -1,47 +1,148 @@
-"""Reading the tables of data sets: gzip, odd headers, rows cut short, files that moved."""
+"""The one reader of the tables of data sets: strict, so that no row is lost or shifted silently.
 
-import csv
+A row is taken as it stands or refused with its line and the mend: too few cells, too many, a quote
+that is not closed, bytes of another encoding. Compression, encoding (:mod:`.encoding`) and
+delimiter are found, or asked for by the config, and said. Cells that databases and data frames
+write for "nothing" are empty cells.
+"""
+
 import difflib
-import gzip
-import io
+import itertools
 import pathlib
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
 
-from data_gen.sources.base import Rejects, SourceError
+from data_gen.sources.base import Rejects, SourceConfig, SourceError
+from data_gen.sources.encoding import find_encoding, has_bad_bytes, physical_lines
+from data_gen.sources.rejects import TableRead
+from data_gen.sources.rows import RawRow, RowShape, cells_of, find_delimiter, read_rows
+from medvlp_jax.core.files import open_regular, shown
+from medvlp_jax.data.shards import file_sha256
 
 Row = dict[str, str]
+_SAMPLE = 2_000  # lines whose shape is looked at
 
 
 class Table:
-    """Rows of a CSV file (``.gz`` too) as dicts of stripped strings.
+    """Rows of a CSV file as dicts of stripped strings; cells of ``config.null_words`` are empty.
 
-    Iterating yields ``(row number, row)`` where the header is row 1, as spreadsheets count. A row
-    with fewer fields than the header is rejected; fields beyond the header are ignored, because
-    some headers (NIH 2017) are shorter than their rows.
+    Iterating yields ``(row number, row)`` where the header is row 1, as spreadsheets count; refused
+    rows go to ``rejects``, once, however often the table is read.
     """
 
-    def __init__(self, path: pathlib.Path, rejects: Rejects, delimiter: str = ","):
+    def __init__(
+        self,
+        path: pathlib.Path,
+        config: SourceConfig,
+        rejects: Rejects,
+        delimiter: str = "",
+        records: bool = False,
+        widths: Collection[int] = (),
+        raw: Collection[str] = (),
+    ):
+        """Reads the header.
+
+        Args:
+          path: the file.
+          config: its ``encoding`` and ``null_words`` hold.
+          rejects: takes the refused rows, and what was found about the file.
+          delimiter: of the cells; empty takes what the header is cut by.
+          records: whether its rows become records, so that each of them has to be accounted for;
+            otherwise the table only adds to another one.
+          widths: further numbers of cells that a row may have, for a data set whose published
+            header differs from its rows.
+          raw: columns that keep words of ``config.null_words``.
+
+        Raises:
+          SourceError: no file, another kind of file, no header, or a column name twice.
+        """
         if not path.exists():
             raise SourceError(f"{path} is missing; check config.root and the file's name")
         self.path = path
-        self._rejects = rejects
-        self._delimiter = delimiter
-        with self._open() as f:
-            header = next(csv.reader(f, delimiter=delimiter), None)
-        if not header:
-            raise SourceError(f"{path} is empty; download it again")
-        self.columns = [name.strip() for name in header]
+        self._rejects, self._records = rejects, records
+        self._nulls = frozenset(word.lower() for word in config.null_words)
+        self._encoding = find_encoding(path, config.encoding)
+        lines = itertools.islice(physical_lines(path, self._encoding), _SAMPLE)
+        header = next((line for line in lines if line.strip()), "")
+        self._delimiter = delimiter or find_delimiter(header)
+        self.columns = self._columns(header)
+        self._widths = {len(self.columns), *widths}
+        self._also: dict[str, str] = {}  # column as the config spells it -> as the header does
+        self._raw = {self._column(name) or name for name in raw}
+        self._shape = RowShape.of(list(lines), self._delimiter, len(self.columns))
+        self._at = (1, 1)  # row and line of the one that was given last
+        self._name = _short(path, config)
+        self._first = self._name not in rejects.tables
+        self._note(config, delimiter)
+
+    def _columns(self, header: str) -> list[str]:
+        start = header.lstrip().lower()
+        if start.startswith(("<", "{", "[")):
+            raise SourceError(
+                f"{self.path} is a web page or JSON, no table; log in and download it again"
+            )
+        if not header.strip("\r\n\t ,;|\0"):
+            raise SourceError(f"{self.path} is empty; download it again")
+        if has_bad_bytes(header) or "\0" in header:
+            raise SourceError(
+                f"{self.path}: the header holds bytes that are no text; save the table as UTF-8, "
+                "or set config.encoding"
+            )
+        names = [name.strip() for name in cells_of(header, self._delimiter)]
+        if not names or any('"' in name for name in names):
+            raise SourceError(f"{self.path}: a quote of the header is not closed; correct line 1")
+        for i, name in enumerate(names):
+            if name and name in names[:i]:
+                raise SourceError(
+                    f"{self.path} has the column {name!r} twice (columns {names.index(name) + 1} "
+                    f"and {i + 1}); rename or delete one"
+                )
+        return names
+
+    def _note(self, config: SourceConfig, delimiter: str) -> None:
+        """What was found about the file, said once and kept for the summary."""
+        if not self._first:
+            return
+        name, rejects = self._name, self._rejects
+        with open_regular(self.path) as stream:
+            packed = stream.read(2) == b"\x1f\x8b"
+        rejects.tables[name] = TableRead(
+            encoding=self._encoding, delimiter=self._delimiter, sha256=file_sha256(self.path)
+        )
+        if packed != (self.path.suffix == ".gz"):
+            rejects.note(f"{name} is {'' if packed else 'not '}compressed, unlike its name says")
+        if not config.encoding and self._encoding not in ("utf-8", "utf-8-sig"):
+            rejects.note(f"{name} is read as {self._encoding}; config.encoding sets another")
+        if not delimiter and self._delimiter != ",":
+            rejects.note(f"{name} is cut at {self._delimiter!r}")
 
     def require(self, columns: Sequence[str], key: str = "") -> None:
-        """Raises :class:`SourceError`, with the nearest column, if one of ``columns`` is absent.
+        """Finds the columns, which rows then have by these names.
+
+        Flags cannot spell every header, so ``report_text`` is also found as "Report text" or
+        "report-text", if no other column is meant.
 
         Args:
           columns: names that must be in the header; "" is skipped.
           key: the config key that named them, for the message.
+
+        Raises:
+          SourceError: one is absent; the message has the nearest.
         """
-        for column in columns:
-            if column and column not in self.columns:
+        for column in filter(None, columns):
+            name = self._column(column)
+            if name is None:
                 raise SourceError(self._unknown(column, key))
+            if name != column:
+                self._also[column] = name
+                self._rejects.note(f"{key or 'column'} {column!r} is {name!r} of {self._name}")
+
+    def _column(self, column: str) -> str | None:
+        """The header's spelling of a column."""
+        if column in self.columns:
+            return column
+        near = [name for name in self.columns if name and _word(name) == _word(column)]
+        return near[0] if len(near) == 1 else None
 
     def _unknown(self, column: str, key: str) -> str:
         close = {name.lower(): name for name in self.columns if name}
@@ -52,38 +153,69 @@ class Table:
         setting = f" ({key})" if key else ""
         return f"{self.path} has no column {column!r}{setting}; {hint}"
 
-    def _open(self) -> io.TextIOBase:
-        # utf-8-sig: Excel puts a byte order mark in front of the first column's name
-        if self.path.suffix == ".gz":
-            return gzip.open(self.path, "rt", encoding="utf-8-sig", errors="replace", newline="")
-        return open(self.path, encoding="utf-8-sig", errors="replace", newline="")
-
     def __iter__(self) -> Iterator[tuple[int, Row]]:
-        number = 1
-        try:
-            with self._open() as f:
-                reader = csv.reader(f, delimiter=self._delimiter)
-                next(reader)
-                for number, fields in enumerate(reader, start=2):
-                    if not any(fields):
-                        continue
-                    if len(fields) < len(self.columns) and any(self.columns[len(fields) :]):
-                        self._rejects.add(
-                            self.where(number),
-                            "short row",
-                            f"{len(fields)} of {len(self.columns)} fields",
-                        )
-                        continue
-                    values = [value.strip() for value in fields]
-                    yield number, dict(zip(self.columns, values, strict=False))
-        except (csv.Error, EOFError, gzip.BadGzipFile) as e:
-            raise SourceError(
-                f"{self.path} is damaged after row {number} ({e}); download it again"
-            ) from e
+        first, self._first = self._first, False
+        read = self._rejects.tables[self._name]
+        rows = read_rows(physical_lines(self.path, self._encoding), self._delimiter, self._shape)
+        next(rows)  # the header
+        for row in rows:
+            self._at = (row.number, row.line)
+            kind, detail = self._fault(row)
+            if first:
+                read.rows += 1
+                self._rejects.rows += self._records
+                read.lines += row.lines
+                read.several_lines += row.lines > 1
+                read.refused += bool(kind)
+                if kind:
+                    self._rejects.refuse(self.where(row.number), kind, detail, int(self._records))
+            if not kind:
+                yield row.number, self._row(row.cells or [])
+
+    def _fault(self, row: RawRow) -> tuple[str, str]:
+        """Kind and detail of what makes a row unusable; "" if nothing does."""
+        if row.cells is None:
+            span = f"; {row.lines} lines" if row.lines > 1 else ""
+            return row.kind, row.detail + span
+        if len(row.cells) not in self._widths:
+            kind = "short row" if len(row.cells) < len(self.columns) else "long row"
+            return kind, f"{len(row.cells)} of {len(self.columns)} fields"
+        for cell in row.cells:
+            if "\0" in cell:
+                return "NUL character", f"in {cell[:60]!r}"
+            if has_bad_bytes(cell):
+                return "bad bytes", f"no {self._encoding}: {cell[:60]!r}"
+        return "", ""
+
+    def _row(self, cells: Sequence[str]) -> Row:
+        pairs = zip(self.columns, cells, strict=False)  # ``widths`` allows another number
+        row = {column: self._value(column, cell) for column, cell in pairs}
+        return row | {column: row[name] for column, name in self._also.items()}
+
+    def _value(self, column: str, cell: str) -> str:
+        value = cell.strip()
+        return "" if value.lower() in self._nulls and column not in self._raw else value
+
+    def spelled(self, column: str, words: Collection[str]) -> set[str]:
+        """Words of the config as the cells of ``column`` come out."""
+        return {self._value(self._column(column) or column, word) for word in words}
 
     def where(self, number: int) -> str:
-        """``file row n``, the form in which rows are named everywhere."""
-        return f"{self.path.name} row {number}"
+        """``file row n``, as rows are named everywhere; and the line, where that is another."""
+        row, line = self._at
+        more = f", line {line}" if number == row != line else ""
+        return f"{shown(self.path.name)} row {number}{more}"
+
+
+def _word(column: str) -> str:
+    """A column's name as a flag can spell it."""
+    return re.sub(r"\W+", "_", column).strip("_")
+
+
+def _short(path: pathlib.Path, config: SourceConfig) -> str:
+    """The path below ``config.root``, or all of it."""
+    root = pathlib.Path(config.root)
+    return shown(path.relative_to(root) if path.is_relative_to(root) else path)
 
 
 def find(root: pathlib.Path, patterns: Sequence[str], what: str) -> pathlib.Path:

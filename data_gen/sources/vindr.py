@@ -18,7 +18,6 @@ from data_gen.sources.base import (
     Rejects,
     SourceConfig,
     SourceError,
-    keep_views,
     patient_split,
 )
 from data_gen.sources.labels import is_number, normalise
@@ -70,7 +69,7 @@ def items(config: VindrConfig, rejects: Rejects) -> Iterator[Item]:
         if labels is not None:
             made = True
             boxes = find_or_none(root, (f"annotations/annotations_{split}.csv",))
-            yield from _images(config, split, "official", _official(labels, boxes, rejects))
+            yield from _images(config, split, "official", _official(config, labels, boxes, rejects))
     if made:
         return
     table = find_or_none(root, ("train.csv",))
@@ -79,7 +78,7 @@ def items(config: VindrConfig, rejects: Rejects) -> Iterator[Item]:
             f"{root} has neither annotations/image_labels_train.csv nor train.csv; check "
             "config.root"
         )
-    yield from _images(config, "train", "", _kaggle(table, rejects))
+    yield from _images(config, "train", "", _kaggle(config, table, rejects))
 
 
 def _images(
@@ -91,9 +90,6 @@ def _images(
     agreement = Agreement(config.agreement)
     for image, reading in readings.items():
         path = paths.get(image, root / folder / f"{image}.dicom")
-        images = keep_views((ImageFile(path, "FRONTAL"),), config.views)
-        if not images:
-            continue
         labels = agreed_labels(reading, agreement)
         divided = patient_split(image, config.split_fractions, config.split_seed)
         provenance = {"source": "vindr-cxr", "readers": len(reading.labels)}
@@ -102,19 +98,20 @@ def _images(
         yield Item(
             id=image,
             where=reading.where,
-            images=images,
+            images=(ImageFile(path, "FRONTAL"),),
             split=folder if own_split else divided,
             labels=labels,
             boxes=agreed_boxes(reading, agreement, labels),
             patient_id=image,
             provenance=provenance,
+            rows=reading.rows,
         )
 
 
 def _official(
-    labels: pathlib.Path, boxes: pathlib.Path | None, rejects: Rejects
+    config: VindrConfig, labels: pathlib.Path, boxes: pathlib.Path | None, rejects: Rejects
 ) -> dict[str, Reading]:
-    table = Table(labels, rejects)
+    table = Table(labels, config, rejects, records=True)
     table.require(("image_id",))
     names = {c: normalise(c, _ALIASES) for c in table.columns if c not in ("image_id", "rad_id")}
     readings: dict[str, Reading] = {}
@@ -122,29 +119,36 @@ def _official(
         where, image = table.where(number), row["image_id"]
         values = {name: row[column] for column, name in names.items()}
         bad = [f"{name} is {v!r}" for name, v in values.items() if not is_number(v)]
-        if bad:
-            rejects.add(where, "bad label", f"{image}: {bad[0]}")
+        if bad or not image:
+            bad = bad or ["image_id is empty"]
+            rejects.refuse(where, "bad label", f"{image}: {bad[0]}")
             continue
         reading = readings.setdefault(image, Reading(where))
         reader = row.get("rad_id", _CONSENSUS)
         if reader in reading.labels:
-            rejects.add(where, "duplicate reader", f"{image} by {reader} is also above")
+            rejects.refuse(where, "duplicate reader", f"{image} by {reader} is also above")
             continue
+        reading.rows += 1
         reading.labels[reader] = {name: int(float(v) > 0) for name, v in values.items()}
     if boxes is not None:
-        _add_boxes(Table(boxes, rejects), readings, rejects)
+        _add_boxes(Table(boxes, config, rejects), readings, rejects)
     return readings
 
 
-def _kaggle(path: pathlib.Path, rejects: Rejects) -> dict[str, Reading]:
+def _kaggle(config: VindrConfig, path: pathlib.Path, rejects: Rejects) -> dict[str, Reading]:
     """Boxes only: a reader's labels are the classes of that reader's boxes."""
-    table = Table(path, rejects)
+    table = Table(path, config, rejects, records=True)
     table.require(("image_id", "class_name", "rad_id", *_CORNERS))
     readings: dict[str, Reading] = {}
     names: dict[str, None] = {}
     for number, row in table:
-        reading = readings.setdefault(row["image_id"], Reading(table.where(number)))
         name = normalise(row["class_name"], _ALIASES)
+        if not (row["image_id"] and name):
+            detail = "image_id or class_name is empty"
+            rejects.refuse(table.where(number), "bad row", detail)
+            continue
+        reading = readings.setdefault(row["image_id"], Reading(table.where(number)))
+        reading.rows += 1
         names[name] = None
         reading.labels.setdefault(row["rad_id"], {})[name] = 1
     for reading in readings.values():
@@ -158,7 +162,7 @@ def _add_boxes(table: Table, readings: dict[str, Reading], rejects: Rejects) -> 
     table.require(("image_id", "class_name", *_CORNERS))
     for number, row in table:
         name = normalise(row["class_name"], _ALIASES)
-        if name == "no finding":
+        if name == "no finding" or not row["image_id"]:
             continue
         where, image = table.where(number), row["image_id"]
         reading = readings.get(image)

@@ -13,7 +13,18 @@ from data_gen.llm_chat import ChatConfig
 from data_gen.phantom.job import SplitCounts
 from data_gen.report_check import CheckConfig
 from data_gen.runners.on_ray import Needs
-from medvlp_jax.core.config import ConfigError, parse, to_plain
+from medvlp_jax.core.config import ConfigError, group, parse, to_plain
+from medvlp_jax.core.fields import (
+    Cosine,
+    Count,
+    ExtentOrNone,
+    Fraction,
+    NonNegative,
+    Quality,
+    Seed,
+    Size,
+    Workers,
+)
 
 Writer = Literal["grammar", "openai", "jax", "transformers"]
 Images = Literal["phantom", "jax", "diffusers"]
@@ -81,30 +92,30 @@ class SynCXRConfig:
 
     generator: Literal["syncxr"] = "syncxr"
     name: str = "syncxr"
-    seed: int = 0
+    seed: Seed = 0
     splits: SplitCounts = dataclasses.field(default_factory=SplitCounts)
-    spare: float = 0.05
-    studies_per_shard: int = 250
-    size: int = 224
+    spare: NonNegative = 0.05
+    studies_per_shard: Size = 250
+    size: ExtentOrNone = 224
     image_format: Literal["jpeg", "png"] = "jpeg"
-    quality: int = 92
+    quality: Quality = 92
     masks: bool = True
     bank: str = ""
     sampler: SamplerConfig = dataclasses.field(default_factory=SamplerConfig)
     writer: Writer = "grammar"
     chat: ChatConfig | None = None
     checker: CheckConfig = dataclasses.field(default_factory=CheckConfig)
-    report_attempts: int = 4
+    report_attempts: Size = 4
     images: Images = "phantom"
     maker: ImageMakerConfig = dataclasses.field(default_factory=ImageMakerConfig)
-    image_attempts: int = 4
+    image_attempts: Size = 4
     gate: GateConfig = dataclasses.field(default_factory=GateConfig)
     curate: bool = True
-    same_above: float = 0.0
-    planted: float = 0.0
-    pictures: int = 24
+    same_above: Cosine = 0.0
+    planted: Fraction = 0.0
+    pictures: Count = 24
     keep_work: bool = False
-    processes: int = 0
+    processes: Workers = 0
     ray: RayNeeds = dataclasses.field(default_factory=RayNeeds)
 
     def __post_init__(self) -> None:
@@ -170,9 +181,10 @@ def read(config: Mapping[str, Any]) -> SynCXRConfig:
     """
     plain: dict[str, Any] = to_plain(config)
     writer, images = plain.get("writer", "grammar"), plain.get("images", "phantom")
-    chat, maker = plain.pop("chat", {}), plain.pop("maker", {})
+    chat, maker = group(plain, "chat"), group(plain, "maker")
+    plain = {k: v for k, v in plain.items() if k not in ("chat", "maker")}
     seed = plain.get("seed", 0)
-    plain["sampler"] = {"seed": seed, **plain.get("sampler", {})}
+    plain["sampler"] = {"seed": seed, **group(plain, "sampler")}
     if writer == "grammar":
         for key in ("url", "model"):
             if chat.get(key):

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from absl import logging
+
 import medvlp_jax
 from data_gen import jobs, summary
 from data_gen.curation.encoders import thresholds
@@ -28,10 +30,12 @@ from data_gen.syncxr.drawing import ImagesJob, images_fingerprint
 from data_gen.syncxr.fan_out import FanOut
 from data_gen.syncxr.telling import Way, reasons
 from data_gen.syncxr.writing import ReportsJob, bank_of, reports_fingerprint
+from medvlp_jax.core import jsonl
 from medvlp_jax.core.config import differences, to_plain
+from medvlp_jax.core.errors import one_net
 from medvlp_jax.core.lock import workdir_lock
-from medvlp_jax.data.dataset import splits
-from medvlp_jax.data.manifest import ShardError, ShardName
+from medvlp_jax.data.dataset import splits, verify
+from medvlp_jax.data.manifest import ShardName
 from medvlp_jax.data.shards import remove_leftovers, whole_file
 
 #: What the folder is a data set of, and whether all of it is there.
@@ -94,20 +98,22 @@ def _is_finished(folder: Path, config: SynCXRConfig) -> bool:
     if not path.exists():
         _write_settings(folder, config, finished=False)
         return False
-    stored = json.loads(path.read_text(encoding="utf-8"))
-    changed = differences(stored["config"], settings, FREE)
+    with one_net(path, "delete it and rerun the command that made the folder", JobError):
+        stored = jsonl.parse(path.read_bytes())
+        config_then, finished = dict(stored["config"]), bool(stored["finished"])
+    changed = differences(config_then, settings, FREE)
     if changed:
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise JobError(
             f"{folder} holds a data set of another config ({'; '.join(changed[:3])}{more}); choose "
             "another folder, or delete this one"
         )
-    if not stored["finished"]:
+    if not finished or not summary.exists(folder):
         return False
-    try:
-        return bool(splits(folder)) and summary.exists(folder)
-    except ShardError:  # somebody deleted a shard: it is made again
-        return False
+    broken = verify(folder)
+    for why in broken:
+        logging.warning("%s: it is made again", why)
+    return not broken and set(splits(folder)) == set(summary.read(folder)["splits"])
 
 
 def _write_settings(folder: Path, config: SynCXRConfig, finished: bool) -> None:

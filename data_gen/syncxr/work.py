@@ -2,7 +2,6 @@
 
 import base64
 import dataclasses
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from jaxtyping import Float
 from data_gen.curation.rejects import RejectRow
 from data_gen.runners.job import Shard, cut
 from data_gen.syncxr.config import SynCXRConfig
+from medvlp_jax.core import jsonl
 from medvlp_jax.data.dataset import open_array_record
 from medvlp_jax.data.manifest import ShardName
 from medvlp_jax.data.records import Record, from_example
@@ -61,14 +61,14 @@ def write_rejects_beside(
     lines = []
     for row, picture in rows:
         fields = {**dataclasses.asdict(row), "jpeg": base64.b64encode(picture).decode()}
-        lines.append(json.dumps(fields, ensure_ascii=False) + "\n")
-    write_beside(folder, name, "rejects.jsonl", "".join(lines))
+        lines.append(fields)
+    write_beside(folder, name, "rejects.jsonl", jsonl.dump(lines))
 
 
 def read_rejects_beside(folder: Path, name: ShardName) -> Iterator[tuple[RejectRow, bytes]]:
     """Inverse of :func:`write_rejects_beside`."""
-    for line in read_beside(folder, name, "rejects.jsonl").splitlines():
-        fields: dict[str, Any] = json.loads(line)
+    path = folder / f"{name.filename}.rejects.jsonl"
+    for fields in jsonl.read(path, "delete the shard's files and rerun"):
         picture = base64.b64decode(fields.pop("jpeg"))
         fields["reasons"] = tuple(fields["reasons"])
         yield RejectRow(**fields), picture

@@ -3,7 +3,8 @@
 On disk, under ``<workdir>/checkpoints/<step>/``: ``state`` (arrays, in the tree of
 :class:`~medvlp_jax.core.state.TrainState`), ``data`` (the iterator, counted in global batches, so
 that another number of processes can go on from it), ``progress`` (host-side counters) and
-``config``. Only this module and
+``config``. Beside them, ``digests.json`` has the SHA-256 of each of their files: it is written
+before the checkpoint gets its final name, and compared at every restore. Only this module and
 ``core/pretrained.py`` know Orbax.
 """
 
@@ -14,15 +15,29 @@ import math
 import os
 import pathlib
 import shutil
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import jax
 import orbax.checkpoint as ocp
-from orbax.checkpoint.checkpoint_managers import preservation_policy
 
-from medvlp_jax.core import distributed
+from medvlp_jax.core import digests, distributed
 from medvlp_jax.core.config import differences
-from medvlp_jax.core.pretrained import FOLDER, CheckpointError, folder_of, load_config
+from medvlp_jax.core.errors import reason
+from medvlp_jax.core.fields import Count, Size
+from medvlp_jax.core.restore import (
+    FOLDER,
+    ITEMS,
+    CheckpointError,
+    DamagedError,
+    Restored,
+    folder_of,
+    item_damage,
+    lacks,
+    read,
+    read_item,
+    steps_in,
+)
 from medvlp_jax.core.state import TrainState
 
 _CORRUPT = ".corrupt"  # suffix of a step folder that was set aside
@@ -43,8 +58,8 @@ class CheckpointConfig:
         ``pip install gcsfs``).
     """
 
-    keep_last: int = 2
-    keep_best: int = 1
+    keep_last: Size = 2
+    keep_best: Count = 1
     best_metric: str = ""
     best_mode: Literal["max", "min"] = "max"
     asynchronous: bool = True
@@ -53,16 +68,6 @@ class CheckpointConfig:
     def __post_init__(self) -> None:
         if self.keep_last < 1:
             raise ValueError("keep_last must be at least 1")
-
-
-@dataclasses.dataclass(frozen=True)
-class Restored:
-    """What a checkpoint holds."""
-
-    step: int
-    state: TrainState
-    data: Any  # state of the data iterator, JSON-able; None if there was none
-    progress: dict[str, Any]
 
 
 class Checkpointer:
@@ -80,6 +85,8 @@ class Checkpointer:
         self.config = config
         self.run_config = run_config
         self._failed_step: int | None = None  # the newest write, if it failed
+        self._writing = -1  # the step that is being written
+        self._scores: dict[int, float | None] = {}
         logging.getLogger("absl").addFilter(_not_orbax)
         self._manager = self._open()
 
@@ -89,27 +96,32 @@ class Checkpointer:
         return bool(self.config.best_metric and self.config.keep_best)
 
     def _open(self) -> ocp.CheckpointManager:
-        keep: list[Any] = [preservation_policy.LatestN(self.config.keep_last)]
-        if self.keeps_best:
-            best = preservation_policy.BestN(
-                get_metric_fn=self.score,
-                n=self.config.keep_best,
-                keep_checkpoints_without_metrics=False,
-            )
-            keep.append(best)
         options = ocp.CheckpointManagerOptions(
-            preservation_policy=preservation_policy.AnyPreservationPolicy(keep),
-            best_fn=self.score if self.config.best_metric else None,
+            preservation_policy=_Keep(self),
             cleanup_tmp_directories=True,
-            enable_async_checkpointing=self.config.asynchronous,
+            lightweight_initialize=True,  # what it would read there has no digest
+            async_options=ocp.AsyncOptions(post_finalization_callback=self._write_digests),
         )
         return ocp.CheckpointManager(self.folder, options=options)
+
+    def _write_digests(self) -> None:
+        """Called on process 0, when all files are written but the folder has no final name yet."""
+        named = [p for p in self.folder.iterdir() if p.name.split(".")[0] == str(self._writing)]
+        digests.write(next((p for p in named if p.name.endswith("-tmp")), named[0]), ITEMS)
 
     def score(self, metrics: dict[str, float]) -> float:
         """Larger is better; a missing or NaN metric is the worst."""
         value = metrics.get(self.config.best_metric, math.nan)
         value = -value if self.config.best_mode == "min" else value
         return -math.inf if math.isnan(value) else value
+
+    def score_of(self, step: int) -> float | None:
+        """The score that a finished checkpoint was saved with; None if it had no evaluation."""
+        if step not in self._scores:
+            why = item_damage(self.folder / str(step), "progress")
+            progress = {} if why else read_item(self.folder / str(step), "progress")
+            self._scores[step] = progress.get("score")
+        return self._scores[step]
 
     def steps(self) -> list[int]:
         """Steps of the finished checkpoints, ascending."""
@@ -139,9 +151,7 @@ class Checkpointer:
         if step in self._manager.all_steps():
             return before
         progress = dict(progress or {})
-        if not self.config.best_metric:
-            metrics = None
-        elif metrics is not None and math.isfinite(self.score(metrics)):
+        if self.config.best_metric and metrics and math.isfinite(self.score(metrics)):
             progress["score"] = self.score(metrics)
         short = self._space_short(state)
         if short:
@@ -153,13 +163,14 @@ class Checkpointer:
             progress=ocp.args.JsonSave(_plain(progress)),  # type: ignore[call-arg]
             config=ocp.args.JsonSave(self.run_config),  # type: ignore[call-arg]
         )
+        self._writing, self._scores[step] = step, progress.get("score")
         try:
-            self._manager.save(step, args=items, metrics=metrics, force=True)
+            self._manager.save(step, args=items, force=True)
             self._failed_step = None
         except Exception as e:  # Orbax and TensorStore share no type for a failed write
             self._failed(step, e)
             return False
-        return before
+        return before if self.config.asynchronous else self.wait() and before
 
     def wait(self) -> bool:
         """Waits for the write in the background; False (and a warning) if it failed."""
@@ -214,23 +225,21 @@ class Checkpointer:
             )
 
     def restore(self, abstract: TrainState, step: int) -> Restored:
-        """Reads one checkpoint into arrays with the shardings that ``abstract`` carries."""
-        got = self._manager.restore(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardRestore(abstract),  # type: ignore[call-arg]
-                data=ocp.args.JsonRestore(),
-                progress=ocp.args.JsonRestore(),
-            ),
-        )
-        return Restored(step, got["state"], got["data"], got["progress"])
+        """Reads one checkpoint into arrays with the shardings that ``abstract`` carries.
+
+        Raises:
+          DamagedError: a file is not what was written.
+          CheckpointError: it holds another tree than ``abstract``; the leaves are named.
+        """
+        return read(self.folder / str(step), step, abstract)
 
     def restore_latest(
         self, abstract: TrainState, may_differ: tuple[str, ...] = (), resume_anyway: bool = False
     ) -> Restored | None:
-        """Reads the newest checkpoint that can be read; ``None`` if there is none at all.
+        """Reads the newest checkpoint that is whole; ``None`` if there never was one.
 
-        A corrupt one is named, set aside as ``<step>.corrupt``, and the one before it is taken.
+        A damaged one is named and set aside as ``<step>.corrupt``, and the one before it is taken.
+        If none is whole, all stay as they are, and so every start is refused.
 
         Args:
           abstract: ``step.abstract_state(...)`` on the current mesh, which may be another than
@@ -239,32 +248,42 @@ class Checkpointer:
           resume_anyway: go on although the config differs.
 
         Raises:
-          CheckpointError: the config differs in a key that matters, or no checkpoint is readable.
+          CheckpointError: the config differs in a key that matters, the arrays are not those of
+            ``abstract``, or no checkpoint is whole.
         """
-        steps = self.steps()
+        steps = steps_in(self.folder)
+        damaged: dict[int, DamagedError] = {}
         for step in reversed(steps):
             try:
-                stored = load_config(self.folder / str(step))
                 if not resume_anyway:
-                    self._check(stored, may_differ, step)
+                    self._check(self._config_of(step), may_differ, step)
                 restored = self.restore(abstract, step)
-            except CheckpointError:
-                raise
-            except Exception as e:  # a damaged file surfaces as almost any type
-                _log.warning(
-                    "checkpoint %s cannot be read (%s); going back to the one before it",
-                    self.folder / str(step),
-                    _reason(e),
-                )
-                self._set_aside(step)
+            except DamagedError as e:
+                damaged[step] = e
                 continue
+            self._set_aside(damaged)
             return restored
         if steps:
             raise CheckpointError(
-                f"none of the {len(steps)} checkpoints in {self.folder} can be read; they were "
-                f"renamed to <step>{_CORRUPT}. Start again to train from the beginning"
+                f"none of the {len(steps)} checkpoints in {self.folder} can be read ({steps[-1]}: "
+                f"{damaged[steps[-1]]}); restore one from a copy, or move the folder away to train "
+                "from the beginning"
+            )
+        aside = [p.name for p in self.folder.iterdir() if _CORRUPT in p.name]
+        if aside:
+            raise CheckpointError(
+                f"{self.folder} holds only checkpoints that were set aside as damaged "
+                f"({', '.join(sorted(aside))}); restore one from a copy, or move the folder away "
+                "to train from the beginning"
             )
         return None
+
+    def _config_of(self, step: int) -> dict[str, Any]:
+        folder = self.folder / str(step)
+        why = lacks(folder) or item_damage(folder, "config")
+        if why:
+            raise DamagedError(why)
+        return read_item(folder, "config")
 
     def _check(self, stored: dict[str, Any], may_differ: tuple[str, ...], step: int) -> None:
         changed = differences(stored, self.run_config, may_differ)
@@ -275,14 +294,45 @@ class Checkpointer:
                 + ". Use another workdir, restore these values, or pass --resume_anyway"
             )
 
-    def _set_aside(self, step: int) -> None:
-        distributed.barrier(f"corrupt checkpoint {step}")
+    def _set_aside(self, damaged: dict[int, DamagedError]) -> None:
+        if not damaged:
+            return
+        distributed.barrier("damaged checkpoints")
         if distributed.is_main():
-            folder = self.folder / str(step)
-            folder.rename(folder.parent / f"{step}{_CORRUPT}")
-        distributed.barrier(f"set aside checkpoint {step}")
+            for step, why in damaged.items():
+                folder = self.folder / str(step)
+                taken = {p.name for p in self.folder.iterdir()}
+                names = (f"{step}{_CORRUPT}{n}" for n in ("", *(f".{i}" for i in range(2, 10**6))))
+                aside = next(name for name in names if name not in taken)
+                folder.rename(self.folder / aside)
+                _log.warning(
+                    "checkpoint %s cannot be read (%s); it was set aside as %s, and the one before "
+                    "it is taken",
+                    folder,
+                    why,
+                    aside,
+                )
+        distributed.barrier("set aside checkpoints")
         self._manager.close()
         self._manager = self._open()
+
+
+class _Keep:
+    """Orbax' preservation policy: the newest, and the best by the scores of their own files."""
+
+    def __init__(self, owner: Checkpointer) -> None:
+        self._owner = owner
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
+        """Whether each of the checkpoints stays; in their order."""
+        del context
+        config, steps = self._owner.config, sorted(c.step for c in checkpoints)
+        stay = set(steps[-config.keep_last :])
+        if self._owner.keeps_best:
+            scores = [(self._owner.score_of(s), s) for s in steps]
+            scored = sorted((score, s) for score, s in scores if score is not None)
+            stay |= {s for _, s in scored[-config.keep_best :]}
+        return [c.step in stay for c in checkpoints]
 
 
 def _plain(value: Any) -> Any:
@@ -294,8 +344,7 @@ def _reason(error: BaseException) -> str:
     """One line for an error, which may come from deep inside of TensorStore."""
     if "No space left on device" in str(error):
         return "no space left on device"
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:300] if lines else ''}"
+    return reason(error, 300)
 
 
 def _not_orbax(record: logging.LogRecord) -> bool:

@@ -10,12 +10,12 @@ import difflib
 import json
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 import ml_collections
 
-from medvlp_jax.core.errors import UserError
+from medvlp_jax.core.errors import UserError, reason
 
 T = TypeVar("T")
 
@@ -27,16 +27,17 @@ class ConfigError(UserError, ValueError):
 def parse(schema: type[T], config: Mapping[str, Any], where: str = "config") -> T:
     """Builds ``schema`` (a dataclass) from a mapping, field by field.
 
-    Nested dataclasses, ``X | None``, ``tuple[X, ...]``, ``dict[str, X]`` and ``Literal`` are
-    understood. Unknown keys, missing keys and wrong types raise :class:`ConfigError`.
+    Nested dataclasses, ``X | None``, ``tuple[X, ...]``, ``dict[str, X]``, ``Literal`` and the types
+    of :mod:`medvlp_jax.core.fields` are understood. Unknown keys, missing keys, wrong types and
+    numbers out of range raise :class:`ConfigError`.
     """
     if not isinstance(config, Mapping | ml_collections.ConfigDict):
-        raise ConfigError(f"{where} must be a group of keys, not {config!r}")
-    hints = typing.get_type_hints(schema)
+        raise ConfigError(f"{where} must be a group of keys, not {_shown(config)}")
+    hints = typing.get_type_hints(schema, include_extras=True)
     fields = {f.name: f for f in dataclasses.fields(schema)}  # type: ignore[arg-type]
     for key in config:
         if key not in fields:
-            raise ConfigError(unknown_key(where, key, fields))
+            raise ConfigError(unknown_key(where, str(key), fields))
     values = {}
     for name, field in fields.items():
         if name in config:
@@ -45,17 +46,26 @@ def parse(schema: type[T], config: Mapping[str, Any], where: str = "config") -> 
             raise ConfigError(f"{where}.{name} is missing; it has no default")
     try:
         return schema(**values)
-    except ConfigError:
+    except UserError:
         raise
-    except ValueError as e:  # a dataclass's own __post_init__ check
-        raise ConfigError(f"{where}: {e}") from e
+    except Exception as e:  # of a dataclass's own __post_init__
+        words = str(e) if isinstance(e, ValueError) and str(e) else reason(e)
+        raise ConfigError(f"{where}: {words}") from e
 
 
 def unknown_key(where: str, key: str, known: Any) -> str:
     """The sentence for an unknown key, with the nearest valid one."""
-    near = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
+    near = difflib.get_close_matches(key[:100], list(known), n=1, cutoff=0.5)
     hint = f"did you mean {where}.{near[0]}?" if near else f"valid: {', '.join(sorted(known))}"
-    return f"{where}.{key} is not a known key; {hint}"
+    return f"{where}.{_printable(key)} is not a known key; {hint}"
+
+
+def unknown_word(where: str, word: Any, known: Iterable[str], what: str = "word") -> str:
+    """The sentence for a value that is none of the ``known`` words, with the nearest one."""
+    words = sorted(known)
+    near = difflib.get_close_matches(_shown(word).strip("'"), words, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"{where}={_shown(word)} is not a known {what}; {hint}there are {', '.join(words)}"
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
@@ -63,7 +73,13 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if isinstance(value, ml_collections.FieldReference):
         value = value.get()
     if hint is Any:
-        return to_plain(value)
+        return _whole_numbers_fit(to_plain(value), where)
+    if origin is typing.Annotated:
+        value = _convert(args[0], value, where)
+        for complaint in (check.complaint(value) for check in args[1:]):
+            if complaint:
+                raise ConfigError(f"{where}={_shown(value)} {complaint}")
+        return value
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in args:
             return None
@@ -76,16 +92,18 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
                 errors.append(str(e))
         raise ConfigError(errors[0])
     if origin is typing.Literal:
-        if value not in args:
-            near = difflib.get_close_matches(str(value), [str(a) for a in args], n=1, cutoff=0.4)
+        # 1 == True == 1.0, but a config says which of them it means.
+        if not any(value == a and type(value) is type(a) for a in args):
+            word, words = _shown(value).strip("'"), [str(a) for a in args]
+            near = difflib.get_close_matches(word, words, n=1, cutoff=0.4)
             hint_text = f"; did you mean {near[0]!r}?" if near else ""
-            raise ConfigError(f"{where}={value!r} must be one of {list(args)}{hint_text}")
+            raise ConfigError(f"{where}={_shown(value)} must be one of {list(args)}{hint_text}")
         return value
     if dataclasses.is_dataclass(hint):
         return parse(hint, value, where)  # type: ignore[type-var]
     if origin is tuple:
         if not isinstance(value, list | tuple):
-            raise ConfigError(f"{where} must be a list, not {value!r}")
+            raise ConfigError(f"{where} must be a list, not {_shown(value)}")
         if len(args) == 2 and args[1] is Ellipsis:
             return tuple(_convert(args[0], v, f"{where}[{i}]") for i, v in enumerate(value))
         if len(args) != len(value):
@@ -96,17 +114,63 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         )
     if origin is dict:
         if not isinstance(value, Mapping | ml_collections.ConfigDict):
-            raise ConfigError(f"{where} must be a group of keys, not {value!r}")
-        return {str(k): _convert(args[1], value[k], f"{where}.{k}") for k in value}
+            raise ConfigError(f"{where} must be a group of keys, not {_shown(value)}")
+        return {
+            _convert(args[0], str(k), f"{where}, key {k}"): _convert(
+                args[1], value[k], f"{where}.{_printable(str(k))}"
+            )
+            for k in value
+        }
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise ConfigError(f"{where}={_shown(value)} must be a finite number") from None
     if hint in (int, float, str, bool):
         if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
             raise ConfigError(
-                f"{where}={value!r} must be {hint.__name__}, not {type(value).__name__}"
+                f"{where}={_shown(value)} must be {hint.__name__}, not {type(value).__name__}"
             )
         return value
     raise TypeError(f"{where}: config schemas cannot use the type {hint}")
+
+
+def _shown(value: Any, limit: int = 60) -> str:
+    """A value in a message: on one line, printable, not pages of it."""
+    try:
+        return _printable(repr(value), limit)
+    except (ValueError, RecursionError):  # an integer of thousands of digits; a list in itself
+        return f"a huge {type(value).__name__}"
+
+
+def _printable(text: str, limit: int = 60) -> str:
+    text = "".join(c if c.isprintable() else "?" for c in text)
+    return text if len(text) <= limit else f"{text[:limit]}..."
+
+
+def _whole_numbers_fit(value: Any, where: str) -> Any:
+    """The value, unless it holds an integer that no file and no device can hold."""
+    if isinstance(value, dict):
+        for key, below in value.items():
+            _whole_numbers_fit(below, f"{where}.{_printable(key)}")
+    elif isinstance(value, list):
+        for i, below in enumerate(value):
+            _whole_numbers_fit(below, f"{where}[{i}]")
+    elif isinstance(value, int) and abs(value) >= 2**63:
+        raise ConfigError(f"{where}={_shown(value)} is out of range")
+    return value
+
+
+def group(config: Mapping[str, Any], key: str, where: str = "config") -> dict[str, Any]:
+    """A copy of a group of keys that is looked into before it is parsed; empty if there is none.
+
+    Raises:
+      ConfigError: the value is no group.
+    """
+    found = config.get(key, {})
+    if not isinstance(found, Mapping | ml_collections.ConfigDict):
+        raise ConfigError(f"{where}.{key} must be a group of keys, not {_shown(found)}")
+    return _whole_numbers_fit(to_plain(found), f"{where}.{key}")
 
 
 def to_plain(config: Any) -> Any:

@@ -111,26 +111,51 @@ def _exit(line: str, status: int) -> NoReturn:
 
 def _parse_flags(argv: list[str]) -> list[str]:
     try:
+        argv = [argv[0], *flags.FLAGS.read_flags_from_files(argv[1:])]
+        argv, settings = _settings(argv)
         rest = flags.FLAGS(argv)
-        for value in flags.FLAGS.flag_values_dict().values():
-            # A config file that failed to load answers every attribute with that failure.
-            getattr(value, "lock", None)
     except flags.Error as error:
-        raise UserError(f"{error} (--help lists the flags)") from error
-    except (AttributeError, KeyError, TypeError, OSError) as error:
-        text = " ".join(str(error).split())
-        missing = re.search(r"No such file or directory: '(.+)'", text)
-        if missing:
-            raise UserError(f"there is no config file {missing[1]}") from error
-        near = re.search(r'Did you mean "(\w+)" instead of "(\w+)"', text)
-        bare = re.fullmatch(r"[\"'\\]*(\w+)[\"'\\]*", text)  # a KeyError's own words
-        if not near and not bare:
-            raise UserError(f"a flag cannot be used: {text}") from error
-        wrong = near[2] if near else bare[1] if bare else ""
-        given = next((a for a in argv if re.search(rf"\.{wrong}\b", a)), "--config")
-        hint = f"; did you mean {near[1]!r}?" if near else ""
-        raise UserError(f"{given}: the config has no key {wrong!r}{hint}") from error
+        raise UserError(f"{' '.join(str(error).split())} (--help lists the flags)") from error
+    if len(rest) > 1:
+        meant = f"; write --{rest[1]}" if "=" in rest[1] else ""
+        raise UserError(f"unexpected argument {rest[1]!r}: every option starts with --{meant}")
     if not flags.FLAGS["verbosity"].present:
         # Orbax reports every read and write at INFO; --verbosity=0 shows that again.
         logging.set_verbosity(logging.WARNING)
+    for name, given in settings.items():
+        flag: Any = flags.FLAGS[name]
+        flag.finish(flag.value, given)
     return rest
+
+
+def _settings(argv: list[str]) -> tuple[list[str], dict[str, list[tuple[str, str | None]]]]:
+    """Takes ``--config.a.b=value`` and ``--config.a.b value`` out of a command line.
+
+    Returns:
+      What is left, and for each flag that takes settings (``core.config_flag``) those that were
+      given: path and text; the text is None where there is no value.
+    """
+    found = {name: [] for name in flags.FLAGS if hasattr(flags.FLAGS[name], "finish")}
+    names = "|".join(map(re.escape, found)) or "(?!)"
+    left, waiting = argv[:1], list(argv[1:])
+    while waiting:
+        argument = waiting.pop(0)
+        if argument == "--":
+            left += [argument, *waiting]
+            break
+        match = re.fullmatch(rf"--?(no)?({names})([.\[].*)", argument, re.DOTALL)
+        if not match:
+            left.append(argument)
+            continue
+        negated, name, rest = match.groups()
+        # An = inside of a quoted key is part of it.
+        path, equals, text = re.fullmatch(
+            r"((?:\['[^']*'\]|\[\"[^\"]*\"\]|[^=])*)(=?)(.*)", rest, re.DOTALL
+        ).groups()  # type: ignore[union-attr]
+        value: str | None = text if equals else None
+        if negated and not equals:
+            value = "false"
+        elif not equals and waiting and not re.match(r"--?[A-Za-z]", waiting[0]):
+            value = waiting.pop(0)
+        found[name].append((path, value))
+    return left, found

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from medvlp_jax.core.config import ConfigError
 from medvlp_jax.core.state import Path, flatten, path_str, unflatten
 
 Tree = Any
@@ -61,7 +62,7 @@ class Groups:
         """Per parameter the value of the first pattern that matches it, or ``default``.
 
         Raises:
-          ValueError: a pattern matches no parameter of the model; ``where`` names the key.
+          ConfigError: a pattern matches no parameter of the model; ``where`` names the key.
         """
         match = self._matcher(by_pattern, where)
         found = {path: match(path) for path in self._flat}
@@ -79,7 +80,9 @@ class Groups:
         in_stem = self._matcher(stem, None)
         towers = self._towers() if layer_decay < 1 else {}
         if layer_decay < 1 and not towers:
-            raise ValueError("optim.layer_decay needs stacked blocks, and this model has none")
+            raise ConfigError(
+                "config.optim.layer_decay needs stacked blocks, this model has none; set it to 1"
+            )
         factors: dict[Path, Any] = {}
         for path, leaf in self._flat.items():
             pattern = by_pattern(path)
@@ -118,7 +121,10 @@ class Groups:
         compiled = [re.compile(p) for p in patterns]
         for pattern in compiled if where else ():
             if not any(pattern.match(path_str(p)) for p in self._known):
-                raise ValueError(f"{where}: pattern {pattern.pattern!r} matches no parameter")
+                raise ConfigError(
+                    f"config.{where}: pattern {pattern.pattern!r} matches no parameter; top-level "
+                    f"names are: {', '.join(sorted({p[0] for p in self._known}))}"
+                )
 
         def first(path: Path) -> str | None:
             return next((p.pattern for p in compiled if p.match(path_str(path))), None)

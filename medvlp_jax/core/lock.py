@@ -1,6 +1,7 @@
 """One process per directory: an operating-system lock that a crash cannot leave behind."""
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -9,6 +10,7 @@ import socket
 from collections.abc import Iterator
 
 from medvlp_jax.core.errors import UserError
+from medvlp_jax.core.folders import output_folder
 
 LOCK_NAME = ".lock"
 
@@ -32,12 +34,20 @@ def workdir_lock(path: str | os.PathLike, purpose: str = "run") -> Iterator[path
       The directory.
 
     Raises:
+      UserError: the directory cannot be written to, or is a file.
       LockError: a live process holds the lock, on this host or (on a file system that shares
         ``flock`` between hosts) on another.
     """
-    directory = pathlib.Path(path)
-    directory.mkdir(parents=True, exist_ok=True)
-    fd = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    directory = output_folder(path, "folder")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        fd = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as e:
+        if e.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise LockError(
+            f"{directory} cannot be written to ({e.strerror}); choose another directory"
+        ) from e
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -45,6 +55,10 @@ def workdir_lock(path: str | os.PathLike, purpose: str = "run") -> Iterator[path
             raise LockError(
                 f"{directory} is in use by {_holder(fd)}; wait for it to end, stop it, or choose "
                 "another directory"
+            ) from e
+        except OSError as e:
+            raise LockError(
+                f"{directory}: its file system has no locks ({e.strerror}); choose another one"
             ) from e
         owner = {"pid": os.getpid(), "host": socket.gethostname(), "purpose": purpose}
         os.ftruncate(fd, 0)

@@ -10,6 +10,7 @@ import jax
 
 from medvlp_jax.core.checkpoint import Checkpointer, Restored
 from medvlp_jax.core.errors import UserError
+from medvlp_jax.core.fields import Count, Size
 from medvlp_jax.core.metrics import Mean, MetricWriter
 from medvlp_jax.core.predict import Predictor
 from medvlp_jax.core.preemption import Preemption
@@ -37,19 +38,13 @@ class LoopConfig:
         ``checkpoint.best_metric``; 0 = never.
     """
 
-    steps: int
-    log_every: int = 50
-    eval_every: int = 0
-    save_every: int = 1000
-    max_skips: int = 20
-    patience: int = 0
+    steps: Size
+    log_every: Size = 50
+    eval_every: Count = 0
+    save_every: Count = 1000
+    max_skips: Count = 20
+    patience: Count = 0
     profile: ProfileConfig = dataclasses.field(default_factory=ProfileConfig)
-
-    def __post_init__(self) -> None:
-        if self.steps < 1 or self.log_every < 1:
-            raise ValueError("steps and log_every must be at least 1")
-        if self.patience < 0:
-            raise ValueError(f"patience={self.patience} must not be negative")
 
 
 @dataclasses.dataclass(frozen=True)

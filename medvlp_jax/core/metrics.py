@@ -1,7 +1,6 @@
 """Where numbers go: ``metrics.jsonl`` always, TensorBoard and Weights & Biases if asked."""
 
 import dataclasses
-import json
 import logging
 import math
 import os
@@ -10,7 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from medvlp_jax.core import distributed
+from medvlp_jax.core import distributed, jsonl
 from medvlp_jax.core.errors import UserError
 
 FILE = "metrics.jsonl"
@@ -96,7 +95,7 @@ class MetricWriter:
         record = {"step": step, "kind": kind, "time": round(time.time(), 3), **clean}
         # One write of one line on an append-only file: a kill leaves whole lines, or a last one
         # that the next start drops.
-        self._append(json.dumps(record) + "\n")
+        self._append(jsonl.line(record))
         scalars = {
             f"{kind}/{k}": v for k, v in clean.items() if isinstance(v, float) and kind != "event"
         }
@@ -137,14 +136,20 @@ class MetricWriter:
 
 
 def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """The records of a ``metrics.jsonl``, without a last line that a crash cut off."""
-    records = []
-    for line in pathlib.Path(path).read_text(encoding="utf-8").splitlines():
-        try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return records
+    """The records of a ``metrics.jsonl``, without a last line that a crash cut off.
+
+    A line that is damaged costs a warning that names it, and no other line.
+
+    Raises:
+      UserError: the file cannot be read.
+    """
+    records, broken = jsonl.tolerant(path)
+    for number, what in broken.items():
+        _log.warning("%s, line %d, is left out: %s", path, number, what)
+    whole = [r for r in records if type(r.get("step")) is int and type(r.get("kind")) is str]
+    if len(whole) < len(records):
+        _log.warning("%s: %d lines have no step or kind", path, len(records) - len(whole))
+    return whole
 
 
 def _drop_after(path: pathlib.Path, step: int) -> None:
@@ -152,7 +157,7 @@ def _drop_after(path: pathlib.Path, step: int) -> None:
         return
     kept = [r for r in read_metrics(path) if r["step"] <= step]
     temporary = path.with_suffix(".tmp")
-    temporary.write_text("".join(json.dumps(r) + "\n" for r in kept), encoding="utf-8")
+    temporary.write_text(jsonl.dump(kept), encoding="utf-8")
     temporary.replace(path)
 
 

@@ -14,6 +14,17 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from medvlp_jax.core.config import ConfigError
+from medvlp_jax.core.fields import (
+    AboveOne,
+    Count,
+    Decay,
+    Fraction,
+    NonNegative,
+    Pattern,
+    Positive,
+    Share,
+    Size,
+)
 from medvlp_jax.core.groups import Groups
 from medvlp_jax.core.state import flatten, partition
 
@@ -50,41 +61,31 @@ class OptimConfig:
     """
 
     name: Literal["adamw", "adam", "sgd"] = "adamw"
-    lr: float = 1e-3
+    lr: NonNegative = 1e-3
     schedule: Literal["cosine", "constant", "cooldown", "rsqrt"] = "cosine"
-    warmup_steps: int = 0
-    cooldown_steps: int = 0
-    final_lr_fraction: float = 0.0
-    rsqrt_timescale: int = 10_000
-    b1: float = 0.9
-    b2: float = 0.999
-    eps: float = 1e-8
-    momentum: float = 0.9
+    warmup_steps: Count = 0
+    cooldown_steps: Count = 0
+    final_lr_fraction: Fraction = 0.0
+    rsqrt_timescale: Size = 10_000
+    b1: Decay = 0.9
+    b2: Decay = 0.999
+    eps: Positive = 1e-8
+    momentum: Decay = 0.9
     mu_dtype: Literal["float32", "bfloat16"] = "float32"
-    weight_decay: float = 0.0
-    no_decay: tuple[str, ...] = ()
-    clip_norm: float | None = 1.0
-    lr_multipliers: dict[str, float] = dataclasses.field(default_factory=dict)
-    layer_decay: float = 1.0
-    layer_decay_stem: tuple[str, ...] = (r".*(embed|position|class_token|patch|token)",)
-    freeze: tuple[str, ...] = ()
-    hold: dict[str, int] = dataclasses.field(default_factory=dict)
-    unit_norm: tuple[str, ...] = ()
-    skip_factor: float | None = None
-    skip_window: int = 64
-    ema_decay: float = 0.0
+    weight_decay: NonNegative = 0.0
+    no_decay: tuple[Pattern, ...] = ()
+    clip_norm: Positive | None = 1.0
+    lr_multipliers: dict[Pattern, NonNegative] = dataclasses.field(default_factory=dict)
+    layer_decay: Share = 1.0
+    layer_decay_stem: tuple[Pattern, ...] = (r".*(embed|position|class_token|patch|token)",)
+    freeze: tuple[Pattern, ...] = ()
+    hold: dict[Pattern, Count] = dataclasses.field(default_factory=dict)
+    unit_norm: tuple[Pattern, ...] = ()
+    skip_factor: AboveOne | None = None
+    skip_window: Size = 64
+    ema_decay: Decay = 0.0
 
     def __post_init__(self) -> None:
-        if self.warmup_steps < 0 or self.cooldown_steps < 0:
-            raise ValueError("warmup_steps and cooldown_steps are counts of steps, not negative")
-        if not 0 < self.layer_decay <= 1:
-            raise ValueError(f"layer_decay={self.layer_decay} must be in (0, 1]")
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"ema_decay={self.ema_decay} must be in [0, 1)")
-        if self.skip_factor is not None and self.skip_factor <= 1:
-            raise ValueError(f"skip_factor={self.skip_factor} must be above 1")
-        if self.clip_norm is not None and self.clip_norm <= 0:
-            raise ValueError(f"clip_norm={self.clip_norm} must be positive, or None")
         if self.schedule == "cooldown" and self.cooldown_steps == 0:
             raise ValueError("schedule='cooldown' needs cooldown_steps")
 
@@ -253,10 +254,11 @@ def make_optimizer(
       total_steps: length of the run, in optimizer steps.
 
     Raises:
-      ConfigError: a schedule longer than the run, or nothing left to train.
-      ValueError: a pattern that matches nothing, or a parameter without logical axes.
+      ConfigError: a schedule longer than the run, a pattern that matches nothing, or nothing left
+        to train.
+      ValueError: a parameter without logical axes.
     """
-    trained, _ = partition(abstract_params, config.freeze)
+    trained, _ = partition(abstract_params, config.freeze, "config.optim.freeze")
     if not flatten(trained):
         raise ConfigError("optim.freeze matches every parameter: nothing is left to train")
     groups = Groups(abstract_params, trained, logical_axes)

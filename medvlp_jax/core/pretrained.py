@@ -1,8 +1,15 @@
-"""Parameters out of another run's checkpoint: to evaluate it, or to start a new run from it."""
+"""Parameters out of another run's checkpoint: to evaluate it, or to start a new run from it.
+
+Every read is preceded by a comparison with the digests of the checkpoint (``core/digests.py``).
+Asked for the ``latest``, the readers here take the newest one that is whole, and one line names
+each damaged one that they pass over; ``best``, a number or the folder of one checkpoint is that
+one or an error.
+"""
 
 import contextlib
 import dataclasses
-import json
+import functools
+import logging
 import os
 import re
 from typing import Any, Literal
@@ -12,70 +19,126 @@ import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from etils import epath
 
-from medvlp_jax.core.errors import UserError
+from medvlp_jax.core.errors import one_net
 from medvlp_jax.core.optim import Optimizer
+from medvlp_jax.core.restore import (
+    FOLDER,
+    MEND,
+    CheckpointError,
+    damage,
+    folder_of,
+    item_damage,
+    read_item,
+    steps_in,
+)
 from medvlp_jax.core.state import Path, TrainState, combine, flatten, path_str, unflatten
 
-#: Folder of the checkpoints inside a workdir.
-FOLDER = "checkpoints"
 #: A step number, or which one to take.
 Which = int | Literal["latest", "best"]
+_log = logging.getLogger(__name__)
 
 
-class CheckpointError(UserError):
-    """A checkpoint cannot be written or read; the message names it and what to do."""
+class NoScoreError(CheckpointError):
+    """No checkpoint of a run was saved at an evaluation, so that none is the best."""
 
 
-def folder_of(path: str | os.PathLike[str]) -> epath.Path:
-    """An absolute local path, or the address of a bucket as it is."""
-    text = os.fspath(path)
-    return epath.Path(text if "://" in text else os.path.abspath(text))
+def which(text: str) -> Which:
+    """What ``--step`` says: latest, best or a number.
+
+    Raises:
+      CheckpointError: it is something else.
+    """
+    if text == "latest" or text == "best":
+        return text
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise CheckpointError(f"--step={text} must be latest, best or the number of a step")
+    return int(text)
 
 
 def resolve(path: str | os.PathLike[str], step: Which = "latest") -> epath.Path:
-    """Folder of one checkpoint.
+    """Folder of one checkpoint, which is whole.
 
     Args:
       path: a workdir, its ``checkpoints`` folder, or the folder of one step.
       step: which one, unless ``path`` is already one; ``best`` by the metric the run kept.
 
     Raises:
-      CheckpointError: there is no such checkpoint.
+      CheckpointError: there is no such checkpoint, or it is damaged.
     """
     folder = folder_of(path)
-    if (folder / "state").is_dir():
-        return folder
-    if (folder / FOLDER).is_dir():
-        folder = folder / FOLDER
-    if not folder.is_dir():
-        raise CheckpointError(f"{path} does not exist: give a workdir or <workdir>/{FOLDER}")
-    steps = {int(p.name) for p in folder.iterdir() if p.name.isdigit() and (p / "state").is_dir()}
-    if not steps:
-        raise CheckpointError(f"{path} holds no checkpoint: give a workdir or <workdir>/{FOLDER}")
-    if step == "latest":
-        return folder / str(max(steps))
-    if step == "best":
-        return folder / str(_best(folder, steps))
-    if step not in steps:
-        raise CheckpointError(f"{folder} has no step {step}; it has {sorted(steps)}")
-    return folder / str(step)
+    with one_net(path, "check the path and its permissions", CheckpointError):
+        if _is_one(folder):
+            return _whole(folder)
+        if (folder / FOLDER).is_dir():
+            folder = folder / FOLDER
+        if not folder.is_dir():
+            raise CheckpointError(f"{path} does not exist: give a workdir or <workdir>/{FOLDER}")
+        steps = steps_in(folder)
+        if not steps:
+            raise CheckpointError(
+                f"{path} holds no checkpoint: give a workdir or <workdir>/{FOLDER}"
+            )
+        if step == "latest":
+            return _newest_whole(folder, steps)
+        if step == "best":
+            return _whole(folder / str(_best(folder, steps)))
+        if step not in steps:
+            raise CheckpointError(f"{folder} has no step {step}; it has {steps}")
+        return _whole(folder / str(step))
 
 
-def _best(folder: epath.Path, steps: set[int]) -> int:
+def _is_one(folder: epath.Path) -> bool:
+    named = folder.parent.name == FOLDER and folder.name.isdecimal() and folder.is_dir()
+    return named or (folder / "state").is_dir()
+
+
+@functools.cache
+def _say_damaged(folder: str, why: str) -> None:
+    _log.warning("checkpoint %s is damaged (%s); taking the one before it", folder, why)
+
+
+def _whole(folder: epath.Path) -> epath.Path:
+    why = damage(folder)
+    if why:
+        raise CheckpointError(f"checkpoint {folder} is damaged ({why}); {MEND}")
+    return folder
+
+
+def _newest_whole(folder: epath.Path, steps: list[int]) -> epath.Path:
+    problems = []
+    for step in reversed(steps):
+        why = damage(folder / str(step))
+        if not why:
+            for other, problem in problems:
+                _say_damaged(str(folder / str(other)), problem)
+            return folder / str(step)
+        problems.append((step, why))
+    raise CheckpointError(
+        f"none of the {len(steps)} checkpoints in {folder} can be read ({steps[-1]}: "
+        f"{problems[0][1]}); restore one from a copy"
+    )
+
+
+def _best(folder: epath.Path, steps: list[int]) -> int:
     scores: dict[int, float] = {}
     for step in steps:
-        progress = json.loads((folder / str(step) / "progress" / "metadata").read_text())
-        if progress.get("score") is not None:
-            scores[step] = progress["score"]
+        why = item_damage(folder / str(step), "progress")
+        if why:
+            raise CheckpointError(
+                f"which checkpoint in {folder} is best is not known, for {step} is damaged ({why});"
+                " name a step"
+            )
+        score = read_item(folder / str(step), "progress").get("score")
+        if score is not None:
+            scores[step] = score
     if not scores:
-        raise CheckpointError(f"no checkpoint in {folder} has an evaluation metric to be best by")
+        raise NoScoreError(f"no checkpoint in {folder} has an evaluation metric to be best by")
     return max(scores, key=lambda s: (scores[s], s))
 
 
 def load_config(path: str | os.PathLike[str], step: Which = "latest") -> dict[str, Any]:
     """The resolved config that a checkpoint was written with, as plain values."""
-    file = resolve(path, step) / "config" / "metadata"
-    return json.loads(file.read_text())
+    return read_item(resolve(path, step), "config")
 
 
 def load_model(
@@ -102,7 +165,8 @@ def load_model(
     folder = resolve(path, step) / "state"
     matches = re.compile("|".join(f"(?:{p})" for p in only)).match
     with contextlib.closing(ocp.PyTreeCheckpointHandler()) as reader:
-        stored = flatten(reader.metadata(folder).tree)
+        with one_net(folder.parent, MEND, CheckpointError):
+            stored = flatten(reader.metadata(folder).tree)
         wanted: dict[Path, Any] = {}
         problems: list[str] = []
         for group, tree in (("params", abstract_params), ("buffers", abstract_buffers)):
@@ -135,7 +199,8 @@ def load_model(
             restore_args=ocp.checkpoint_utils.construct_restore_args(target),
             partial_restore=True,
         )
-        loaded = flatten(reader.restore(folder, args=args))
+        with one_net(folder.parent, MEND, CheckpointError):
+            loaded = flatten(reader.restore(folder, args=args))
     params = {p[1:]: x for p, x in loaded.items() if p[0] != "buffers"}
     buffers = {p[1:]: x for p, x in loaded.items() if p[0] == "buffers"}
     return unflatten(params), unflatten(buffers)

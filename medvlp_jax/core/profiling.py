@@ -8,6 +8,8 @@ from typing import Any
 
 import jax
 
+from medvlp_jax.core.fields import CountOrAuto, Size
+
 #: Dense bf16 FLOP/s that the makers publish, per JAX device, by the start of ``device_kind``
 #: (longer names first). Sources: cloud.google.com/tpu/docs system architecture pages; NVIDIA data
 #: sheets of A100, H100, H200 and HGX B200 (half of the figure "with sparsity").
@@ -57,8 +59,8 @@ class ProfileConfig:
       steps: length of the window.
     """
 
-    start: int = -1
-    steps: int = 5
+    start: CountOrAuto = -1
+    steps: Size = 5
 
 
 class Profiler:

@@ -16,6 +16,8 @@ import numpy as np
 from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from medvlp_jax.core.config import ConfigError
+from medvlp_jax.core.fields import CountOrAuto
 from medvlp_jax.core.state import flatten
 
 MESH_AXES = ("data", "fsdp", "tensor")
@@ -44,34 +46,38 @@ RULES: dict[str, Any] = {
 class MeshConfig:
     """Devices per mesh axis; one of them may be -1, meaning all devices that are left."""
 
-    data: int = -1
-    fsdp: int = 1
-    tensor: int = 1
+    data: CountOrAuto = -1
+    fsdp: CountOrAuto = 1
+    tensor: CountOrAuto = 1
 
 
 def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
     """A mesh with the axes ``data``, ``fsdp``, ``tensor`` over all (or the given) devices."""
     devices = list(jax.devices() if devices is None else devices)
     shape = [config.data, config.fsdp, config.tensor]
-    known = math.prod(s for s in shape if s != -1)
+    asked = ", ".join(f"{name}={size}" for name, size in zip(MESH_AXES, shape, strict=True))
     if shape.count(-1) > 1 or any(s == 0 or s < -1 for s in shape):
-        raise ValueError(f"config.mesh {shape}: sizes are positive, and at most one is -1")
+        raise ConfigError(f"config.mesh {asked}: sizes are positive, and at most one is -1")
+    known = math.prod(s for s in shape if s != -1)
     if -1 in shape:
-        if len(devices) % known:
-            raise ValueError(
-                f"config.mesh {dict(zip(MESH_AXES, shape, strict=True))} does not divide "
-                f"{len(devices)} devices"
-            )
-        shape[shape.index(-1)] = len(devices) // known
+        shape[shape.index(-1)] = max(len(devices) // known, 1)
     if math.prod(shape) != len(devices):
-        raise ValueError(
-            f"config.mesh {dict(zip(MESH_AXES, shape, strict=True))} needs {math.prod(shape)} "
-            f"devices, there are {len(devices)}"
-        )
+        raise ConfigError(f"config.mesh {asked} does not fit: {_what_fits(config, len(devices))}")
     # An axis may take part of a physical axis of the slice (16 of an 8x8 torus), which
     # jax.make_mesh refuses.
     grid = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
     return Mesh(grid, MESH_AXES, axis_types=(AxisType.Auto,) * 3)
+
+
+def _what_fits(config: MeshConfig, count: int) -> str:
+    """How many devices there are, and the flags of meshes that they can make."""
+    divisors = [str(d) for d in range(1, count + 1) if count % d == 0]
+    split = [axis for axis in ("fsdp", "tensor") if getattr(config, axis) not in (1, -1)]
+    auto = "" if config.data == -1 else "--config.mesh.data=-1 "
+    sizes = " ".join(f"--config.mesh.{axis}={' or '.join(divisors)}" for axis in split)
+    there = "there is 1 device" if count == 1 else f"there are {count} devices"
+    product = f" (their product must divide {count})" if len(split) > 1 and count > 1 else ""
+    return f"{there}; {(auto + sizes).strip()} would{product}"
 
 
 def spec(axes: Sequence[str | None], shape: Sequence[int], mesh: Mesh) -> PartitionSpec:

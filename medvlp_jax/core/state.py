@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from medvlp_jax.core.config import ConfigError
+
 Tree = Any
 Path = tuple[str, ...]
 
@@ -41,16 +43,29 @@ def unflatten(flat: Mapping[Path, Any]) -> dict[str, Any]:
     return tree
 
 
+def leaf_names(tree: Any) -> dict[str, Any]:
+    """``{'opt_state/chain/1/mu/logit_scale': leaf}`` of any tree whose leaves have a shape."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree, is_leaf=lambda x: hasattr(x, "shape"))
+    return {"/".join(map(_key, path)): leaf for path, leaf in leaves}
+
+
+def _key(key: Any) -> str:
+    return str(next(getattr(key, a) for a in ("key", "name", "idx") if hasattr(key, a)))
+
+
 def path_str(path: Path) -> str:
     """``('vision', 'blocks', 'mlp')`` -> ``'vision/blocks/mlp'``, the form that patterns match."""
     return "/".join(path)
 
 
-def partition(tree: Tree, patterns: Iterable[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+def partition(
+    tree: Tree, patterns: Iterable[str], where: str = ""
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Splits ``tree`` into (leaves whose path matches no pattern, leaves that match one).
 
     A pattern is a regular expression searched from the start of ``'a/b/c'`` (``re.match``).
-    A pattern that matches nothing raises ``ValueError``: it is a typo far more often than a wish.
+    A pattern that matches nothing raises :class:`ConfigError`, which names the key ``where``: it
+    is a typo far more often than a wish.
     """
     compiled = [re.compile(p) for p in patterns]
     hits = [0] * len(compiled)
@@ -64,8 +79,9 @@ def partition(tree: Tree, patterns: Iterable[str]) -> tuple[dict[str, Any], dict
     for pattern, n in zip(compiled, hits, strict=True):
         if n == 0:
             first = ", ".join(sorted({p[0] for p in flatten(tree)}))
-            raise ValueError(
-                f"pattern {pattern.pattern!r} matches no parameter; top-level names are: {first}"
+            raise ConfigError(
+                f"{where}{': ' * bool(where)}pattern {pattern.pattern!r} matches no parameter; "
+                f"top-level names are: {first}"
             )
     return unflatten(rest), unflatten(matched)
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 from scipy.special import ndtri
 
+from medvlp_jax.core.fields import Channels, Extent, Fraction, NonNegative, Positive
 from medvlp_jax.data import geometry
 from medvlp_jax.data.geometry import GeometryConfig, Matrix
 from medvlp_jax.data.image import decode, probe_size
@@ -26,13 +27,13 @@ class PhotometricConfig:
       noise, noise_std: probability of Gaussian noise, and its range as a fraction of full range.
     """
 
-    brightness: float = 0.0
-    contrast: tuple[float, float] = (1.0, 1.0)
-    gamma: tuple[float, float] = (1.0, 1.0)
-    blur: float = 0.0
-    blur_sigma: tuple[float, float] = (0.3, 1.0)
-    noise: float = 0.0
-    noise_std: tuple[float, float] = (0.005, 0.03)
+    brightness: NonNegative = 0.0
+    contrast: tuple[Positive, Positive] = (1.0, 1.0)
+    gamma: tuple[Positive, Positive] = (1.0, 1.0)
+    blur: Fraction = 0.0
+    blur_sigma: tuple[Positive, Positive] = (0.3, 1.0)
+    noise: Fraction = 0.0
+    noise_std: tuple[NonNegative, NonNegative] = (0.005, 0.03)
 
     def __post_init__(self) -> None:
         for name in ("contrast", "gamma", "blur_sigma"):
@@ -59,8 +60,8 @@ class ImageConfig:
       allow_flip: flip although texts or labels name a side.
     """
 
-    size: int = 224
-    channels: int = 1
+    size: Extent = 224
+    channels: Channels = 1
     resize: Literal["shortest", "pad", "stretch"] = "shortest"
     views: tuple[str, ...] = ()
     geometry: GeometryConfig = dataclasses.field(default_factory=GeometryConfig)

@@ -5,7 +5,7 @@ import numpy as np
 from medvlp_jax.data import geometry
 from medvlp_jax.data.augment import load_image
 from medvlp_jax.data.config import DataConfig
-from medvlp_jax.data.image import ImageError, decode
+from medvlp_jax.data.image import ImageError, decode_mask
 from medvlp_jax.data.records import Image, Record
 from medvlp_jax.data.text import stated_labels, text_key
 from medvlp_jax.data.text_index import eligible_images
@@ -119,7 +119,7 @@ class BatchBuilder:
         moved = [
             (
                 self._mask[mask.label],
-                geometry.warp_mask(decode(mask.data, "png", gray=True), m, self.config.image.size),
+                geometry.warp_mask(decode_mask(mask.data), m, self.config.image.size),
             )
             for mask in record.masks
             if mask.image == image and mask.label in self._mask

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from medvlp_jax.core.fields import Extent, Folder, Fraction, Positive, Seed, Size, Workers
 from medvlp_jax.data.augment import ImageConfig
 from medvlp_jax.data.text import TextConfig
 
@@ -17,13 +18,13 @@ class SourceConfig:
         number of records, so that every record is seen equally often.
     """
 
-    path: str
+    path: Folder
     split: str = "train"
-    weight: float | None = None
+    weight: Positive | None = None
 
     def __post_init__(self) -> None:
-        if self.weight is not None and not self.weight > 0:
-            raise ValueError(f"weight={self.weight} of {self.path} must be positive; drop a source")
+        if not self.path.strip():
+            raise ValueError("path is empty; give a data folder")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,32 +48,26 @@ class DataConfig:
     """
 
     sources: tuple[SourceConfig, ...]
-    batch_size: int
+    batch_size: Size
     image: ImageConfig = dataclasses.field(default_factory=ImageConfig)
     text: TextConfig = dataclasses.field(default_factory=TextConfig)
     labels: tuple[str, ...] = ()
     with_boxes: bool = False
-    max_boxes: int = 16
+    max_boxes: Extent = 16
     with_masks: bool = False
     masks: tuple[str, ...] = ()
-    seed: int = 0
-    workers: int = 0
-    threads: int = 0
-    prefetch: int = 2
-    max_bad_fraction: float = 0.01
-    cache_dir: str = ""
+    seed: Seed = 0
+    workers: Workers = 0
+    threads: Workers = 0
+    prefetch: Extent = 2
+    max_bad_fraction: Fraction = 0.01
+    cache_dir: Folder = ""
 
     def __post_init__(self) -> None:
         if not self.sources:
             raise ValueError("sources is empty; give at least one data folder")
         if len({s.weight is None for s in self.sources}) > 1:
             raise ValueError("either all sources have a weight or none has")
-        if self.batch_size < 1 or self.prefetch < 1 or self.max_boxes < 1:
-            raise ValueError("batch_size, prefetch and max_boxes must be at least 1")
-        if self.workers < 0 or self.threads < 0 or self.seed < 0:
-            raise ValueError("workers, threads and seed must not be negative")
-        if not 0 <= self.max_bad_fraction <= 1:
-            raise ValueError(f"max_bad_fraction={self.max_bad_fraction} must be in [0, 1]")
         if self.with_masks and not self.masks:
             raise ValueError("with_masks needs the names of the masks in masks")
         for name in ("labels", "masks"):

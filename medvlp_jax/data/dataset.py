@@ -4,17 +4,30 @@ import os
 import pathlib
 import threading
 from bisect import bisect_right
+from collections.abc import Iterable
 from itertools import accumulate
 from typing import Any, SupportsIndex
 
 from array_record.python import array_record_module  # pyright: ignore[reportAttributeAccessIssue]
+from etils import epath
 
-from medvlp_jax.data.manifest import MANIFEST, LabelCounts, ShardError, ShardInfo, read_manifest
+from medvlp_jax.core import digests
+from medvlp_jax.core.errors import reason
+from medvlp_jax.data.manifest import (
+    MANIFEST,
+    LabelCounts,
+    ShardError,
+    ShardInfo,
+    ShardName,
+    damaged_shards,
+    read_lines,
+)
 from medvlp_jax.data.metadata import write_metadata
 from medvlp_jax.data.records import Record, RecordError, from_example
-from medvlp_jax.data.shards import file_sha256
 
 _REGENERATE = "delete it and rerun the command that made the folder"
+#: The small files that stand beside the shards; ``digests.json`` has theirs.
+BESIDE = ("features.json", "dataset_info.json", "rejects.jsonl", "summary.json", "preview.png")
 
 
 def splits(directory: str | os.PathLike) -> dict[str, list[ShardInfo]]:
@@ -24,12 +37,14 @@ def splits(directory: str | os.PathLike) -> dict[str, list[ShardInfo]]:
       ShardError: no manifest, a shard of a split is missing, or shards of two jobs are mixed.
     """
     directory = pathlib.Path(directory)
-    infos = read_manifest(directory)
+    infos, damaged = read_lines(directory)
+    lines = f"; damaged lines of {MANIFEST}: {', '.join(map(str, damaged))}" if damaged else ""
     if not infos:
         raise ShardError(
-            f"{directory} has no finished shard in {MANIFEST}; it is no data folder of this "
+            f"{directory} has no finished shard in {MANIFEST}{lines}; it is no data folder of this "
             "package, or its generation never got to the first shard"
         )
+    _check_listed(directory, infos, lines)
     newest = {info.name.split: info.name for info in infos.values()}
     by_split: dict[str, list[ShardInfo]] = {}
     for info in infos.values():
@@ -40,11 +55,24 @@ def splits(directory: str | os.PathLike) -> dict[str, list[ShardInfo]]:
             by_split.setdefault(name.split, []).append(info)
     for split, shards in by_split.items():
         shards.sort(key=lambda info: info.name)
-        _check_split(directory, split, shards)
+        _check_split(directory, split, shards, lines)
+        if damaged:  # an older line of a shard may stand for the one that is damaged
+            for why in damaged_shards(directory, shards).values():
+                raise ShardError(f"{directory}/{why}{lines}; {_REGENERATE}")
     return dict(sorted(by_split.items()))
 
 
-def _check_split(directory: pathlib.Path, split: str, shards: list[ShardInfo]) -> None:
+def _check_listed(directory: pathlib.Path, infos: dict[str, ShardInfo], lines: str) -> None:
+    """A split whose only line is lost must not be missed in silence."""
+    for path in sorted(directory.glob("*.array_record-*-of-*")):
+        if path.name not in infos and ShardName.parse(path.name):
+            raise ShardError(
+                f"{path} has no line in {MANIFEST}{lines}; rerun the command that made the folder, "
+                "it makes what is missing, or delete the file"
+            )
+
+
+def _check_split(directory: pathlib.Path, split: str, shards: list[ShardInfo], lines: str) -> None:
     first = shards[0]
     for info in shards:
         a, b = first.name, info.name
@@ -58,7 +86,7 @@ def _check_split(directory: pathlib.Path, split: str, shards: list[ShardInfo]) -
     if missing:
         raise ShardError(
             f"{directory}: split {split!r} lacks {len(missing)} of {first.name.count} shards, "
-            f"first index {missing[0]}; rerun the generation command to make them"
+            f"first index {missing[0]}{lines}; rerun the generation command to make them"
         )
     for info in shards:
         check_size(directory / info.file, info.bytes)
@@ -75,18 +103,45 @@ def check_size(path: pathlib.Path, expected: int) -> None:
 
 
 def verify(directory: str | os.PathLike) -> list[str]:
-    """Reads every shard of every split and compares checksums; one line per broken shard.
+    """Compares every file of a folder with the digest kept of it; one line per damaged file.
 
     :func:`open_dataset` looks at sizes only, and each read checks its own record; this is the
-    whole check, for after a copy.
+    whole check, for after a copy. It reads all files once.
     """
     directory = pathlib.Path(directory)
-    return [
-        f"{directory / info.file} differs from what was written (checksum); {_REGENERATE}"
-        for shards in splits(directory).values()
-        for info in shards
-        if file_sha256(directory / info.file) != info.sha256
+    try:
+        shards = [info for some in splits(directory).values() for info in some]
+    except ShardError as error:
+        return [str(error)]
+    broken = [
+        f"{directory}/{why}; {_REGENERATE}" for why in damaged_shards(directory, shards).values()
     ]
+    _, damaged = read_lines(directory)
+    broken += [
+        f"{directory / MANIFEST}, line {number}: {why}; all shards are whole, so delete the line"
+        for number, why in damaged.items()
+        if not broken
+    ]
+    return broken + [f"{why}; {_REGENERATE}" for why in damaged_beside(directory, BESIDE)]
+
+
+def keep_digests(directory: str | os.PathLike) -> None:
+    """Notes the digests of the small files beside the shards; for whoever has written one."""
+    directory = epath.Path(directory)
+    digests.write(directory, [name for name in BESIDE if (directory / name).exists()])
+
+
+def damaged_beside(directory: str | os.PathLike, names: Iterable[str]) -> list[str]:
+    """One line per file among ``names`` (see :data:`BESIDE`) that is not what was written.
+
+    Folders of older versions have no digests of them: nothing is found there.
+    """
+    try:
+        known = digests.read(epath.Path(directory)) or {}
+    except ValueError as error:
+        return [f"{directory}/{error}"]
+    chosen = {name: known[name] for name in names if name in known}
+    return [f"{directory}/{why}" for why in digests.damaged(epath.Path(directory), chosen).values()]
 
 
 def finalise(directory: str | os.PathLike, description: str = "") -> dict[str, int]:
@@ -110,6 +165,7 @@ def finalise(directory: str | os.PathLike, description: str = "") -> dict[str, i
         sizes={k: sum(s.bytes for s in v) for k, v in by_split.items()},
         description=description,
     )
+    keep_digests(directory)
     return {split: sum(s.records for s in shards) for split, shards in by_split.items()}
 
 
@@ -193,8 +249,7 @@ class RecordSource:
             if isinstance(e, ShardError):
                 raise
             raise ShardError(
-                f"{self._path(shard)} is corrupt at record {offset} ({str(e).split(',')[0]}); "
-                f"{_REGENERATE}"
+                f"{self._path(shard)} is corrupt at record {offset} ({reason(e)}); {_REGENERATE}"
             ) from e
 
     def _reader(self, shard: int) -> Any:
@@ -225,6 +280,12 @@ def open_array_record(path: pathlib.Path, records: int | None = None) -> Any:
             f"{_REGENERATE}"
         )
     return reader
+
+
+def positive_labels(source: RecordSource) -> list[str]:
+    """The labels that some record has, be it uncertain; sorted."""
+    counts = source.label_counts
+    return [name for name, c in counts.items() if c["positive"] or c["uncertain"]]
 
 
 def open_dataset(directory: str | os.PathLike, split: str = "train") -> RecordSource:

@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, UInt8
 
+from medvlp_jax.core.fields import Fraction, NonNegative, Positive, Share
+
 Matrix = Float64[np.ndarray, "3 3"]
 Resize = Literal["shortest", "pad", "stretch"]
 
@@ -37,13 +39,13 @@ class GeometryConfig:
       min_visible: a box that keeps less than this fraction of its area is dropped.
     """
 
-    crop_area: tuple[float, float] = (1.0, 1.0)
-    crop_aspect: tuple[float, float] = (1.0, 1.0)
-    rotate: float = 0.0
-    translate: float = 0.0
-    scale: tuple[float, float] = (1.0, 1.0)
-    flip: float = 0.0
-    min_visible: float = 0.25
+    crop_area: tuple[Share, Share] = (1.0, 1.0)
+    crop_aspect: tuple[Positive, Positive] = (1.0, 1.0)
+    rotate: NonNegative = 0.0
+    translate: NonNegative = 0.0
+    scale: tuple[Positive, Positive] = (1.0, 1.0)
+    flip: Fraction = 0.0
+    min_visible: Fraction = 0.25
 
     def __post_init__(self) -> None:
         low, high = self.crop_area

@@ -10,7 +10,7 @@ import struct
 import cv2
 import numpy as np
 import simplejpeg
-from jaxtyping import UInt8, UInt16
+from jaxtyping import Int64, Shaped, UInt, UInt8, UInt16
 
 from medvlp_jax.core.errors import UserError
 
@@ -20,6 +20,7 @@ Pixels = UInt8[np.ndarray, "h w"] | UInt8[np.ndarray, "h w 3"]
 CLIP = (0.001, 0.999)
 #: Larger headers are taken for damage: decoding one would take the memory of the whole machine.
 MAX_PIXELS = 1 << 27
+_PART = 1 << 22  # values that are looked up at once
 
 
 class ImageError(UserError, ValueError):
@@ -106,6 +107,35 @@ def decode(data: bytes, fmt: str, size_hint: int | None = None, *, gray: bool = 
     return to_gray(pixels) if gray else pixels
 
 
+def decode_unchanged(data: bytes) -> Shaped[np.ndarray, "h w *c"]:
+    """Values of a PNG as they are stored, uint8 or uint16, [H, W], or BGR and alpha last.
+
+    Raises:
+      ImageError: no PNG, truncated or corrupt.
+    """
+    if sniff(data) != "png":
+        raise ImageError(f"{len(data)} bytes starting {data[:8].hex(' ')} are no PNG")
+    probe_size(data)  # refuses broken headers before anything is allocated
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise ImageError(f"PNG of {len(data)} bytes cannot be decoded (truncated or corrupt)")
+    return pixels
+
+
+def decode_mask(data: bytes) -> UInt8[np.ndarray, "h w"]:
+    """A stored mask (see :class:`medvlp_jax.data.records.Mask`) as 0 and 255.
+
+    Any value above 0 is region: masks of 0 and 1, or of 16 bits, are never windowed as films are.
+
+    Raises:
+      ImageError: no PNG, truncated or corrupt.
+    """
+    pixels = decode_unchanged(data)
+    if pixels.ndim == 3:
+        pixels = pixels[:, :, :3].max(axis=2)  # without alpha
+    return (pixels > 0).astype(np.uint8) * np.uint8(255)
+
+
 def to_gray(pixels: Pixels) -> UInt8[np.ndarray, "h w"]:
     """Luminance (ITU-R BT.601) of RGB; one channel is returned as it is."""
     return pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
@@ -147,9 +177,7 @@ def _decode_cmyk(data: bytes, gray: bool) -> Pixels:
 
 
 def _decode_png(data: bytes) -> Pixels:
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None:
-        raise ImageError(f"PNG of {len(data)} bytes cannot be decoded (truncated or corrupt)")
+    pixels = decode_unchanged(data)
     if pixels.ndim == 3:
         if pixels.shape[2] == 2:
             pixels = pixels[:, :, 0]
@@ -164,7 +192,7 @@ def _decode_png(data: bytes) -> Pixels:
 
 def quantiles(values: UInt16[np.ndarray, "..."]) -> tuple[int, int]:
     """The values at the two quantiles ``CLIP`` of a uint16 array, by its histogram."""
-    cumulative = np.cumsum(np.bincount(values.ravel(), minlength=1))
+    cumulative = np.cumsum(histogram(values, 1))
     low, high = (int(np.searchsorted(cumulative, q * cumulative[-1])) for q in CLIP)
     return low, high
 
@@ -177,4 +205,29 @@ def stretch(values: UInt16[np.ndarray, "..."], low: float, high: float) -> np.nd
     if high <= low:
         return np.zeros(values.shape, np.uint8)
     table = (np.arange(65536, dtype=np.float32) - low) * (255.0 / (high - low))
-    return np.rint(np.clip(table, 0, 255)).astype(np.uint8)[values]
+    return look_up(np.rint(np.clip(table, 0, 255)).astype(np.uint8), values)
+
+
+def histogram(values: UInt[np.ndarray, "..."], length: int) -> Int64[np.ndarray, " n"]:
+    """How often each number from 0 occurs, ``length`` of them or more."""
+    out = np.zeros(length, np.int64)
+    for part in _parts(values):
+        counts = np.bincount(part, minlength=len(out))
+        out = counts + np.pad(out, (0, len(counts) - len(out)))
+    return out
+
+
+def look_up(
+    table: UInt8[np.ndarray, " n"], index: UInt[np.ndarray, "*s"]
+) -> Shaped[np.ndarray, "*s"]:
+    """``table[index]``, with little memory beside the result."""
+    out = np.empty(index.shape, table.dtype)
+    for part, rows in zip(_parts(index), _parts(out), strict=True):
+        rows[:] = table[part]
+    return out
+
+
+def _parts(values: np.ndarray) -> list[np.ndarray]:
+    """Views of all values: NumPy makes 8 bytes of each index that it is given."""
+    flat = values.reshape(-1)
+    return [flat[i : i + _PART] for i in range(0, max(flat.size, 1), _PART)]

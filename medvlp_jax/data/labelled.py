@@ -10,21 +10,23 @@ import hashlib
 import json
 import os
 import pathlib
-import zipfile
 from collections.abc import Sequence
 
 import numpy as np
 from absl import logging
 from jaxtyping import Int, Int8
 
+from medvlp_jax.core import npz
+from medvlp_jax.core.errors import one_net
 from medvlp_jax.data.augment import ImageConfig
 from medvlp_jax.data.batch import BatchBuilder
 from medvlp_jax.data.config import DataConfig
 from medvlp_jax.data.loaders import DataError, RowThreads, TrainLoader
-from medvlp_jax.data.pipeline import TrainIterator, process_rows, threads_of
+from medvlp_jax.data.pipeline import TrainIterator, process_rows
 from medvlp_jax.data.plan import Plan
 from medvlp_jax.data.text import TextConfig, names_a_side
 from medvlp_jax.data.text_index import Source, TextIndex, eligible_images
+from medvlp_jax.data.workers import threads_of
 
 #: No text has so many words, and the arrays of tokens are as short as can be.
 NO_TEXT = TextConfig(min_words=1 << 30, missing="empty", buckets=(4,), window=0)
@@ -50,6 +52,7 @@ class LabelIndex:
       labels: [n, k] in the order asked for: 1, 0, -1 uncertain, -2 absent.
       patients: whose study it is; a record that does not say is a patient of its own.
       ids: of the records.
+      masks, boxes: names of the masks, and of the boxes, that some record has.
       content: identifies source and options; "" for a source without identity.
     """
 
@@ -57,6 +60,8 @@ class LabelIndex:
     labels: Int8[np.ndarray, "n k"]
     patients: np.ndarray
     ids: np.ndarray
+    masks: tuple[str, ...] = ()
+    boxes: tuple[str, ...] = ()
     content: str = ""
 
     def subset(self, fraction: float, seed: int) -> Int[np.ndarray, "m"]:
@@ -102,17 +107,20 @@ def label_index(
     shards = getattr(source, "shards", None)
     if shards is None:
         return _scan(source, labels, image)
-    parts = [[s.sha256 for s in shards], list(labels), image.views]
+    parts = [2, [s.sha256 for s in shards], list(labels), image.views]
     content = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
     folder = pathlib.Path(cache_dir or source.directory)  # type: ignore[attr-defined]
     path = folder / f"labels-{source.split}-{content}.npz"  # type: ignore[attr-defined]
-    try:
-        with np.load(path, allow_pickle=False) as f:
-            return LabelIndex(f["records"], f["labels"], f["patients"], f["ids"], content)
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as e:
-        logging.warning("%s is damaged (%s); reading the labels again", path, e)
+    if path.exists():
+        try:
+            with one_net(path, "reading the labels again", DataError):
+                f = npz.read(path)
+                drawn = tuple(tuple(f[name].tolist()) for name in ("masks", "boxes"))
+                return LabelIndex(
+                    f["records"], f["labels"], f["patients"], f["ids"], *drawn, content
+                )
+        except DataError as error:
+            logging.warning("%s", error)
     index = dataclasses.replace(_scan(source, labels, image), content=content)
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     try:
@@ -120,7 +128,8 @@ def label_index(
         with open(temporary, "wb") as f:
             np.savez_compressed(
                 f, records=index.records, labels=index.labels, patients=index.patients,
-                ids=index.ids,
+                ids=index.ids, masks=np.array(index.masks, np.str_),
+                boxes=np.array(index.boxes, np.str_),
             )  # fmt: skip
         os.replace(temporary, path)
     except OSError as e:
@@ -132,6 +141,7 @@ def label_index(
 
 def _scan(source: Source, labels: Sequence[str], image: ImageConfig) -> LabelIndex:
     records, rows, patients, ids = [], [], [], []
+    masks, boxes = set(), set()
     for i in range(len(source)):
         record = source[i]
         if eligible_images(record, image):
@@ -139,6 +149,8 @@ def _scan(source: Source, labels: Sequence[str], image: ImageConfig) -> LabelInd
             rows.append([record.labels.get(name, -2) for name in labels])
             patients.append(record.patient_id or f"record {record.id}")
             ids.append(record.id)
+            masks.update(mask.label for mask in record.masks)
+            boxes.update(box.label for box in record.boxes)
     if not records:
         raise DataError(f"no record of {source!r} has an image of the views {image.views}")
     return LabelIndex(
@@ -146,6 +158,8 @@ def _scan(source: Source, labels: Sequence[str], image: ImageConfig) -> LabelInd
         np.array(rows, np.int8).reshape(len(records), len(labels)),
         np.array(patients, np.str_),
         np.array(ids, np.str_),
+        tuple(sorted(masks)),
+        tuple(sorted(boxes)),
     )
 
 

@@ -1,7 +1,8 @@
 """What a data folder holds: names of shards, and the manifest with a line per finished shard.
 
 A folder is filled by jobs that are pure functions of (what to make, shard index). A shard counts as
-finished when the manifest has its line; a job that was interrupted makes exactly the others.
+finished when the manifest has its line and the file has the digest that the line says; a job that
+was interrupted makes exactly the others. Each line holds a digest of itself.
 """
 
 import contextlib
@@ -13,10 +14,14 @@ import json
 import os
 import pathlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from medvlp_jax.core.errors import UserError
+from absl import logging
+from etils import epath
+
+from medvlp_jax.core import digests, jsonl
+from medvlp_jax.core.errors import UserError, one_net, reason
 from medvlp_jax.data.records import SPLIT_PATTERN
 
 MANIFEST = "manifest.jsonl"
@@ -145,7 +150,7 @@ def write_errors(path: str | os.PathLike) -> Iterator[None]:
 def append_manifest(directory: str | os.PathLike, info: ShardInfo) -> None:
     """Adds a line, safe beside other processes; a line that a crash cut short is closed first."""
     path = pathlib.Path(directory) / MANIFEST
-    line = json.dumps(dataclasses.asdict(info), sort_keys=True) + "\n"
+    line = json.dumps(jsonl.seal(dataclasses.asdict(info)), sort_keys=True) + "\n"
     with write_errors(path), open(path, "a+b") as f:
         fcntl.flock(f, fcntl.LOCK_EX)
         end = f.seek(0, os.SEEK_END)
@@ -159,35 +164,75 @@ def append_manifest(directory: str | os.PathLike, info: ShardInfo) -> None:
 
 
 def read_manifest(directory: str | os.PathLike) -> dict[str, ShardInfo]:
-    """``{file name: its last line}``; a line that a crash cut short counts as not written."""
+    """``{file name: its last line}``; a damaged line counts as not written."""
+    return read_lines(directory)[0]
+
+
+def read_lines(directory: str | os.PathLike) -> tuple[dict[str, ShardInfo], dict[int, str]]:
+    """``({file name: its last line}, {line number: what is wrong with it})``.
+
+    What a crash left of a line that was written again later is no damage.
+
+    Raises:
+      ShardError: the file cannot be read.
+    """
     path = pathlib.Path(directory) / MANIFEST
     if not path.exists():
-        return {}
+        return {}, {}
+    with one_net(path, "check the path and its permissions", ShardError):
+        lines = path.read_bytes().split(b"\n")
     infos: dict[str, ShardInfo] = {}
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    damaged: dict[int, str] = {}
+    for number, line in enumerate(lines, 1):
+        if not line:
+            continue
         try:
-            info = ShardInfo(**json.loads(line))
-        except (ValueError, TypeError):
+            info = ShardInfo(**jsonl.unseal(jsonl.parse(line)))
+            if ShardName.parse(info.file) is None:
+                raise ValueError(f"it names {info.file!r}, which is no shard")
+        except (ValueError, TypeError, RecursionError) as error:
+            damaged[number] = reason(error)
             continue
         infos.pop(info.file, None)  # the order is that of the last lines
         infos[info.file] = info
-    return infos
+    for number in list(damaged):
+        cut = lines[number - 1]
+        if number == len(lines) or any(len(o) > len(cut) and o.startswith(cut) for o in lines):
+            del damaged[number]
+    return infos, damaged
+
+
+def damaged_shards(directory: str | os.PathLike, infos: Iterable[ShardInfo]) -> dict[str, str]:
+    """``{file: why}`` of the shards whose bytes are not those that the manifest tells of.
+
+    Costs one reading of the files (``core/digests.py``), once per process.
+    """
+    return digests.damaged(epath.Path(directory), {info.file: info.sha256 for info in infos})
 
 
 def unfinished(
-    directory: str | os.PathLike, names: Sequence[ShardName], fingerprint: str
+    directory: str | os.PathLike,
+    names: Sequence[ShardName],
+    fingerprint: str,
+    only: Sequence[ShardName] | None = None,
 ) -> list[ShardName]:
     """The shards that a job with this fingerprint still has to write.
 
     A shard is finished if the manifest has its line with the same fingerprint and the file has the
-    size that the line says.
+    digest that the line says; one that is there and differs is named in a warning. All files are
+    read for it.
+
+    Args:
+      names: all shards of the job.
+      only: those of them that are asked for.
 
     Raises:
       ShardError: the folder holds shards of these splits that another job wrote.
     """
     directory, infos = pathlib.Path(directory), read_manifest(directory)
     wanted, wanted_splits = {n.filename for n in names}, {n.split for n in names}
-    finished = set()
+    asked = list(names if only is None else only)
+    there = {}
     for info in infos.values():
         path = directory / info.file
         if info.name.split not in wanted_splits or not path.exists():
@@ -197,6 +242,9 @@ def unfinished(
                 f"{path} was written by a job with other settings; choose another directory, or "
                 "delete this one"
             )
-        if path.stat().st_size == info.bytes:
-            finished.add(info.file)
-    return [name for name in names if name.filename not in finished]
+        there[info.file] = info
+    there = {name.filename: there[name.filename] for name in asked if name.filename in there}
+    damaged = damaged_shards(directory, there.values())
+    for why in damaged.values():
+        logging.warning("%s/%s; it is made again", directory, why)
+    return [n for n in asked if n.filename not in there or n.filename in damaged]

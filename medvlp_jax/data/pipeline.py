@@ -25,13 +25,10 @@ import errno
 import hashlib
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import cv2
-import grain
-import numpy as np
-from absl import flags, logging
+from absl import logging
 
 from medvlp_jax.data.batch import Batch, BatchBuilder
 from medvlp_jax.data.config import DataConfig, SourceConfig
@@ -46,6 +43,7 @@ from medvlp_jax.data.loaders import (
 from medvlp_jax.data.plan import Plan
 from medvlp_jax.data.text_index import Source, text_index
 from medvlp_jax.data.tokenizer import Tokenizer, train_wordpiece
+from medvlp_jax.data.workers import Batches, threads_of
 
 
 def open_sources(config: DataConfig) -> list[Source]:
@@ -82,8 +80,21 @@ def find_tokenizer(config: DataConfig, sources: Sequence[Source] | None = None) 
 
 
 def all_texts(sources: Sequence[Source]) -> Iterator[str]:
-    """Every text of every record: what a tokenizer is trained on."""
-    return (t.text for s in sources for i in range(len(s)) for t in s[i].texts)
+    """Every text of every record: what a tokenizer is trained on.
+
+    Raises:
+      DataError: there is none.
+    """
+    none = True
+    for text in (t.text for s in sources for i in range(len(s)) for t in s[i].texts):
+        none = False
+        yield text
+    if none:
+        folders = ", ".join(str(getattr(s, "directory", s)) for s in sources)
+        raise DataError(
+            f"no record of {folders} has a text to train a tokenizer on; import it anew with its "
+            "column of texts, or with config.texts_from_labels=True"
+        )
 
 
 def _folder_name(config: DataConfig) -> str:
@@ -151,46 +162,6 @@ def process_rows(batch_size: int, process_index: int, process_count: int) -> sli
     return slice(process_index * share, (process_index + 1) * share)
 
 
-def threads_of(config: DataConfig) -> int:
-    """Decoding threads of a process: as configured, or its share of the cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return config.threads or max((cores or 1) // max(config.workers, 1), 1)
-
-
-def _start_worker(worker: int, count: int) -> None:
-    del worker, count
-    cv2.setNumThreads(0)  # processes and decoding threads already use every core
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-
-
-def _iterate(load: Callable[[int], Batch], start: int, stop: int, config: DataConfig) -> Any:
-    """A Grain iterator over ``load(start) .. load(stop - 1)``, in order, loaded ahead."""
-    cv2.setNumThreads(0)
-    # Two batches in the making keep the decoding threads busy across the end of a batch.
-    ahead = grain.ReadOptions(
-        num_threads=min(2, config.prefetch), prefetch_buffer_size=config.prefetch
-    )
-    dataset = grain.MapDataset.range(start, stop).map(load).to_iter_dataset(ahead)
-    if config.workers:
-        if not flags.FLAGS.is_parsed():
-            # Grain reads its flags when it starts workers; notebooks and tests never parse any.
-            flags.FLAGS.mark_as_parsed()
-        options = grain.MultiprocessingOptions(
-            num_workers=config.workers, per_worker_buffer_size=config.prefetch
-        )
-        dataset = dataset.mp_prefetch(options, worker_init_fn=_start_worker)
-    return iter(dataset)
-
-
-def _own(batch: Batch) -> Batch:
-    """The batch in memory of this process.
-
-    Workers hand arrays over in shared memory that lives as long as the array; JAX on CPU may keep
-    it for as long as the batch is used, and file descriptors run out.
-    """
-    return {k: v if type(v) is np.ndarray else np.array(v) for k, v in batch.items()}
-
-
 class TrainIterator(Iterator[Batch]):
     """Training batches of one process, from step to step.
 
@@ -206,7 +177,7 @@ class TrainIterator(Iterator[Batch]):
         self.steps = steps
         self._loader, self._config, self._description = loader, config, description
         self._next = 0
-        self._batches: Any = None
+        self._batches: Batches | None = None
         self._closed = False
 
     def __next__(self) -> Batch:
@@ -215,8 +186,8 @@ class TrainIterator(Iterator[Batch]):
         if self._next >= self.steps:
             raise StopIteration
         if self._batches is None:
-            self._batches = _iterate(self._loader, self._next, self.steps, self._config)
-        batch = _own(next(self._batches))
+            self._batches = Batches(self._loader, self._next, self.steps, self._config)
+        batch = next(self._batches)
         self.unreadable.take(batch)
         self._next += 1
         return batch
@@ -300,10 +271,10 @@ def eval_batches(
 
 def _run_eval(loader: EvalLoader, count: int, config: DataConfig) -> Iterator[Batch]:
     unreadable = UnreadableRecords(config.max_bad_fraction)
-    batches = _iterate(loader, 0, count, config)
+    batches = Batches(loader, 0, count, config)
     unused = 0
     try:
-        for batch in map(_own, batches):
+        for batch in batches:
             unreadable.take(batch)
             unused += int(((batch["id"] != "") & ~batch["valid"]).sum())
             yield batch

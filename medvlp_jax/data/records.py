@@ -14,7 +14,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
-from medvlp_jax.core.errors import UserError
+from medvlp_jax.core.errors import UserError, reason
 from medvlp_jax.data import example
 
 FORMATS = ("png", "jpeg", "dicom")
@@ -307,8 +307,11 @@ def from_example(data: bytes) -> Record:
             f"the example has no feature {e}; it was not written by this package, import it with "
             "data_gen/sources instead"
         ) from e
-    except (ValueError, IndexError, AttributeError) as e:
-        raise RecordError(f"the example does not hold a record ({e}); regenerate its shard") from e
+    except Exception as e:  # bytes of others: what they make of the parser is not to be listed
+        what = reason(e)
+        raise RecordError(
+            f"the example does not hold a record ({what}); regenerate its shard"
+        ) from e
     arguments: dict[str, Any] = {**scalars, **sequences}
     return Record(labels=labels, provenance=provenance, **arguments)
 

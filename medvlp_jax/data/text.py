@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Literal
 
+from medvlp_jax.core.fields import Count, Extent, Fraction, NonNegative
 from medvlp_jax.data.records import Record, Text
 
 Policy = Literal["report", "findings", "impression", "sentence", "caption", "random"]
@@ -36,15 +37,15 @@ class TextConfig:
     """
 
     tokenizer: str = ""
-    vocab: int = 8192
+    vocab: Extent = 8192
     policy: Policy = "report"
-    mix: dict[str, float] = dataclasses.field(default_factory=dict)
-    min_words: int = 1
+    mix: dict[str, NonNegative] = dataclasses.field(default_factory=dict)
+    min_words: Count = 1
     missing: Literal["skip", "empty"] = "skip"
-    buckets: tuple[int, ...] = (32, 64, 128, 256)
-    window: int = 16
+    buckets: tuple[Extent, ...] = (32, 64, 128, 256)
+    window: Count = 16
     with_words: bool = False
-    variant: float = 0.0
+    variant: Fraction = 0.0
 
     def __post_init__(self) -> None:
         if (self.policy == "random") != bool(self.mix):

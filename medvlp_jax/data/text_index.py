@@ -9,14 +9,14 @@ import json
 import os
 import pathlib
 import time
-import zipfile
 from typing import Any, Protocol
 
 import numpy as np
 from absl import logging
 from jaxtyping import Float, Int
 
-from medvlp_jax.core.errors import UserError
+from medvlp_jax.core import npz
+from medvlp_jax.core.errors import UserError, one_net
 from medvlp_jax.data.augment import ImageConfig
 from medvlp_jax.data.records import Image, Record
 from medvlp_jax.data.text import TextConfig, candidates, names_a_side
@@ -216,12 +216,13 @@ def _write(path: pathlib.Path, index: TextIndex) -> None:
 
 
 def _read(path: pathlib.Path, content: str) -> TextIndex | None:
-    try:
-        with np.load(path, allow_pickle=False) as f:
-            summary = json.loads(str(f["summary"]))
-            return TextIndex(f["records"], f["counts"], f["lengths"], summary, content)
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as e:
-        logging.warning("%s is damaged (%s); counting again", path, e)
+    try:
+        with one_net(path, "counting again", IndexingError):
+            f = npz.read(path)
+            summary = dict(json.loads(str(f["summary"])))
+            return TextIndex(f["records"], f["counts"], f["lengths"], summary, content)
+    except IndexingError as error:
+        logging.warning("%s", error)
         return None

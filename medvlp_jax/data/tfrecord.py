@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator
 
 import google_crc32c
 
+from medvlp_jax.core import jsonl
+from medvlp_jax.core.errors import one_net
 from medvlp_jax.data.dataset import finalise, open_dataset, splits
 from medvlp_jax.data.manifest import ShardError, ShardName, fingerprint, unfinished, write_errors
 from medvlp_jax.data.metadata import write_metadata
@@ -64,7 +66,7 @@ def read_frames(path: str | os.PathLike) -> Iterator[bytes]:
         raise ShardError(f"{path} is missing; {_MEND}")
     if path.stat().st_size == 0:
         raise ShardError(f"{path} is empty (0 bytes); {_MEND}")
-    with open(path, "rb") as f:
+    with one_net(path, _MEND, ShardError), open(path, "rb") as f:
         number = 0
         while header := f.read(12):
             if len(header) < 12:
@@ -86,9 +88,10 @@ def read_records(path: str | os.PathLike) -> Iterator[Record]:
     """The records of one TFRecord file that :func:`export` (or a job like it) wrote."""
     for number, payload in enumerate(read_frames(path)):
         try:
-            yield from_example(payload)
+            record = from_example(payload)
         except RecordError as e:
             raise ShardError(f"{path}, frame {number}: {e}") from e
+        yield record
 
 
 def export(source: str | os.PathLike, target: str | os.PathLike) -> dict[str, int]:
@@ -121,10 +124,13 @@ def import_folder(source: str | os.PathLike, target: str | os.PathLike) -> dict[
     Raises:
       ShardError: no TFRecord shard, one missing, or one that is corrupt, by name.
     """
+    if not pathlib.Path(source).is_dir():
+        raise ShardError(f"{source} is no folder; give one that holds TFRecord shards")
     found: dict[ShardName, pathlib.Path] = {}
-    for path in sorted(pathlib.Path(source).iterdir()):
-        if m := _PATTERN.fullmatch(path.name):
-            found[ShardName(m["dataset"], m["split"], int(m["index"]), int(m["count"]))] = path
+    with one_net(source, "give a folder of TFRecord shards", ShardError):
+        for path in sorted(pathlib.Path(source).iterdir()):
+            if m := _PATTERN.fullmatch(path.name):
+                found[ShardName(m["dataset"], m["split"], int(m["index"]), int(m["count"]))] = path
     if not found:
         raise ShardError(f"{source} holds no <name>-<split>.tfrecord-00000-of-00001 file")
     for name, path in found.items():
@@ -133,9 +139,37 @@ def import_folder(source: str | os.PathLike, target: str | os.PathLike) -> dict[
             if sibling not in found:
                 raise ShardError(f"{path.parent / _filename(sibling)} is missing; {_MEND}")
     job = fingerprint("tfrecord", [(path.name, file_sha256(path)) for path in found.values()])
+    lengths = _lengths(pathlib.Path(source))
     for name in unfinished(target, list(found), job):
-        write_shard(target, name, read_records(found[name]), job)
+        records = read_records(found[name])
+        write_shard(target, name, _so_many(records, lengths.get(name), found[name]), job)
     return finalise(target)
+
+
+def _lengths(source: pathlib.Path) -> dict[ShardName, int]:
+    """Records per shard as ``dataset_info.json`` says, where the folder has one."""
+    path = source / "dataset_info.json"
+    if not path.exists():
+        return {}
+    with one_net(path, _MEND, ShardError):
+        info = jsonl.parse(path.read_bytes())
+        return {
+            ShardName(info["name"], split["name"], i, len(split["shardLengths"])): int(length)
+            for split in info["splits"]
+            for i, length in enumerate(split["shardLengths"])
+        }
+
+
+def _so_many(records: Iterable[Record], count: int | None, path: pathlib.Path) -> Iterator[Record]:
+    """``records``, which a file that was cut between two frames has fewer of."""
+    found = 0
+    for record in records:
+        yield record
+        found += 1
+    if count is not None and found != count:
+        raise ShardError(
+            f"{path} holds {found} records, not {count} as dataset_info.json says; {_MEND}"
+        )
 
 
 def _filename(name: ShardName) -> str:

@@ -80,12 +80,10 @@ class Tokenizer:
           TokenizerError: not loadable, mostly unknown tokens (a vocabulary that was not read gives
             only [UNK] without any error), or changed since :func:`train_wordpiece` wrote it.
         """
-        from transformers import AutoTokenizer
-
         name = os.fspath(name)
         local = os.path.isdir(name)
         try:
-            hf = AutoTokenizer.from_pretrained(name, local_files_only=local)
+            hf = _published(name, local)
         except Exception as e:  # transformers raises many kinds, with messages of many lines
             reason = str(e).splitlines()[0] if str(e) else type(e).__name__
             raise TokenizerError(
@@ -213,6 +211,20 @@ def check_known(tokenizer: Tokenizer, texts: Sequence[str], limit: float = 0.5) 
         )
 
 
+#: Tokenizers that are published as code of their own and are no more than what stands here.
+_PLAIN = {"CXRBertTokenizer": "BertTokenizer"}
+
+
+def _published(name: str, local: bool) -> Any:
+    """A tokenizer of transformers; code that a folder brings along is never run."""
+    import transformers
+
+    file = pathlib.Path(name) / "tokenizer_config.json"
+    said = json.loads(file.read_text()) if local and file.is_file() else {}
+    cls = getattr(transformers, _PLAIN.get(said.get("tokenizer_class"), "AutoTokenizer"))
+    return cls.from_pretrained(name, local_files_only=local, trust_remote_code=False)
+
+
 def train_wordpiece(
     texts: Iterable[str],
     directory: str | os.PathLike,
@@ -297,7 +309,9 @@ def _save(vocab: dict[str, int], directory: pathlib.Path, metadata: dict[str, An
     try:
         hf.save_pretrained(temporary)
         # Hashed as it is read back: loading may add what saving did not hold.
-        saved = Tokenizer(AutoTokenizer.from_pretrained(temporary, local_files_only=True))
+        saved = Tokenizer(
+            AutoTokenizer.from_pretrained(temporary, local_files_only=True, trust_remote_code=False)
+        )
         metadata = {
             "hash": saved.hash,
             "sha256": _sha256(temporary / "tokenizer.json"),

@@ -1,7 +1,6 @@
 """The page of the demo: drop an image, type phrases, see scores, heat-maps and neighbours."""
 
 import base64
-import errno
 import html
 import os
 import socket
@@ -157,12 +156,9 @@ def free_port(host: str, port: int) -> int:
             asked.bind(found[4])
             return asked.getsockname()[1]
     except (OSError, UnicodeError) as error:
-        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-            raise UserError(
-                f"port {port} is in use by another program; --port=0 takes a free one"
-            ) from error
         raise UserError(
-            f"cannot listen on {host}:{port} ({reason(error)}); give another --host or --port"
+            f"--host={host} --port={port} cannot be listened on ({reason(error)}); choose another "
+            "port: --port=0 takes any free one"
         ) from error
 
 

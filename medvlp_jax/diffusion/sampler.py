@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from medvlp_jax.core.fields import AtLeastOne, Count, Fraction, NonNegative, Positive, Size
 from medvlp_jax.core.sharding import constrain
 from medvlp_jax.diffusion.schedule import (
     Level,
@@ -58,14 +59,14 @@ class SamplerConfig:
     """
 
     method: Method = "dpmpp_2m"
-    steps: int = 20
+    steps: Size = 20
     spacing: Spacing = "leading"
-    offset: int = 1
+    offset: Count = 1
     final: Literal["first", "clean"] = "first"
-    eta: float = 0.0
-    clip: float | None = None
-    guidance: float = 4.0
-    rescale: float = 0.0
+    eta: NonNegative = 0.0
+    clip: Positive | None = None
+    guidance: AtLeastOne = 4.0
+    rescale: Fraction = 0.0
 
     def __post_init__(self) -> None:
         for name, value, allowed in (

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from medvlp_jax.core.fields import Positive, Size
+
 Prediction = Literal["epsilon", "v", "x0"]
 
 _BETA_MAX = 0.999  # of the cosine schedule, whose last α would be zero
@@ -33,9 +35,9 @@ class ScheduleConfig:
     """
 
     betas: Literal["linear", "scaled_linear", "cosine"] = "scaled_linear"
-    beta_start: float = 0.00085
-    beta_end: float = 0.012
-    steps: int = 1000
+    beta_start: Positive = 0.00085
+    beta_end: Positive = 0.012
+    steps: Size = 1000
     prediction: Prediction = "epsilon"
     zero_terminal_snr: bool = False
 

@@ -12,6 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Int
 
+from medvlp_jax.core.fields import Count, Inside, Seed
+
 #: Entries of one chunk of counts; keeps the working set inside the last-level cache.
 _CHUNK_ENTRIES = 1 << 19
 
@@ -31,11 +33,11 @@ class Bootstrap:
       seed: of ``numpy.random.default_rng``.
     """
 
-    resamples: int = 2000
-    level: float = 0.95
+    resamples: Count = 2000
+    level: Inside = 0.95
     scheme: Literal["plain", "stratified"] = "plain"
     by_patient: bool = True
-    seed: int = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         if self.resamples < 0:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 from medvlp_jax.core.config import ConfigError, unknown_key
+from medvlp_jax.core.fields import Count, Folder, Positive, Seed, Size
 from medvlp_jax.data.dataset import open_dataset
 from medvlp_jax.eval.base import EVALUATORS
 from medvlp_jax.eval.bootstrap import Bootstrap
@@ -43,13 +44,13 @@ class EvalSetConfig:
       during_training: evaluated every ``loop.eval_every`` steps, not only at the end.
     """
 
-    path: str
+    path: Folder
     split: str = "test"
     validation: str = ""
     evaluators: tuple[Word, ...] = ("zeroshot",)
     classes: tuple[str, ...] = ()
     truth: Literal["boxes", "masks"] = "boxes"
-    per_class: int = 0
+    per_class: Count = 0
     during_training: bool = False
 
 
@@ -75,14 +76,14 @@ class EvalConfig:
     """
 
     sets: dict[str, EvalSetConfig] = dataclasses.field(default_factory=dict)
-    batch_size: int = 64
+    batch_size: Size = 64
     protocol: Protocol = "pos_vs_neg"
     prompts: str = ""
     ensemble: Ensemble | None = None
     score: Score | None = None
-    max_prompts: int | None = None
-    prompt_seed: int | None = None
-    temperature: float | None = None
+    max_prompts: Count | None = None
+    prompt_seed: Seed | None = None
+    temperature: Positive | None = None
     threshold_rule: ThresholdRule = "youden"
     maps: MapProtocol = "default"
     heatmap: Literal["positive", "difference", "contrast", "phrases"] = "phrases"

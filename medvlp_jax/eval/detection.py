@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from medvlp_jax.core.config import to_plain
+from medvlp_jax.core.fields import Extent, Fraction, Size
 from medvlp_jax.core.predict import Predictor
 from medvlp_jax.eval.bootstrap import Bootstrap, Interval, interval
 from medvlp_jax.eval.boxes import (
@@ -46,10 +47,10 @@ class DetectConfig(TuneConfig):
     """
 
     frozen: bool = False
-    width: int = 128
-    candidates: int = 100
-    confidence: float = 0.02
-    nms: float = 0.5
+    width: Extent = 128
+    candidates: Size = 100
+    confidence: Fraction = 0.02
+    nms: Fraction = 0.5
 
 
 class Detection:

@@ -8,10 +8,11 @@ from jax.sharding import Mesh
 
 from medvlp_jax.core import distributed
 from medvlp_jax.data.config import DataConfig, SourceConfig
-from medvlp_jax.data.dataset import open_dataset
+from medvlp_jax.data.dataset import open_dataset, positive_labels
 from medvlp_jax.data.labelled import NO_TEXT, LabelIndex, NoTokenizer, label_index
 from medvlp_jax.data.pipeline import eval_batches
 from medvlp_jax.eval.embedded import Embedded
+from medvlp_jax.eval.protocol import EvalError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,3 +74,37 @@ class Sets:
             read()
         distributed.barrier("label index")
         return read()
+
+    def require(
+        self, kind: Literal["label", "mask", "box"], names: Sequence[str], labels: Sequence[str]
+    ) -> None:
+        """Refuses names that the training data never holds: their loss is 0 from the first step,
+        and nothing is learnt.
+
+        Args:
+          kind: a label counts where a record is positive or uncertain; masks and boxes where there
+            is one.
+          labels: of the label index that is read for it (:meth:`indices`).
+
+        Raises:
+          EvalError: names what is missing, and what there is.
+        """
+        held: set[str] = set()
+        for index in self.indices(labels):
+            some = ((index.labels == 1) | (index.labels == -1)).any(0)
+            positive = [name for name, has in zip(labels, some, strict=True) if has]
+            held.update({"label": positive, "mask": index.masks, "box": index.boxes}[kind])
+        missing = [name for name in names if name not in held]
+        if not missing:
+            return
+        sources = self.data.sources
+        if kind == "label":
+            held = {n for s in sources for n in positive_labels(open_dataset(s.path, s.split))}
+        there = f"it has: {', '.join(sorted(held))}" if held else "it has none"
+        where = {"label": "classes", "mask": "masks", "box": "boxes"}[kind]
+        places = ", ".join(f"{s.path} ({s.split})" for s in sources)
+        raise EvalError(
+            f"the training data {places} has no {kind} "
+            f"of {', '.join(missing)}, so nothing can be learnt about it; {there}. Name others in "
+            f"downstream.{where}"
+        )

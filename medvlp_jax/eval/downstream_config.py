@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Callable, Sequence
 
 from medvlp_jax.core.config import ConfigError
+from medvlp_jax.core.fields import Share, Size
 from medvlp_jax.data.config import SourceConfig
 from medvlp_jax.eval.bootstrap import Bootstrap
 from medvlp_jax.eval.detection import DetectConfig, Detection
@@ -39,9 +40,9 @@ class DownstreamConfig:
     classes: tuple[str, ...] = ()
     masks: tuple[str, ...] = ()
     boxes: tuple[str, ...] = ()
-    fractions: tuple[float, ...] = (0.01, 0.1, 1.0)
-    dense_fractions: tuple[float, ...] = (1.0,)
-    seeds: int = 1
+    fractions: tuple[Share, ...] = (0.01, 0.1, 1.0)
+    dense_fractions: tuple[Share, ...] = (1.0,)
+    seeds: Size = 1
     starts: tuple[Start, ...] = STARTS
     probe: ProbeConfig = dataclasses.field(default_factory=ProbeConfig)
     finetune: FinetuneConfig = dataclasses.field(default_factory=FinetuneConfig)
@@ -49,11 +50,9 @@ class DownstreamConfig:
     detection: DetectConfig = dataclasses.field(default_factory=DetectConfig)
 
     def __post_init__(self) -> None:
-        for name in ("fractions", "dense_fractions"):
-            if not getattr(self, name) or not all(0 < f <= 1 for f in getattr(self, name)):
-                raise ValueError(f"{name}={getattr(self, name)} must lie above 0 and at most at 1")
-        if self.seeds < 1 or not self.starts:
-            raise ValueError("seeds must be at least 1 and starts must name one")
+        for name in ("fractions", "dense_fractions", "starts"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} is empty; it must name at least one")
 
 
 def make_downstream(
@@ -76,6 +75,7 @@ def make_downstream(
 
     Raises:
       ConfigError: ``segmentation`` without masks.
+      EvalError: a name that the training data never holds.
     """
     classes = config.classes or tuple(classes)
     common = {"tower": tower, "bootstrap": bootstrap}
@@ -83,6 +83,8 @@ def make_downstream(
     def shares(labels: Sequence[str], fractions: Sequence[float]) -> Shares:
         return Shares(tuple(labels), tuple(fractions), config.seeds, config.starts)
 
+    if word in ("probe", "finetune"):
+        sets.require("label", classes, classes)
     if word == "probe":
         return Probe(sets, shares(classes, config.fractions), config=config.probe, **common)
     if word == "finetune":
@@ -94,11 +96,13 @@ def make_downstream(
             raise ConfigError(
                 "segmentation needs config.eval.downstream.masks, the names of the regions"
             )
+        sets.require("mask", config.masks, image_labels)
         return Segmentation(
             sets, config.masks, shares(image_labels, config.dense_fractions),
             config=config.segmentation, folder=folder, **common,
         )  # fmt: skip
     boxes = config.boxes or tuple(c for c in classes if c != "no finding")
+    sets.require("box", boxes, boxes)
     return Detection(
         sets, shares(boxes, config.dense_fractions), config=config.detection, folder=folder,
         **common,

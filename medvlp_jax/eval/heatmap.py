@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import ndimage
 
+from medvlp_jax.core.fields import Extent, NonNegative
 from medvlp_jax.eval.scores import average_precision
 
 #: Levels at which a map in [0, 1] is cut; the threshold of Dice and IoU is one of them.
@@ -35,10 +36,10 @@ class MapConfig:
       size: side in pixels at which maps and regions are compared.
     """
 
-    sigma: float = 0.1
+    sigma: NonNegative = 0.1
     unit: Literal["side", "patches"] = "side"
     upsample: Literal["bilinear", "nearest"] = "bilinear"
-    size: int = 128
+    size: Extent = 128
 
     def __post_init__(self) -> None:
         if self.sigma < 0 or self.size < 1:

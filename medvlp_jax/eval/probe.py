@@ -10,6 +10,7 @@ import scipy.optimize
 from jaxtyping import Float, Int
 
 from medvlp_jax.core import sharding
+from medvlp_jax.core.fields import NonNegative
 from medvlp_jax.core.predict import Predictor
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.data.config import SourceConfig
@@ -32,7 +33,7 @@ class ProbeConfig:
       on features of unit variance.
     """
 
-    l2: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+    l2: tuple[NonNegative, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
     def __post_init__(self) -> None:
         if not self.l2 or min(self.l2) <= 0:

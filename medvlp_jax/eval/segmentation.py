@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from medvlp_jax.core.config import to_plain
+from medvlp_jax.core.fields import Count, Extent, Size
 from medvlp_jax.core.predict import Predictor
 from medvlp_jax.eval.bootstrap import Bootstrap
 from medvlp_jax.eval.downstream import Sets
@@ -33,9 +34,9 @@ class SegmentConfig(TuneConfig):
 
     loss: Literal["focal_dice", "bce_dice"] = "focal_dice"
     frozen: bool = True
-    widths: tuple[int, ...] = WIDTHS
-    stride: int = 1
-    pictures: int = 1
+    widths: tuple[Extent, ...] = WIDTHS
+    stride: Size = 1
+    pictures: Count = 1
 
 
 class Segmentation:

@@ -16,6 +16,7 @@ from medvlp_jax.core import distributed, pretrained, sharding
 from medvlp_jax.core.checkpoint import CheckpointConfig, Checkpointer
 from medvlp_jax.core.config import to_plain
 from medvlp_jax.core.errors import UserError
+from medvlp_jax.core.fields import Count, Size
 from medvlp_jax.core.loop import LoopConfig, fit
 from medvlp_jax.core.metrics import LogConfig, MetricWriter
 from medvlp_jax.core.optim import OptimConfig, make_optimizer
@@ -49,10 +50,10 @@ class TuneConfig:
       patience: evaluations without improvement after which a run ends; 0 = never.
     """
 
-    steps: int = 3000
-    batch_size: int = 64
-    eval_every: int = 100
-    patience: int = 10
+    steps: Size = 3000
+    batch_size: Size = 64
+    eval_every: Count = 100
+    patience: Count = 10
     optim: OptimConfig = dataclasses.field(
         default_factory=lambda: OptimConfig(lr=1e-4, warmup_steps=50, weight_decay=1e-6)
     )

@@ -15,6 +15,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Int, UInt32
 
 from medvlp_jax.core import sharding
+from medvlp_jax.core.fields import Count, Size
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.generation.sampling import Sampling, next_tokens
 from medvlp_jax.models.lm import LMConfig, build_lm
@@ -42,11 +43,11 @@ class GenerationConfig:
       sampling: how tokens are drawn.
     """
 
-    rows: int = 8
-    capacity: int = 1024
-    max_new_tokens: int = 256
-    chunk: int = 32
-    end_ids: tuple[int, ...] = ()
+    rows: Size = 8
+    capacity: Size = 1024
+    max_new_tokens: Size = 256
+    chunk: Size = 32
+    end_ids: tuple[Count, ...] = ()
     stop: tuple[str, ...] = ()
     sampling: Sampling = dataclasses.field(default_factory=Sampling)
 

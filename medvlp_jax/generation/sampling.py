@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
+from medvlp_jax.core.fields import Count, NonNegative, Positive, Seed, Share
+
 
 @dataclasses.dataclass(frozen=True)
 class Sampling:
@@ -24,11 +26,11 @@ class Sampling:
       seed: another seed gives other texts.
     """
 
-    repetition_penalty: float = 1.0
-    temperature: float = 0.0
-    top_k: int = 0
-    top_p: float = 1.0
-    seed: int = 0
+    repetition_penalty: Positive = 1.0
+    temperature: NonNegative = 0.0
+    top_k: Count = 0
+    top_p: Share = 1.0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         if self.repetition_penalty <= 0:

@@ -9,6 +9,7 @@ from flax import nnx
 from jax.nn import initializers
 from jaxtyping import Array, Bool, Float
 
+from medvlp_jax.core.fields import Decay, Depth, Dtype, Extent, Finite, NonNegative, Positive, Size
 from medvlp_jax.core.sharding import constrain
 from medvlp_jax.models.attention import SAVED_NAME, Implementation, Segments, attention
 from medvlp_jax.models.layers import (
@@ -49,21 +50,21 @@ class BlockConfig:
       unroll: blocks per iteration of the scan; ``depth`` unrolls it all.
     """
 
-    width: int
-    depth: int
-    heads: int
-    mlp_width: int
+    width: Extent
+    depth: Depth
+    heads: Extent
+    mlp_width: Extent
     activation: Activation = "gelu"
     norm: Literal["pre", "post"] = "pre"
-    eps: float = 1e-6
+    eps: Positive = 1e-6
     bias: bool = True
-    layer_scale: float | None = None
-    dropout: float = 0.0
+    layer_scale: Finite | None = None
+    dropout: Decay = 0.0
     causal: bool = False
-    init_std: float = 0.02
-    dtype: str = "float32"
+    init_std: NonNegative = 0.02
+    dtype: Dtype = "float32"
     remat: Remat = "none"
-    unroll: int = 1
+    unroll: Size = 1
     attention: Implementation = "auto"
 
     def __post_init__(self) -> None:

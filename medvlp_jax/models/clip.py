@@ -1,7 +1,6 @@
 """CLIP (Radford et al. 2021): a vision and a text tower, projected into one space."""
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -12,7 +11,8 @@ from flax import nnx
 from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Int
 
-from medvlp_jax.core.config import ConfigError, parse, to_plain
+from medvlp_jax.core.config import ConfigError, parse, to_plain, unknown_word
+from medvlp_jax.core.fields import Dtype, Extent, ExtentOrNone, Finite, Positive
 from medvlp_jax.models import resnet, text_encoder, vit
 from medvlp_jax.models.features import ImageFeatures, TextFeatures
 from medvlp_jax.models.layers import (
@@ -53,7 +53,7 @@ class ProjectionConfig:
     """
 
     kind: Literal["linear", "mlp", "mlp_bn", "none"] = "linear"
-    hidden: int = 0
+    hidden: ExtentOrNone = 0
     activation: Activation = "gelu"
     bias: bool = False
 
@@ -83,24 +83,20 @@ class CLIPConfig:
 
     vision: ViTConfig | ResNetConfig = dataclasses.field(default_factory=ViTConfig)
     text: TextConfig = dataclasses.field(default_factory=TextConfig)
-    embed_dim: int = 512
+    embed_dim: Extent = 512
     patch_map: Literal["last", "middle", "own"] = "last"
     token_map: Literal["shared", "own"] = "shared"
     local_proj: ProjectionConfig = ProjectionConfig()
-    prototypes: int = 0
+    prototypes: ExtentOrNone = 0
     vision_proj: ProjectionConfig = ProjectionConfig()
     text_proj: ProjectionConfig = ProjectionConfig()
-    logit_scale: float = 1 / 0.07
-    logit_bias: float | None = None
-    dtype: str = "float32"
+    logit_scale: Positive = 1 / 0.07
+    logit_bias: Finite | None = None
+    dtype: Dtype = "float32"
 
     def __post_init__(self) -> None:
-        if self.logit_scale <= 0:
-            raise ValueError(f"logit_scale {self.logit_scale} must be positive")
         if self.patch_map == "middle" and not isinstance(self.vision, ResNetConfig):
             raise ValueError("patch_map='middle' needs a ResNet; a ViT has one map")
-        if self.prototypes < 0:
-            raise ValueError(f"prototypes={self.prototypes} must not be negative")
         maps = [
             ("vision", self.vision_proj, self.vision.features),
             ("text", self.text_proj, self.text.width),
@@ -149,10 +145,8 @@ def _from_preset(
     presets: Mapping[str, Any], group: dict[str, Any], shared: dict[str, Any], where: str
 ) -> Any:
     name = group.get("name", next(iter(presets)))
-    if name not in presets:
-        near = difflib.get_close_matches(str(name), list(presets), n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(presets)}"
-        raise ConfigError(f"{where}.name={name!r} is not a known tower; {hint}")
+    if not isinstance(name, str) or name not in presets:
+        raise ConfigError(unknown_word(f"{where}.name", name, presets, "tower"))
     preset = presets[name]
     fields = {f.name for f in dataclasses.fields(preset)}
     inherited = {key: value for key, value in shared.items() if key in fields}

@@ -19,6 +19,7 @@ from flax import nnx
 from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Int
 
+from medvlp_jax.core.fields import Depth, Dtype, Extent, NonNegative, Positive, Size
 from medvlp_jax.core.sharding import constrain
 from medvlp_jax.core.state import flatten, unflatten
 from medvlp_jax.models.attention import Implementation, Segments, attention
@@ -59,29 +60,29 @@ class LMConfig:
     """
 
     name: str = "llama"
-    vocab: int = 32000
-    width: int = 4096
-    depth: int = 32
-    heads: int = 32
-    kv_heads: int = 32
-    head_dim: int = 128
-    mlp_width: int = 11008
-    max_length: int = 4096
+    vocab: Extent = 32000
+    width: Extent = 4096
+    depth: Depth = 32
+    heads: Extent = 32
+    kv_heads: Extent = 32
+    head_dim: Extent = 128
+    mlp_width: Extent = 11008
+    max_length: Size = 4096
     rope: RopeConfig = dataclasses.field(default_factory=RopeConfig)
-    eps: float = 1e-5
+    eps: Positive = 1e-5
     qkv_bias: bool = False
     out_bias: bool = False
     mlp_bias: bool = False
     qk_norm: bool = False
     tie_embeddings: bool = False
-    init_std: float = 0.02
+    init_std: NonNegative = 0.02
     storage: Storage = "float"
     lora: LoraConfig | None = None
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
     stacked: bool = True
     kernel_layout: KernelLayout = "in_out"
     remat: Remat = "none"
-    unroll: int = 1
+    unroll: Size = 1
     attention: Implementation = "auto"
 
     def __post_init__(self) -> None:

@@ -15,6 +15,7 @@ from flax import nnx
 from jax.nn import initializers
 from jaxtyping import Array, Float
 
+from medvlp_jax.core.fields import Extent, Positive
 from medvlp_jax.core.state import flatten, unflatten
 from medvlp_jax.models.layers import Linear, param
 
@@ -40,8 +41,8 @@ class LoraConfig:
       targets: layers of a block that get one.
     """
 
-    rank: int = 16
-    alpha: float = 32.0
+    rank: Extent = 16
+    alpha: Positive = 32.0
     targets: tuple[Target, ...] = ("q", "k", "v", "out")
 
     def __post_init__(self) -> None:

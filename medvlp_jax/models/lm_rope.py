@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from medvlp_jax.core.fields import Count, Positive
+
 
 @dataclasses.dataclass(frozen=True)
 class RopeConfig:
@@ -24,12 +26,12 @@ class RopeConfig:
       original_length: positions that the model was trained on before it was stretched.
     """
 
-    theta: float = 10000.0
+    theta: Positive = 10000.0
     scaling: Literal["none", "linear", "dynamic", "llama3"] = "none"
-    factor: float = 1.0
-    low_freq_factor: float = 1.0
-    high_freq_factor: float = 4.0
-    original_length: int = 0
+    factor: Positive = 1.0
+    low_freq_factor: Positive = 1.0
+    high_freq_factor: Positive = 4.0
+    original_length: Count = 0
 
     def __post_init__(self) -> None:
         if self.theta <= 0 or self.factor <= 0:

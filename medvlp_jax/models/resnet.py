@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from medvlp_jax.core.fields import Channels, Depth, Dtype, Extent, Fraction, Positive
 from medvlp_jax.core.sharding import constrain
 from medvlp_jax.models.features import ImageFeatures
 from medvlp_jax.models.layers import BatchNorm, Conv, largest
@@ -34,17 +35,17 @@ class ResNetConfig:
     """
 
     name: str = "resnet"
-    image_size: int = 224
-    channels: int = 3
-    width: int = 64
-    stage_sizes: tuple[int, ...] = (3, 4, 6, 3)
+    image_size: Extent = 224
+    channels: Channels = 3
+    width: Extent = 64
+    stage_sizes: tuple[Depth, ...] = (3, 4, 6, 3)
     stem: Literal["v1", "fold"] = "v1"
     block: Literal["basic", "bottleneck"] = "bottleneck"
     pool: Literal["mean", "mean_max"] = "mean"
-    momentum: float = 0.1
-    eps: float = 1e-5
+    momentum: Fraction = 0.1
+    eps: Positive = 1e-5
     zero_init: bool = True
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
 
     def __post_init__(self) -> None:
         if len(self.stage_sizes) < 2 or min(self.stage_sizes) < 1:

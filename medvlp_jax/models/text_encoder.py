@@ -9,6 +9,16 @@ from flax import nnx
 from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Int
 
+from medvlp_jax.core.fields import (
+    Decay,
+    Depth,
+    Dtype,
+    Extent,
+    ExtentOrNone,
+    NonNegative,
+    Positive,
+    Size,
+)
 from medvlp_jax.models.attention import Implementation
 from medvlp_jax.models.blocks import (
     BlockConfig,
@@ -50,13 +60,13 @@ class TextConfig:
     """
 
     name: str = "bert"
-    vocab: int = 30522
-    max_length: int = 512
-    types: int = 2
-    width: int = 768
-    depth: int = 12
-    heads: int = 12
-    mlp_width: int = 3072
+    vocab: Extent = 30522
+    max_length: Extent = 512
+    types: ExtentOrNone = 2
+    width: Extent = 768
+    depth: Depth = 12
+    heads: Extent = 12
+    mlp_width: Extent = 3072
     norm: Literal["pre", "post"] = "post"
     norm_embed: bool = True
     norm_final: bool = False
@@ -64,13 +74,13 @@ class TextConfig:
     pool: Literal["class", "mean", "last", "max"] = "class"
     see_padding: bool = False
     activation: Activation = "gelu"
-    eps: float = 1e-12
+    eps: Positive = 1e-12
     bias: bool = True
-    dropout: float = 0.0
-    init_std: float = 0.02
-    dtype: str = "float32"
+    dropout: Decay = 0.0
+    init_std: NonNegative = 0.02
+    dtype: Dtype = "float32"
     remat: Remat = "none"
-    unroll: int = 1
+    unroll: Size = 1
     attention: Implementation = "auto"
 
     def __post_init__(self) -> None:

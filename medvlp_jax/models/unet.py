@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from medvlp_jax.core.fields import Channels, Depth, Dtype, Extent
 from medvlp_jax.core.sharding import constrain
 from medvlp_jax.models.attention import Implementation
 from medvlp_jax.models.layers import Conv
@@ -44,16 +45,16 @@ class UNetConfig:
     """
 
     name: str = "unet"
-    latent_size: int = 64
-    channels: int = 4
-    widths: tuple[int, ...] = (320, 640, 1280, 1280)
-    layers: int = 2
-    heads: tuple[int, ...] = (8, 8, 8, 8)
+    latent_size: Extent = 64
+    channels: Channels = 4
+    widths: tuple[Extent, ...] = (320, 640, 1280, 1280)
+    layers: Depth = 2
+    heads: tuple[Extent, ...] = (8, 8, 8, 8)
     attends: tuple[bool, ...] = (True, True, True, False)
-    context_width: int = 768
-    groups: int = 32
+    context_width: Extent = 768
+    groups: Extent = 32
     linear_projection: bool = False
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
     remat: bool = False
     attention: Implementation = "auto"
 

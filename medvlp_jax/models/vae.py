@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from medvlp_jax.core.fields import Channels, Depth, Dtype, Extent, Positive
 from medvlp_jax.models.attention import Implementation
 from medvlp_jax.models.blocks import Attention
 from medvlp_jax.models.layers import Conv
@@ -38,14 +39,14 @@ class VAEConfig:
     """
 
     name: str = "vae"
-    image_size: int = 512
-    channels: int = 3
-    latent_channels: int = 4
-    widths: tuple[int, ...] = (128, 256, 512, 512)
-    layers: int = 2
-    scaling: float = 0.18215
-    groups: int = 32
-    dtype: str = "float32"
+    image_size: Extent = 512
+    channels: Channels = 3
+    latent_channels: Channels = 4
+    widths: tuple[Extent, ...] = (128, 256, 512, 512)
+    layers: Depth = 2
+    scaling: Positive = 0.18215
+    groups: Extent = 32
+    dtype: Dtype = "float32"
     attention: Implementation = "xla"
 
     def __post_init__(self) -> None:

@@ -9,6 +9,17 @@ from flax import nnx
 from jax.nn import initializers
 from jaxtyping import Array, Float
 
+from medvlp_jax.core.fields import (
+    Channels,
+    Decay,
+    Depth,
+    Dtype,
+    Extent,
+    Finite,
+    NonNegative,
+    Positive,
+    Size,
+)
 from medvlp_jax.models.attention import Implementation
 from medvlp_jax.models.blocks import (
     Attention,
@@ -52,28 +63,28 @@ class ViTConfig:
     """
 
     name: str = "vit"
-    image_size: int = 224
-    patch: int = 16
-    channels: int = 3
-    width: int = 384
-    depth: int = 12
-    heads: int = 6
-    mlp_width: int = 1536
+    image_size: Extent = 224
+    patch: Extent = 16
+    channels: Channels = 3
+    width: Extent = 384
+    depth: Depth = 12
+    heads: Extent = 6
+    mlp_width: Extent = 1536
     pool: Literal["class", "mean", "map"] = "class"
     class_token: bool = True
     stem: Literal["patch", "conv"] = "patch"
     patch_bias: bool = True
     norm_pre: bool = False
-    patch_dropout: float = 0.0
+    patch_dropout: Decay = 0.0
     activation: Activation = "gelu"
-    eps: float = 1e-6
+    eps: Positive = 1e-6
     bias: bool = True
-    layer_scale: float | None = None
-    dropout: float = 0.0
-    init_std: float = 0.02
-    dtype: str = "float32"
+    layer_scale: Finite | None = None
+    dropout: Decay = 0.0
+    init_std: NonNegative = 0.02
+    dtype: Dtype = "float32"
     remat: Remat = "none"
-    unroll: int = 1
+    unroll: Size = 1
     attention: Implementation = "auto"
 
     def __post_init__(self) -> None:

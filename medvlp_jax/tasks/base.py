@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 from jaxtyping import Array, Float
 
-from medvlp_jax.core.config import ConfigError, unknown_key
+from medvlp_jax.core.config import ConfigError, unknown_word
 from medvlp_jax.core.state import ModelDef
 
 Batch = Mapping[str, Any]
@@ -140,6 +140,6 @@ def make_task(model_def: ModelDef, config: Mapping[str, Any]) -> Task:
     name = options.pop("name", None)
     if name is None:
         raise ConfigError(f"config.task.name is missing; one of {', '.join(sorted(TASKS))}")
-    if name not in TASKS:
-        raise ConfigError(unknown_key("config.task.name", str(name), TASKS))
+    if not isinstance(name, str) or name not in TASKS:
+        raise ConfigError(unknown_word("config.task.name", name, TASKS, "task"))
     return TASKS[name](model_def, options)

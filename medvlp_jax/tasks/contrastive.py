@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 
 from medvlp_jax.core import sharding
 from medvlp_jax.core.config import ConfigError, parse
+from medvlp_jax.core.fields import AboveOne, Count, Fraction, NonNegative, Positive, Size
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.tasks import losses
 from medvlp_jax.tasks.base import Batch, Metrics, Predict
@@ -54,14 +55,14 @@ class ContrastiveConfig(TowersConfig):
     """
 
     loss: Literal["infonce", "sigmoid", "convirt"] = "infonce"
-    image_weight: float | None = None
-    temperature: float | None = None
-    max_logit_scale: float = 100.0
+    image_weight: Fraction | None = None
+    temperature: Positive | None = None
+    max_logit_scale: AboveOne = 100.0
     impl: Literal["gathered", "ring"] = "gathered"
-    block: int | None = None
-    text_weight: float = 0.0
-    region_weight: float = 0.0
-    max_boxes: int = 0
+    block: Size | None = None
+    text_weight: NonNegative = 0.0
+    region_weight: NonNegative = 0.0
+    max_boxes: Count = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from medvlp_jax.core.config import parse
+from medvlp_jax.core.fields import Count, Extent, Size
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.models.detector import Points
 from medvlp_jax.tasks.base import Batch, Metrics, Predict
@@ -41,9 +42,9 @@ class DetectionConfig(PixelConfig):
       frozen: see ``SupervisedConfig``.
     """
 
-    num_labels: int = 0
-    max_boxes: int = 16
-    candidates: int = 100
+    num_labels: Count = 0
+    max_boxes: Extent = 16
+    candidates: Size = 100
     frozen: bool = False
 
     def __post_init__(self) -> None:

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 
 from medvlp_jax.core import sharding
 from medvlp_jax.core.config import parse
+from medvlp_jax.core.fields import Depth, NonNegative, Positive, Size
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.models.features import TextFeatures
 from medvlp_jax.models.text_encoder import pool_tokens
@@ -42,14 +43,14 @@ class GloriaConfig(TowersConfig):
       block: texts whose words are held against all images at once; see ``word_region.py``.
     """
 
-    attention_scale: float = 4.0
-    word_scale: float = 5.0
-    pair_scale: float = 10.0
+    attention_scale: Positive = 4.0
+    word_scale: Positive = 5.0
+    pair_scale: Positive = 10.0
     words: Literal["sum", "mean"] = "sum"
-    local_weight: float = 1.0
-    global_weight: float = 1.0
-    hidden_states: int = 4
-    block: int = 16
+    local_weight: NonNegative = 1.0
+    global_weight: NonNegative = 1.0
+    hidden_states: Depth = 4
+    block: Size = 16
 
     def __post_init__(self) -> None:
         super().__post_init__()

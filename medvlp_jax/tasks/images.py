@@ -10,6 +10,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, UInt8
 
+from medvlp_jax.core.fields import Channels, Extent, ExtentOrNone, Finite, Positive
+
 
 def normalise(
     image: UInt8[Array, "b y x c"], mean: Sequence[float], std: Sequence[float]
@@ -63,12 +65,12 @@ class PixelConfig:
         tower, as GLoRIA does with 224 to 299; 0: not at all.
     """
 
-    image_size: int = 224
-    channels: int = 1
+    image_size: Extent = 224
+    channels: Channels = 1
     pixels: Literal["fixed", "image"] = "fixed"
-    mean: tuple[float, ...] = (0.5,)
-    std: tuple[float, ...] = (0.25,)
-    upsample: int = 0
+    mean: tuple[Finite, ...] = (0.5,)
+    std: tuple[Positive, ...] = (0.25,)
+    upsample: ExtentOrNone = 0
 
     def __post_init__(self) -> None:
         if self.channels not in (1, 3) or self.image_size < 1:

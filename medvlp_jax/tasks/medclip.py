@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from medvlp_jax.core.config import parse
+from medvlp_jax.core.fields import AboveOne, Positive
 from medvlp_jax.core.sharding import constrain
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.models.features import TextFeatures
@@ -44,10 +45,10 @@ class MedclipConfig(TowersConfig):
     """
 
     text_side: Literal["stated", "record"] = "stated"
-    label_scale: float = 1.0
+    label_scale: Positive = 1.0
     variant: bool = False
     text_states: Literal["first_last", "pooled"] = "first_last"
-    max_logit_scale: float = 100.0
+    max_logit_scale: AboveOne = 100.0
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -25,6 +25,7 @@ from jaxtyping import Array, Float
 
 from medvlp_jax.core import sharding
 from medvlp_jax.core.config import ConfigError, parse
+from medvlp_jax.core.fields import NonNegative, Positive, Size
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.models.layers import l2_normalize
 from medvlp_jax.tasks import losses
@@ -51,14 +52,14 @@ class MgcaConfig(TowersConfig):
         no prototypes.
     """
 
-    temperature: float = 0.07
-    local_temperature: float = 0.1
-    prototype_temperature: float = 0.2
-    epsilon: float = 0.05
-    iterations: int = 3
-    ita_weight: float = 1.0
-    cta_weight: float = 1.0
-    cpa_weight: float = 1.0
+    temperature: Positive = 0.07
+    local_temperature: Positive = 0.1
+    prototype_temperature: Positive = 0.2
+    epsilon: Positive = 0.05
+    iterations: Size = 3
+    ita_weight: NonNegative = 1.0
+    cta_weight: NonNegative = 1.0
+    cpa_weight: NonNegative = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()

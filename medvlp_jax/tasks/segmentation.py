@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from medvlp_jax.core.config import parse
+from medvlp_jax.core.fields import Count, CountOrAuto
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.models.segmenter import resize
 from medvlp_jax.tasks.base import Batch, Metrics, Predict
@@ -39,8 +40,8 @@ class SegmentationConfig(PixelConfig):
     """
 
     loss: Literal["focal_dice", "bce_dice"] = "focal_dice"
-    label_of_mask: tuple[int, ...] = ()
-    num_labels: int = 0
+    label_of_mask: tuple[CountOrAuto, ...] = ()
+    num_labels: Count = 0
     frozen: bool = False
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from medvlp_jax.core.config import parse
+from medvlp_jax.core.fields import Count
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.tasks.base import Batch, Metrics, Predict
 from medvlp_jax.tasks.images import PixelConfig
@@ -29,7 +30,7 @@ class SupervisedConfig(PixelConfig):
       Others: see :class:`medvlp_jax.tasks.images.PixelConfig`.
     """
 
-    num_labels: int = 0
+    num_labels: Count = 0
     frozen: bool = False
     uncertain: Uncertain = "ignore"
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from medvlp_jax.core.fields import Count
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.models.features import ImageFeatures, TextFeatures
 from medvlp_jax.tasks.base import Batch, Predict
@@ -31,7 +32,7 @@ class TowersConfig(PixelConfig):
     """
 
     multi_positive: Literal["none", "labels", "stated", "text"] = "none"
-    num_labels: int = 0
+    num_labels: Count = 0
     frozen_towers: tuple[Literal["vision", "text"], ...] = ()
 
     def __post_init__(self) -> None:

@@ -8,18 +8,21 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from medvlp_jax.core.config import ConfigError, parse, to_plain, unknown_key
+from medvlp_jax.core.config import ConfigError, parse, to_plain, unknown_key, unknown_word
+from medvlp_jax.core.fields import Count, NonNegative, Seed
+from medvlp_jax.core.loop import LoopConfig
 from medvlp_jax.data.dataset import open_dataset
 from medvlp_jax.eval.bootstrap import Bootstrap
 from medvlp_jax.eval.config import EvalSetConfig
+from medvlp_jax.experiment_config import ExperimentConfig
 
 
 @dataclasses.dataclass(frozen=True)
 class Budget:
     """How long a run trains: so many optimizer ``steps``, or ``epochs`` over its own data."""
 
-    steps: int = 0
-    epochs: float = 0.0
+    steps: Count = 0
+    epochs: NonNegative = 0.0
 
     def __post_init__(self) -> None:
         if (self.steps > 0) == (self.epochs > 0):
@@ -50,7 +53,7 @@ class GridConfig:
     conditions: dict[str, tuple[str, ...]]
     sets: dict[str, EvalSetConfig]
     budgets: dict[str, Budget]
-    seeds: tuple[int, ...] = (0, 1, 2)
+    seeds: tuple[Seed, ...] = (0, 1, 2)
     reference: str = "real"
     bootstrap: Bootstrap = dataclasses.field(default_factory=Bootstrap)
 
@@ -64,6 +67,8 @@ class GridConfig:
         if len(set(self.seeds)) < len(self.seeds) or not self.seeds:
             raise ValueError(f"seeds={self.seeds} must be different numbers, at least one")
         for group in ("methods", "conditions", "budgets"):
+            if not getattr(self, group):
+                raise ValueError(f"{group} is empty; name at least one")
             for name in getattr(self, group):
                 if not re.fullmatch(r"[a-z0-9_]+", name):
                     raise ValueError(f"{group}.{name}: use small letters, digits and _")
@@ -94,7 +99,10 @@ def parse_grid(config: Mapping[str, Any]) -> GridConfig:
     Raises:
       ConfigError: names the key.
     """
-    return parse(GridConfig, to_plain(config))
+    grid = parse(GridConfig, to_plain(config))
+    for name, method in grid.methods.items():
+        parse(ExperimentConfig, method, f"config.methods.{name}")
+    return grid
 
 
 def trials(grid: GridConfig) -> list[Trial]:
@@ -104,14 +112,19 @@ def trials(grid: GridConfig) -> list[Trial]:
 
 
 def find(grid: GridConfig, name: str) -> Trial:
-    """The trial of a name.
+    """The trial of a name, or of its number in :func:`trials`.
 
     Raises:
       ConfigError: there is none.
     """
-    known = {t.name: t for t in trials(grid)}
+    every = trials(grid)
+    if re.fullmatch(r"[0-9]{1,9}", name):
+        if int(name) >= len(every):
+            raise ConfigError(f"trial {name}: they are numbered 0 to {len(every) - 1}")
+        return every[int(name)]
+    known = {t.name: t for t in every}
     if name not in known:
-        raise ConfigError(unknown_key("trial", name, known))
+        raise ConfigError(unknown_word("trial", name, known, "trial"))
     return known[name]
 
 
@@ -127,17 +140,17 @@ def training_config(grid: GridConfig, trial: Trial) -> dict[str, Any]:
     config["seed"] = trial.seed
     config["data"]["sources"] = [{"path": path, "split": "train"} for path in folders]
     steps = steps_of(grid.budgets[trial.budget], folders, config["data"]["batch_size"])
-    loop = config["loop"]
+    loop, optim = config["loop"], config.setdefault("optim", {})
     loop["steps"] = steps
     loop["eval_every"] = steps
-    loop["save_every"] = min(loop["save_every"], steps)
-    optim = config["optim"]
-    optim["warmup_steps"] = min(optim["warmup_steps"], steps // 10)
-    config["eval"]["sets"] = {
+    loop["save_every"] = min(loop.get("save_every", LoopConfig.save_every), steps)
+    optim["warmup_steps"] = min(optim.get("warmup_steps", 0), steps // 10)
+    evaluation = config.setdefault("eval", {})
+    evaluation["sets"] = {
         name: dataclasses.asdict(one) | {"path": grid.data.get(one.path, one.path)}
         for name, one in grid.sets.items()
     }
-    config["eval"]["bootstrap"] = dataclasses.asdict(grid.bootstrap)
+    evaluation["bootstrap"] = dataclasses.asdict(grid.bootstrap)
     return config
 
 

@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import itertools
 import json
+import math
 import os
 import pathlib
 import re
@@ -32,6 +33,7 @@ from medvlp_jax.weights.files import (
     Checkpoint,
     Tensor,
     Writer,
+    all_finite,
     open_checkpoint,
 )
 from medvlp_jax.weights.transforms import Transform, identity
@@ -204,13 +206,30 @@ def load(
     checkpoint = open_checkpoint(folder, faults)
     trees = (flatten(abstract_params), flatten(abstract_buffers or {}))
     wanted = {path_str(path): leaf for tree in trees for path, leaf in tree.items()}
+    _check_total(checkpoint, wanted)
     steps = plan(rows, wanted)
     tensors = _renamed(checkpoint.tensors, rename, faults)
     _compare(rows, steps, wanted, tensors, _unknown(checkpoint, rename), faults)
     faults.stop(checkpoint.where)
-    arrays = _read(steps, wanted, tensors, dtype)
+    arrays = _read(steps, wanted, tensors, dtype, faults)
+    faults.stop(checkpoint.where)
     params, buffers = (unflatten({p: arrays[path_str(p)] for p in tree}) for tree in trees)
     return params, buffers
+
+
+def _check_total(checkpoint: Checkpoint, wanted: Mapping[str, Any]) -> None:
+    """Settings that describe a far larger model are wrong; to compare all of it takes too long."""
+    described = sum(math.prod(leaf.shape) for leaf in wanted.values())
+    held = sum(math.prod(tensor.shape) for tensor in checkpoint.tensors.values())
+    if checkpoint.unknown == frozenset() and described > _MAX_EXCESS * held + 10**6:
+        raise WeightsError(
+            f"{checkpoint.where} holds {held:,} numbers, and its settings describe a model of "
+            f"{described:,}"
+        )
+
+
+#: Where settings describe more than so many times what a file holds, they are not compared.
+_MAX_EXCESS = 20
 
 
 def _renamed(tensors: Mapping[str, Tensor], rename: Rename, faults: Faults) -> dict[str, Tensor]:
@@ -294,10 +313,11 @@ def _read(
     wanted: Mapping[str, Any],
     tensors: Mapping[str, Tensor],
     dtype: str | None,
+    faults: Faults,
 ) -> dict[str, jax.Array]:
     arrays: dict[str, jax.Array] = {}
     for step in steps:
-        _read_step(step, wanted, tensors, dtype, arrays)
+        _read_step(step, wanted, tensors, dtype, arrays, faults)
         # Waiting keeps no more than one step's tensors on their way.
         jax.block_until_ready([arrays[path] for path in step.targets])
     return arrays
@@ -309,8 +329,12 @@ def _read_step(
     tensors: Mapping[str, Tensor],
     dtype: str | None,
     arrays: dict[str, jax.Array],
+    faults: Faults,
 ) -> None:
-    pieces = _tuple(step.transform.load(*(tensors[name].read() for name in step.sources)))
+    values = [tensors[name].read() for name in step.sources]
+    for name, value in zip(step.sources, values, strict=True):
+        _check_values(name, value, wanted[step.targets[0]], dtype, faults)
+    pieces = _tuple(step.transform.load(*values))
     for path, piece in zip(step.targets, pieces, strict=True):
         leaf = wanted[path]
         floating = jnp.issubdtype(leaf.dtype, jnp.floating)
@@ -323,6 +347,22 @@ def _read_step(
             arrays[path] = _make_zeros(tuple(leaf.shape), to, place)()
         layer = _put(piece, to, _one_layer(place))
         arrays[path] = _set_layer(place)(arrays[path], layer, step.layer)
+
+
+def _check_values(
+    name: str, values: np.ndarray, leaf: Any, dtype: str | None, faults: Faults
+) -> None:
+    if not all_finite(values):
+        faults.add("tensors with values that are no numbers", f"{name} (NaN or infinite)")
+        return
+    to = np.dtype(jnp.dtype(dtype or leaf.dtype))
+    if to == np.float16 and values.dtype != to and not _fits_half(values):
+        faults.add("tensors with values that float16 cannot hold", f"{name}; use bfloat16")
+
+
+def _fits_half(values: np.ndarray) -> bool:
+    with np.errstate(over="ignore"):
+        return all_finite(values.astype(np.float16))
 
 
 def _sharding(leaf: Any) -> Sharding:

@@ -7,7 +7,7 @@ other, and which table names the tensors.
 import dataclasses
 import pathlib
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from flax import nnx
 
@@ -16,19 +16,24 @@ from medvlp_jax.models.resnet import ResNet, ResNetConfig
 from medvlp_jax.models.text_encoder import TextConfig, TextEncoder
 from medvlp_jax.models.vit import ViT, ViTConfig
 from medvlp_jax.weights.convert import Rename, Row
+from medvlp_jax.weights.fold import straight_pooler, to_colour, unit_layer_scale, without_local
+from medvlp_jax.weights.inputs import Inputs, Pixels, image_processor
 from medvlp_jax.weights.settings import read_json
-from medvlp_jax.weights.tables import bert, clip, open_clip, resnet, siglip, timm_vit, vit
+from medvlp_jax.weights.tables import (
+    bert,
+    clip,
+    dual_encoder,
+    open_clip,
+    open_clip_export,
+    resnet,
+    siglip,
+    timm_vit,
+    vit,
+)
 
 Settings = Mapping[str, Any]
 Shapes = Mapping[str, tuple[int, ...]]
 Side = Literal["vision", "text"]
-
-
-class Pixels(NamedTuple):
-    """Mean and standard deviation per channel that images are normalised by, on the scale 0..1."""
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
 
 
 IMAGENET = Pixels((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -41,26 +46,28 @@ class Family:
     """One layout of one architecture.
 
     Attributes:
-      part: what its weights are: a tower, or a whole CLIP.
+      part: what its weights are: a tower, a whole CLIP, or towers that make no CLIP together.
       config_from: our config from the settings file, the shapes of the tensors by (renamed) name,
         and the folder.
-      config_to: files of settings (name -> contents) from our config and the folder to be written.
+      config_to: files of settings (name -> contents) from our config, and what is known of inputs.
       table: rows for a config.
       rename: other names of the same tensors.
       settings: name of the settings file; absent where there is none.
       weights: name of the weights file that is written.
       pixels: how images are normalised where the folder does not say; meaningless for texts.
+      fold: changes of a model before it is written, so that the layout can hold it.
     """
 
     name: str
-    part: Literal["vision", "text", "clip"]
+    part: Literal["vision", "text", "clip", "towers"]
     config_from: Callable[[Settings, Shapes, pathlib.Path], Any]
-    config_to: Callable[[Any, pathlib.Path], dict[str, dict[str, Any]]]
+    config_to: Callable[[Any, Inputs], dict[str, dict[str, Any]]]
     table: Callable[[Any], tuple[Row, ...]]
     rename: Rename = ()
     settings: str = "config.json"
     weights: str = "model.safetensors"
     pixels: Pixels = IMAGENET
+    fold: tuple[Callable[[Any, Mapping[str, Any]], tuple[Any, dict[str, Any]]], ...] = ()
 
 
 def _family(
@@ -72,15 +79,40 @@ def _family(
     rename: Rename = (),
     pixels: Pixels = IMAGENET,
 ) -> Family:
-    """A family whose ``config.json`` says everything."""
+    """A tower whose ``config.json`` says everything."""
     return Family(
         name,
         part,
         lambda given, _shapes, _folder: config_from(given),
-        lambda config, _folder: {"config.json": config_to(config)},
+        lambda config, _inputs: {"config.json": config_to(config)},
         table,
         rename,
         pixels=pixels,
+    )
+
+
+def _whole(
+    name: str,
+    config_from: Callable[[Settings], Any],
+    config_to: Callable[[Any, Inputs], dict[str, Any]],
+    table: Callable[[Any], tuple[Row, ...]],
+    pixels: Pixels,
+    fold: tuple[Any, ...] = (without_local, to_colour),
+) -> Family:
+    """A whole CLIP of transformers."""
+
+    def files(config: CLIPConfig, inputs: Inputs) -> dict[str, dict[str, Any]]:
+        settings = {"config.json": config_to(config, inputs)}
+        return settings | image_processor(inputs, config.vision.image_size)
+
+    return Family(
+        name,
+        "clip",
+        lambda given, _shapes, _folder: config_from(given),
+        files,
+        table,
+        pixels=pixels,
+        fold=fold,
     )
 
 
@@ -96,8 +128,8 @@ def _text_cfg(given: Settings) -> Settings:
     return given.get("model_cfg", given).get("text_cfg", {})
 
 
-def _open_clip_to(config: CLIPConfig, folder: pathlib.Path) -> dict[str, dict[str, Any]]:
-    files = {"open_clip_config.json": open_clip.config_to(config, str(folder / TEXT_FOLDER))}
+def _open_clip_to(config: CLIPConfig, inputs: Inputs) -> dict[str, dict[str, Any]]:
+    files = {"open_clip_config.json": open_clip_export.config_to(config, inputs)}
     if open_clip.is_bert(config.text):
         files[f"{TEXT_FOLDER}/config.json"] = bert.config_to(config.text)
     return files
@@ -110,7 +142,7 @@ FAMILIES: dict[str, Family] = {
     f.name: f
     for f in (
         _family("bert", "text", bert.config_from, bert.config_to, bert.table, bert.RENAME),
-        _family("clip", "clip", clip.config_from, clip.config_to, clip.table, pixels=OPENAI),
+        _whole("clip", clip.config_from, clip.config_to, clip.table, OPENAI),
         _family(
             "clip_vision_model",
             "vision",
@@ -128,7 +160,15 @@ FAMILIES: dict[str, Family] = {
             clip.text_table,
             clip.RENAME_TOWER,
         ),
-        _family("siglip", "clip", siglip.config_from, siglip.config_to, siglip.table, pixels=HALF),
+        _whole("siglip", siglip.config_from, siglip.config_to, siglip.table, HALF),
+        _whole(
+            "vision_text_dual_encoder",
+            dual_encoder.config_from,
+            dual_encoder.config_to,
+            dual_encoder.table,
+            HALF,
+            (without_local, to_colour, unit_layer_scale, straight_pooler),
+        ),
         _family(
             "siglip_vision_model",
             "vision",
@@ -188,11 +228,12 @@ FAMILIES: dict[str, Family] = {
             settings="open_clip_config.json",
             weights="open_clip_model.safetensors",
             pixels=OPENAI,
+            fold=(without_local, to_colour, open_clip_export.fold_vision),
         ),
     )
 }
 #: ``model_type`` of a ``config.json`` -> family, where the names differ.
-MODEL_TYPES = {"cxr-bert": "bert"}
+MODEL_TYPES = {"cxr-bert": "bert", "vision-text-dual-encoder": "vision_text_dual_encoder"}
 
 
 def build(config: Any) -> Callable[[nnx.Rngs], nnx.Module]:

@@ -16,11 +16,14 @@ import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any, BinaryIO, Protocol
 
+import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 
+from medvlp_jax.core.errors import one_net, reason
 from medvlp_jax.weights import pickled
 from medvlp_jax.weights.faults import Faults, WeightsError
+from medvlp_jax.weights.settings import read_json
 
 #: The format's words for number types.
 DTYPES: dict[str, np.dtype] = {
@@ -54,6 +57,9 @@ INDEX = ".safetensors.index.json"
 PICKLED = ("pytorch_model.bin", "open_clip_pytorch_model.bin")
 #: A header above this is no header (the format's own limit).
 MAX_HEADER = 100_000_000
+_MAX_AXES = 32
+#: What training programs put before every name when they wrap a model.
+_WRAPPERS = ("module.", "_orig_mod.")
 
 
 class Tensor(Protocol):
@@ -114,12 +120,28 @@ def open_checkpoint(path: str | os.PathLike[str], faults: Faults) -> Checkpoint:
 
     Files of PyTorch are read where a folder has no safetensors.
 
-    Damaged files are noted in ``faults``, and what can be known of the rest is returned.
+    Damaged files are noted in ``faults``, and what can be known of the rest is returned. A prefix
+    of a wrapper that every name has (``module.``) is left out.
 
     Raises:
       WeightsError: there is no such folder, nothing to read in it, or no telling which file.
     """
     path = pathlib.Path(path)
+    with one_net(path, "copy or download it again", WeightsError):
+        return _unwrapped(_open(path, faults))
+
+
+def _unwrapped(found: Checkpoint) -> Checkpoint:
+    names = [*found.tensors, *(found.unknown or ())]
+    for prefix in _WRAPPERS:
+        if names and all(name.startswith(prefix) for name in names):
+            short = {name.removeprefix(prefix): x for name, x in found.tensors.items()}
+            rest = found.unknown and frozenset(n.removeprefix(prefix) for n in found.unknown)
+            return _unwrapped(dataclasses.replace(found, tensors=short, unknown=rest))
+    return found
+
+
+def _open(path: pathlib.Path, faults: Faults) -> Checkpoint:
     if path.is_file():
         if path.suffix in pickled.SUFFIXES:
             return Checkpoint(path, pickled.read_tensors(path))
@@ -164,10 +186,19 @@ def _from_pickles(folder: pathlib.Path) -> Checkpoint:
 
 
 def _places(index: pathlib.Path) -> dict[str, str]:
-    try:
-        return dict(json.loads(index.read_text())["weight_map"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"{index} is no index of weights files: {error!r}") from error
+    """Tensor -> file, as an index says; the files lie in the index's own folder."""
+    with one_net(index, "copy or download it again", WeightsError, "is no index of weights files"):
+        places = read_json(index)["weight_map"]
+        for name, file in places.items():
+            if not isinstance(file, str) or not _is_plain(file):
+                raise WeightsError(
+                    f"{index} places {name[:80]} in {file!r:.80}, which is no file of its folder"
+                )
+        return dict(places)
+
+
+def _is_plain(name: str) -> bool:
+    return name == pathlib.PurePath(name).name and name not in (".", "..") and "\0" not in name
 
 
 def _from_files(where: pathlib.Path, files: Iterable[pathlib.Path], faults: Faults) -> Checkpoint:
@@ -216,13 +247,18 @@ def read_header(file: pathlib.Path, faults: Faults) -> dict[str, StoredTensor] |
             faults.add(kind, f"{file.name} is truncated or no safetensors file ({size} bytes)")
             return None
         try:
-            header = json.loads(f.read(length))
+            header = json.loads(f.read(length), object_pairs_hook=_once)
             header.pop("__metadata__", None)
             tensors = {name: _stored(file, 8 + length, entry) for name, entry in header.items()}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            faults.add(kind, f"{file.name} has a broken header: {error!r}")
+        except Exception as error:  # JSON of any shape and depth
+            faults.add(kind, f"{file.name} has a broken header: {reason(error)}")
             return None
-    end = max((t.start + t.nbytes for t in tensors.values()), default=8 + length)
+    end = 8 + length
+    for tensor in sorted(tensors.values(), key=lambda t: (t.start, t.nbytes)):
+        if tensor.start != end:
+            faults.add(kind, f"{file.name} has tensors that overlap or gaps between them")
+            return None
+        end += tensor.nbytes
     if end > size:
         faults.add(kind, f"{file.name} is truncated: {size} of {end} bytes; copy it again")
     elif end < size:
@@ -230,15 +266,58 @@ def read_header(file: pathlib.Path, faults: Faults) -> dict[str, StoredTensor] |
     return tensors
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands in it twice")
+    return found
+
+
 def _stored(file: pathlib.Path, offset: int, entry: dict[str, Any]) -> StoredTensor:
     start, stop = entry["data_offsets"]
+    shape = entry["shape"]
     if entry["dtype"] not in DTYPES:
         raise ValueError(f"unknown dtype {entry['dtype']}")
-    dtype = DTYPES[entry["dtype"]]
-    tensor = StoredTensor(file, dtype, tuple(entry["shape"]), offset + start)
-    if start < 0 or stop - start != tensor.nbytes:
-        raise ValueError(f"{stop - start} bytes for {entry['dtype']} {entry['shape']}")
+    if not isinstance(shape, list) or len(shape) > _MAX_AXES:
+        raise ValueError("a shape that is none")
+    for number in (start, stop, *shape):
+        if type(number) is not int or not 0 <= number < 2**62:
+            raise ValueError("a size or offset that is none")
+    tensor = StoredTensor(file, DTYPES[entry["dtype"]], tuple(shape), offset + start)
+    if stop - start != tensor.nbytes:
+        raise ValueError(f"{stop - start} bytes for {entry['dtype']} {shape}")
     return tensor
+
+
+def as_finite(name: str, values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """The values as a contiguous array of another type.
+
+    Raises:
+      WeightsError: one is no number, or too large for the type.
+    """
+    with np.errstate(over="ignore"):
+        cast = np.ascontiguousarray(values, dtype)
+    if all_finite(cast):
+        return cast
+    if all_finite(values):
+        raise WeightsError(
+            f"{name} has values that {cast.dtype.name} cannot hold; use --dtype=bfloat16 or float32"
+        )
+    raise WeightsError(f"{name} has values that are no numbers (NaN or infinite)")
+
+
+def all_finite(values: np.ndarray) -> bool:
+    """Whether every value is a number; whole numbers are."""
+    if not jnp.issubdtype(values.dtype, jnp.floating):
+        return True
+    # A part at a time: the answers to all at once would take a quarter of the tensor's memory.
+    rows = values.reshape(1) if values.ndim == 0 else values
+    step = max(1, _CHUNK // max(1, rows[0].size)) if len(rows) else 1
+    return all(bool(np.isfinite(rows[i : i + step]).all()) for i in range(0, len(rows), step))
+
+
+#: Values that are looked at together.
+_CHUNK = 2**22
 
 
 @dataclasses.dataclass(frozen=True)
@@ -284,7 +363,7 @@ class Writer:
         wanted = self._left.pop(0)
         if (name, values.shape) != (wanted.name, wanted.shape):
             raise ValueError(f"{name} {values.shape} where {wanted.name} {wanted.shape} is next")
-        values = np.ascontiguousarray(values, wanted.dtype)
+        values = as_finite(name, values, wanted.dtype)
         self._file.write(values.reshape(-1).view(np.uint8).data)
 
     def close(self) -> None:

@@ -3,9 +3,10 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from medvlp_jax.core.errors import one_net
 from medvlp_jax.models.layers import Activation
 from medvlp_jax.weights.faults import WeightsError
 
@@ -16,6 +17,39 @@ _ACTIVATIONS: dict[str, Activation] = {
     "gelu_new": "gelu_tanh",
     "quick_gelu": "quick_gelu",
     "relu": "relu",
+}
+#: A tokenizer's settings list its words; a model's are a page.
+_MAX_BYTES = 64 * 2**20
+#: No size of a model is larger (words of the largest vocabularies are a tenth of it).
+_MAX_SIZE = 10**7
+#: Settings of transformers, open_clip and timm that say how many there are of something.
+_SIZES = {
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "intermediate_size",
+    "head_dim",
+    "vocab_size",
+    "max_position_embeddings",
+    "projection_dim",
+    "projection_size",
+    "image_size",
+    "patch_size",
+    "num_channels",
+    "embedding_size",
+    "hidden_sizes",
+    "depths",
+    "embed_dim",
+    "context_length",
+    "width",
+    "heads",
+    "layers",
+    "head_width",
+    "num_heads",
+    "depth",
+    "in_chans",
+    "img_size",
 }
 #: What of a config does not change the function that weights compute, or the weights' shapes.
 _FREE = {
@@ -39,13 +73,48 @@ def read_json(file: pathlib.Path) -> dict[str, Any]:
     Raises:
       WeightsError: it is no JSON object.
     """
-    try:
-        found = json.loads(file.read_text())
-    except (ValueError, OSError) as error:
-        raise WeightsError(f"{file} cannot be read: {error}") from error
+    with one_net(file, "copy or download it again", WeightsError):
+        if file.stat().st_size > _MAX_BYTES:
+            raise WeightsError(f"{file} has {file.stat().st_size} bytes and is no settings file")
+        found = json.loads(file.read_text(encoding="utf-8"))
     if not isinstance(found, dict):
         raise WeightsError(f"{file} is no JSON object")
     return found
+
+
+def group(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A group of settings; empty where there is none.
+
+    Raises:
+      WeightsError: there is something else.
+    """
+    found = settings.get(name)
+    if found is None:
+        return {}
+    if not isinstance(found, Mapping):
+        raise WeightsError(f"{name}={found!r:.80} is no group of settings")
+    return dict(found)
+
+
+def check_sizes(settings: Mapping[str, Any], where: str = "") -> None:
+    """Refuses sizes that are none, in all groups: zero, a fraction, a word.
+
+    Raises:
+      WeightsError: naming every one.
+    """
+    wrong = list(_wrong_sizes(settings, where))
+    if wrong:
+        raise WeightsError(f"sizes must be whole numbers from 1 to {_MAX_SIZE}: {'; '.join(wrong)}")
+
+
+def _wrong_sizes(settings: Mapping[str, Any], where: str) -> Iterator[str]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _wrong_sizes(value, f"{where}{key}.")
+        elif key in _SIZES and value is not None:
+            values = value if isinstance(value, list | tuple) and value else [value]
+            if any(type(v) is not int or not 1 <= v <= _MAX_SIZE for v in values):
+                yield f"{where}{key}={value!r:.40}"
 
 
 def activation_from(word: str) -> Activation:
@@ -90,10 +159,30 @@ def expect(settings: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     wrong = [
         f"{key}={settings[key]!r} (only {value!r} is supported)"
         for key, value in wanted.items()
-        if settings.get(key) not in (None, value)
+        if settings.get(key) is not None and settings[key] != value
     ]
     if wrong:
         raise WeightsError(f"a variant that is not supported: {'; '.join(wrong)}")
+
+
+def only(settings: Mapping[str, Any], known: Iterable[str], where: str) -> None:
+    """Refuses settings that we do not know, unless they say "none": they may change the function.
+
+    Args:
+      known: names that are understood, or change nothing.
+      where: the group, for the message.
+
+    Raises:
+      WeightsError: naming every one.
+    """
+    allowed = set(known)
+    strange = [
+        f"{key}={value!r:.60}"
+        for key, value in settings.items()
+        if key not in allowed and value not in (None, False, {}, [])
+    ]
+    if strange:
+        raise WeightsError(f"{where} has settings that are not supported: {'; '.join(strange)}")
 
 
 def expect_same(ours: Any, expressible: Any, layout: str) -> None:

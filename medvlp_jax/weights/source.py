@@ -5,13 +5,17 @@ model = ModelDef.of(build(source.config))
 params, buffers = source.load(model.abstract_params, model.abstract_buffers)
 """
 
+import contextlib
 import dataclasses
+import math
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from medvlp_jax.weights import convert, hub
+from medvlp_jax.core.config import ConfigError, parse, to_plain
+from medvlp_jax.core.errors import one_net
+from medvlp_jax.weights import bare, convert, hub, settings
 from medvlp_jax.weights.families import (
     FAMILIES,
     MODEL_TYPES,
@@ -22,7 +26,7 @@ from medvlp_jax.weights.families import (
 )
 from medvlp_jax.weights.faults import Faults, WeightsError
 from medvlp_jax.weights.files import Checkpoint, open_checkpoint
-from medvlp_jax.weights.settings import read_json
+from medvlp_jax.weights.settings import check_sizes, read_json
 
 #: Weights files of open_clip.
 _OPEN_CLIP = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
@@ -54,10 +58,16 @@ class Source:
         for name, group, mean, std in _PIXELS:
             file = self.folder / name
             found = read_json(file) if file.is_file() else {}
-            found = found.get(group, {}) if group else found
+            found = settings.group(found, group) if group else found
             if found.get(mean) and found.get(std):
-                return Pixels(tuple(found[mean]), tuple(found[std]))
+                return Pixels(_numbers(found[mean], file, mean), _numbers(found[std], file, std))
         return self.family.pixels
+
+    @property
+    def note(self) -> str:
+        """What a user must do to images that the model does not do itself; mostly nothing."""
+        known = bare.PUBLICATIONS.get(self.family.name)
+        return known.note if known else ""
 
     def load(
         self,
@@ -84,6 +94,11 @@ class Source:
         """
         if self.family.part == side:
             return self
+        if self.family.part == "towers":
+            with _described(self.weights, self.family.name):
+                family, shapes = bare.tower(self.family.name, side, _raw_shapes(self.weights))
+                config = _checked(family.config_from({}, shapes, self.folder))
+            return dataclasses.replace(self, family=family, config=config)
         if self.family.part != "clip":
             raise WeightsError(f"{self.folder} is a {self.family.part} tower, no {side} tower")
         rows = tower_rows(self.family.table(self.config), side)
@@ -95,27 +110,72 @@ def open_source(name: str | os.PathLike[str], family: str = "") -> Source:
     """Recognises a model.
 
     Args:
-      name: a folder, a weights file with its settings beside it, or a hub id.
-      family: a key of :data:`FAMILIES`; empty: found out by the settings, else by tensor names.
+      name: a folder, a weights file with its settings beside it, or a hub id; a family and a colon
+        may stand before it (``gloria:chexpert_resnet50.ckpt``).
+      family: a key of :data:`FAMILIES` or :data:`medvlp_jax.weights.bare.BARE`; empty: found out by
+        the settings, else by tensor names.
 
     Raises:
       WeightsError: nothing is there, it cannot be read, or no family knows it.
     """
+    family, name = _split(os.fspath(name), family)
     path = hub.find(name)
     folder = path if path.is_dir() else path.parent
-    if family and family not in FAMILIES:
-        raise WeightsError(f"family {family!r} is not one of {', '.join(FAMILIES)}")
-    found = FAMILIES[family] if family else _recognise(folder, path)
+    if family and family not in KNOWN:
+        raise WeightsError(f"family {family!r} is not one of {', '.join(KNOWN)}")
+    found = KNOWN[family] if family else _recognise(folder, path)
     weights = _weights(path, found)
     file = folder / found.settings
-    given = read_json(file) if file.is_file() else {}
-    try:
-        config = found.config_from(given, _shapes(weights, found), folder)
-    except WeightsError as error:
-        raise WeightsError(f"{file if file.is_file() else weights}: {error}") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"{file} does not describe a {found.name} model: {error!r}") from error
+    given = read_json(file) if found.settings and file.is_file() else {}
+    with _described(file if given else weights, found.name):
+        check_sizes(given)
+        config = _checked(found.config_from(given, _shapes(weights, found), folder))
     return Source(folder, weights, found, config)
+
+
+#: Every family that can be read.
+KNOWN = FAMILIES | bare.BARE
+
+
+def _numbers(values: Any, file: pathlib.Path, key: str) -> tuple[float, ...]:
+    """One finite number per channel; a deviation of 0 would divide by it."""
+    good = isinstance(values, list | tuple) and len(values) in (1, 3)
+    good = good and all(type(v) in (int, float) and math.isfinite(v) for v in values)
+    if not good or ("std" in key and min(values) <= 0):
+        raise WeightsError(f"{file}: {key}={values!r:.80} must be one or three numbers")
+    return tuple(map(float, values))
+
+
+def _split(name: str, family: str) -> tuple[str, str]:
+    first, colon, rest = name.partition(":")
+    if colon and first in KNOWN and not pathlib.Path(name).exists():
+        if family not in ("", first):
+            raise WeightsError(f"{name} names the family {first}, and --family={family}")
+        return first, rest
+    return family, name
+
+
+@contextlib.contextmanager
+def _described(file: pathlib.Path, family: str) -> Iterator[None]:
+    """Errors of a file's settings, with its name before them."""
+    try:
+        with one_net(
+            file,
+            "give another --family, or mend it",
+            WeightsError,
+            f"does not describe a {family} model",
+        ):
+            yield
+    except (WeightsError, ConfigError) as error:
+        text = str(error)
+        raise WeightsError(text if text.startswith(str(file)) else f"{file}: {text}") from error
+
+
+def _checked(config: Any) -> Any:
+    """The config again, with the type of every field looked at."""
+    if config is not None:
+        parse(type(config), to_plain(config), "our config")
+    return config
 
 
 def _recognise(folder: pathlib.Path, path: pathlib.Path) -> Family:
@@ -124,20 +184,41 @@ def _recognise(folder: pathlib.Path, path: pathlib.Path) -> Family:
     file = folder / "config.json"
     given = read_json(file) if file.is_file() else {}
     word = given.get("model_type", "")
-    word = MODEL_TYPES.get(word, word)
+    word = MODEL_TYPES.get(word, word) if isinstance(word, str) else repr(word)[:40]
     if word in FAMILIES:
         return FAMILIES[word]
-    architecture = given.get("architecture", "")
+    architecture = str(given.get("architecture", ""))
     if architecture.startswith("vit_"):
         return FAMILIES["timm_vit"]
-    bare = not given and "layer1.0.conv1.weight" in _names(path)  # torchvision has no settings
-    if architecture.startswith("resnet") or bare:
+    if architecture.startswith("resnet"):
         return FAMILIES["torchvision_resnet"]
     kind = word or architecture
-    reason = (
-        f"{file} says {kind!r}" if kind else f"{folder} has no config.json that says what it is"
+    if kind:
+        raise WeightsError(f"{file} says {kind!r:.80}; known are {', '.join(FAMILIES)}")
+    return _by_names(given, _names(path), file if given else path)
+
+
+def _by_names(given: Mapping[str, Any], names: set[str], where: pathlib.Path) -> Family:
+    """The family of a file whose settings do not say what it is, or that has none."""
+    if given:
+        # Old files of BERT; a RoBERTa has the same names, and one row of token types.
+        bert = any(name.startswith("bert.encoder.layer.") for name in names)
+        if bert or given.get("type_vocab_size", 1) != 1:
+            return FAMILIES["bert"]
+    elif "layer1.0.conv1.weight" in names:  # torchvision has no settings
+        return FAMILIES["torchvision_resnet"]
+    if found := bare.recognise(names):
+        return KNOWN[found]
+    if bare.is_clip(names):
+        raise WeightsError(
+            f"{where} is a CLIP, and nothing says which: OpenAI's and models made from it "
+            "(--family=openai_clip, CheXzero: --family=chexzero), or one of open_clip (put its "
+            "open_clip_config.json beside it)"
+        )
+    raise WeightsError(
+        f"{where} does not say what it is: there is no config.json with a model_type; "
+        f"--family names it, one of {', '.join(KNOWN)}"
     )
-    raise WeightsError(f"{reason}; known are {', '.join(FAMILIES)}")
 
 
 def _is_open_clip(folder: pathlib.Path, path: pathlib.Path) -> bool:
@@ -150,6 +231,8 @@ def _is_open_clip(folder: pathlib.Path, path: pathlib.Path) -> bool:
 
 
 def _weights(path: pathlib.Path, family: Family) -> pathlib.Path:
+    if not path.is_dir():
+        return path
     names = _OPEN_CLIP if family.name == "open_clip" else (family.weights,)
     return next((path / name for name in names if (path / name).is_file()), path)
 
@@ -163,44 +246,9 @@ def _names(path: pathlib.Path) -> set[str]:
     return set(_open(path).tensors)
 
 
+def _raw_shapes(path: pathlib.Path) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in _open(path).tensors.items()}
+
+
 def _shapes(path: pathlib.Path, family: Family) -> dict[str, tuple[int, ...]]:
-    tensors = _open(path).tensors
-    return {
-        convert.new_name(name, family.rename): tuple(tensor.shape)
-        for name, tensor in tensors.items()
-    }
-
-
-def export(
-    folder: str | os.PathLike[str],
-    family: str,
-    config: Any,
-    params: Mapping[str, Any],
-    buffers: Mapping[str, Any] | None = None,
-    *,
-    dtype: str | None = None,
-) -> None:
-    """Writes a model of ours so that the library of a family loads it.
-
-    Args:
-      folder: is made if need be.
-      family: a key of :data:`FAMILIES`.
-      config: ours.
-      params: nested dict of arrays, on any sharding.
-      dtype: of the floating tensors; None: as they are.
-
-    Raises:
-      WeightsError: the family cannot express the model, or the folder cannot be written.
-    """
-    if family not in FAMILIES:
-        raise WeightsError(f"layout {family!r} is not one of {', '.join(FAMILIES)}")
-    known, folder = FAMILIES[family], pathlib.Path(folder)
-    convert.save(
-        folder,
-        known.table(config),
-        params,
-        buffers,
-        configs=known.config_to(config, folder),
-        dtype=dtype,
-        name=known.weights,
-    )
+    return {convert.new_name(n, family.rename): s for n, s in _raw_shapes(path).items()}

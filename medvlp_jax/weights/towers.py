@@ -22,6 +22,7 @@ from medvlp_jax.models.positions import resize_positions
 from medvlp_jax.models.resnet import ResNetConfig
 from medvlp_jax.models.text_encoder import TextConfig
 from medvlp_jax.models.vit import ViTConfig
+from medvlp_jax.weights import bare
 from medvlp_jax.weights.families import Pixels, build
 from medvlp_jax.weights.faults import Faults
 from medvlp_jax.weights.source import Source, open_source
@@ -108,6 +109,12 @@ def expand(config: Mapping[str, Any], channels: int) -> Expanded:
 
 def _joint(model: dict[str, Any], name: str) -> None:
     source = open_source(name)
+    if source.family.part == "towers":
+        why = bare.PUBLICATIONS[source.family.name].whole
+        raise ConfigError(
+            f"config.model.init={name} is no whole CLIP ({why}); give it to "
+            "config.model.vision.init or config.model.text.init"
+        )
     if not isinstance(source.config, CLIPConfig):
         part = source.family.part
         raise ConfigError(
@@ -171,6 +178,8 @@ def start(
         params |= loaded[0]
         buffers |= loaded[1]
         _log.info("%s from %s (%s)", part, name, source.family.name)
+        if source.note:
+            _log.warning("%s: %s", name, source.note)
     trained, frozen = optimizer.split(unflatten(params))
     return dataclasses.replace(
         state,

@@ -8,41 +8,18 @@ import core_toy as toy
 import jax
 import numpy as np
 import pytest
+from core_saved import RUN, abstract_on, assert_equal, fill, optimizer_of
 
 from medvlp_jax.core import sharding
 from medvlp_jax.core.checkpoint import CheckpointConfig, Checkpointer
 from medvlp_jax.core.config import differences
-from medvlp_jax.core.optim import OptimConfig, make_optimizer
+from medvlp_jax.core.optim import OptimConfig
 from medvlp_jax.core.pretrained import CheckpointError, init_from, load_config, load_model, resolve
 from medvlp_jax.core.sharding import MeshConfig, make_mesh
-from medvlp_jax.core.step import abstract_model, abstract_state, shardings_of
+from medvlp_jax.core.step import abstract_model, shardings_of
 
-ALONE = MeshConfig(1, 1, 1)
-OPTIM = OptimConfig(ema_decay=0.9, skip_factor=5.0, mu_dtype="bfloat16", freeze=("text/embed",))
 #: Orbax leaves callbacks behind that find their event loop closed when a read fails.
 noisy = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-RUN = {"optim": {"lr": 0.1}, "mesh": {"data": 1}, "loop": {"save_every": 5}}
-
-
-def optimizer_of(config=OPTIM):
-    model_def = toy.model_def()
-    return make_optimizer(config, model_def.abstract_params, model_def.logical_axes, 100)
-
-
-def abstract_on(devices, mesh_config=ALONE, config=OPTIM):
-    mesh = make_mesh(mesh_config, devices)
-    return abstract_state(toy.model_def(), optimizer_of(config), mesh)
-
-
-def fill(abstract, seed=0):
-    """A state of random numbers: cheaper than training, and no two leaves are alike."""
-    rng = np.random.default_rng(seed)
-    values = jax.tree.map(lambda x: rng.normal(size=x.shape).astype(x.dtype), abstract)
-    return jax.device_put(values, shardings_of(abstract))
-
-
-def assert_equal(a, b):
-    jax.tree.map(lambda x, y: np.testing.assert_array_equal(np.asarray(x), np.asarray(y)), a, b)
 
 
 @pytest.fixture(scope="module")

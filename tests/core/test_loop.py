@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from medvlp_jax.core.checkpoint import Restored
+from medvlp_jax.core.config import ConfigError, parse
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.core.loop import LoopConfig, TrainingDiverged, fit
 from medvlp_jax.core.metrics import MetricWriter, read_metrics
@@ -274,5 +275,5 @@ def test_mfu_and_profile_window(tmp_path, monkeypatch):
 
 
 def test_config_errors():
-    with pytest.raises(ValueError, match="at least 1"):
-        LoopConfig(steps=0)
+    with pytest.raises(ConfigError, match="at least 1"):
+        parse(LoopConfig, {"steps": 0})

@@ -50,6 +50,26 @@ def test_restart_drops_what_comes_after_the_restored_step(tmp_path):
     assert [(r["step"], r["loss"]) for r in records] == [(1, 1), (2, 2), (3, 3), (4, 4), (5, 50)]
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [b'{"step": 2, "kind": "train", "lo', b"\xff\xfe\x00", b"[2]", b'{"kind": "train"}', b"null"],
+    ids=["cut", "not UTF-8", "list", "no step", "null"],
+)
+def test_a_damaged_line_costs_no_other_one(tmp_path, caplog, damage):
+    path = tmp_path / "metrics.jsonl"
+    with MetricWriter(tmp_path) as writer:
+        for step in (1, 2, 3, 4):
+            writer.write(step, {"loss": float(step), "note": "a\u2028b"})
+    lines = path.read_bytes().split(b"\n")
+    lines[1] = damage
+    path.write_bytes(b"\n".join(lines))
+    with caplog.at_level(logging.WARNING, logger="medvlp_jax"):
+        MetricWriter(tmp_path, start_step=3).close()
+    assert [r["step"] for r in read_metrics(path)] == [1, 3]
+    assert len([r for r in caplog.records if str(path) in r.getMessage()]) == 1
+    assert read_metrics(path)[0]["note"] == "a\u2028b"
+
+
 def test_fresh_start_begins_a_fresh_log(tmp_path):
     with MetricWriter(tmp_path) as writer:
         writer.write(1, {"loss": 1.0})

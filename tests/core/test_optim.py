@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 
-from medvlp_jax.core.config import ConfigError
+from medvlp_jax.core.config import ConfigError, parse
 from medvlp_jax.core.optim import OptimConfig, average, make_optimizer, make_schedule
 from medvlp_jax.core.state import flatten, path_str
 
@@ -231,8 +231,8 @@ def test_average_warms_up():
     ],
 )
 def test_bad_values(options, message):
-    with pytest.raises(ValueError, match=message):
-        OptimConfig(**options)
+    with pytest.raises(ConfigError, match=message):
+        parse(OptimConfig, options)
 
 
 def test_schedule_longer_than_the_run():

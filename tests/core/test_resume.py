@@ -154,3 +154,20 @@ def test_second_process_on_a_workdir_is_refused(tmp_path):
         output = finish(start([tmp_path]), 2)
     assert output.count("\n") == 1
     assert f"{tmp_path} is in use by process {os.getpid()}" in output
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.multiprocess
+def test_twenty_kills_at_random_moments_are_bitwise_the_uninterrupted_run(tmp_path):
+    script = pathlib.Path(__file__).with_name("core_kills.py")
+    process = subprocess.run(
+        [sys.executable, script, tmp_path / "kills", "20", "1"],
+        env=os.environ
+        | {"XLA_FLAGS": FAST, "PYTHONPATH": str(script.parents[2]), "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    print(process.stdout)
+    assert process.returncode == 0, process.stdout + process.stderr

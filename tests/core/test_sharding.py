@@ -7,6 +7,7 @@ import pytest
 from jax.sharding import AxisType, PartitionSpec
 
 from medvlp_jax.core import distributed, sharding
+from medvlp_jax.core.config import ConfigError
 from medvlp_jax.core.optim import OptimConfig, make_optimizer
 from medvlp_jax.core.sharding import MeshConfig, make_mesh, spec
 from medvlp_jax.core.step import abstract_state, shardings_of
@@ -26,12 +27,18 @@ def test_mesh_is_auto_and_takes_what_is_left(devices):
     [
         (MeshConfig(-1, -1), "at most one is -1"),
         (MeshConfig(0), "positive"),
-        (MeshConfig(-1, 3), "does not divide 8 devices"),
-        (MeshConfig(2, 2, 1), "needs 4 devices, there are 8"),
+        (MeshConfig(-1, 16), "there are 8 devices; --config.mesh.fsdp=1 or 2 or 4 or 8 would"),
+        (MeshConfig(-1, 4, 4), "tensor=1 or 2 or 4 or 8 would .their product must divide 8."),
+        (MeshConfig(3), "--config.mesh.data=-1 would"),
+        (
+            MeshConfig(-1, 3),
+            r"fsdp=3, .* there are 8 devices; --config.mesh.fsdp=1 or 2 or 4 or 8 would",
+        ),
+        (MeshConfig(2, 2, 1), "there are 8 devices; --config.mesh.data=-1 "),
     ],
 )
 def test_mesh_errors(devices, config, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ConfigError, match=message):
         make_mesh(config, devices)
 
 

@@ -170,7 +170,7 @@ def test_command_converts_and_reports_one_line(folder, tmp_path, repo_root):
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["train: 6 records", "val: 1 records"]
     bad = convert(tmp_path / "nowhere", tmp_path / "x", "tfrecord")
-    assert bad.returncode == 1
+    assert bad.returncode == 2
     (line,) = bad.stderr.splitlines()
     assert line.startswith("error: ")
     assert "nowhere" in line

@@ -205,6 +205,12 @@ def test_answers_are_read_from_what_models_write(text, expected):
     assert read_answers(text, questions) == expected
 
 
+def test_an_answer_of_braces_alone_ends_soon_and_answers_nothing():
+    questions = QUESTIONS[:1]
+    for text in ("{" * 100_000, '{"a":' * 50_000, f'{{"{KEYS[0]}": [[["yes"]]]}}'):
+        assert read_answers(text, questions) is None
+
+
 def test_the_picture_that_is_sent():
     rgb = np.zeros((30, 60, 3), np.uint8)
     rgb[..., 0] = 200

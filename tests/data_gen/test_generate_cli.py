@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import io
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from data_gen import summary
 from data_gen.phantom.findings import FINDING_NAMES, LABEL_NAMES
 from data_gen.phantom.job import SPLIT_START, PhantomConfig, PhantomJob, SplitCounts
 from data_gen.phantom.sample import sample_study
-from data_gen.sources.job import SOURCES
+from data_gen.sources.registry import SOURCES
 from medvlp_jax.core.config import parse, to_plain
 from medvlp_jax.data.dataset import open_dataset
 from medvlp_jax.data.records import content_sha256
@@ -75,6 +76,29 @@ def test_the_same_command_again_makes_nothing(cli, made):
     done = cli(*PHANTOM, f"--out={made}")
     assert done.returncode == 0, done.stderr
     assert "0 shards made, 3 found" in done.stdout
+
+
+def test_verify_compares_a_folder_with_its_digests(cli, made, tmp_path):
+    done = cli(f"--out={made}", "--verify")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "3 shards and what lies beside them are what was written" in done.stdout
+    folder = tmp_path / "copy"
+    shutil.copytree(made, folder)
+    for name in ("summary.json", "phantom-test.array_record-00000-of-00001"):
+        data = bytearray((folder / name).read_bytes())
+        data[len(data) // 2] ^= 1
+        (folder / name).write_bytes(data)
+    done = cli(f"--out={folder}", "--verify")
+    assert done.returncode == 2
+    *named, last = done.stderr.splitlines()
+    assert [line.split()[0] for line in named] == [
+        f"{folder}/phantom-test.array_record-00000-of-00001",
+        f"{folder}/summary.json",
+    ]
+    assert last == f"error: {folder} is not what was written; what differs is named above"
+    done = cli(f"--out={tmp_path / 'nothing'}", "--verify")
+    assert done.returncode == 2
+    assert "has no finished shard" in done.stderr
 
 
 def test_records_hold_the_whole_truth(made):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,8 +18,9 @@ from data_gen import summary
 from data_gen.jobs import run_job
 from data_gen.preview import colour_of, tile, write_preview
 from data_gen.runners.job import JobError, cut
+from medvlp_jax.core.errors import UserError
 from medvlp_jax.core.lock import LockError, workdir_lock
-from medvlp_jax.data.dataset import open_dataset
+from medvlp_jax.data.dataset import open_dataset, verify
 from medvlp_jax.data.manifest import ShardError, read_manifest
 
 HERE = Path(__file__).parent
@@ -64,6 +66,36 @@ def test_a_finished_job_is_left_alone(whole):
     assert (result.made, result.found) == (0, SHARDS)
     assert before == {p.name: p.stat().st_mtime_ns for p in whole.glob("*[0-9n]")}
     assert result.summary["splits"]["train"]["records"] == 23
+
+
+@pytest.mark.parametrize("damage", ["zeros", "bit", "of another"])
+def test_a_shard_of_the_right_size_and_wrong_bytes_is_made_again(whole, tmp_path, damage):
+    folder = tmp_path / "copy"
+    shutil.copytree(whole, folder)
+    path, other = (folder / f"toy-train.array_record-0000{i}-of-00005" for i in (2, 1))
+    data = bytearray(path.read_bytes())
+    if damage == "bit":
+        data[max(i for i, byte in enumerate(data) if byte)] ^= 16
+    else:
+        data = bytes(len(data)) if damage == "zeros" else other.read_bytes()[: len(data)]
+    path.write_bytes(data)
+    result = run_job(ToyJob(), folder, processes=1, progress=False)
+    assert (result.made, result.found) == (1, SHARDS - 1)
+    assert shard_bytes(folder) == shard_bytes(whole)
+    assert verify(folder) == []
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"splits": {}}'])
+def test_a_damaged_summary_is_written_anew(whole, tmp_path, damage):
+    folder = tmp_path / "copy"
+    shutil.copytree(whole, folder)
+    (folder / summary.SUMMARY).write_bytes(damage)
+    with pytest.raises(UserError, match=r"summary\.json") as refused:
+        summary.read(folder)
+    assert "\n" not in str(refused.value)
+    result = run_job(ToyJob(), folder, processes=1, progress=False)
+    assert result.made == 0
+    assert result.summary == summary.read(folder) == summary.read(whole)
 
 
 def start(folder: Path, processes: int, slow: float) -> subprocess.Popen:

@@ -186,7 +186,13 @@ def test_plain_prompts(tmp_path):
     ("content", "message"),
     [
         ("", "holds nothing to write about"),
-        ("{", "line 1 is no JSON"),
+        ("{", "line 1 cannot be used .JSONDecodeError"),
+        ("\n" + "[" * 50_000, "line 2 cannot be used .RecursionError"),
+        ("[1]", "a JSON object with 'entities' is needed"),
+        ('{"entities": ["a", 3]}', "must be a list of phrases"),
+        ('{"id": ["a"], "entities": []}', "'id' must be a text"),
+        ('{"id": "\\ud800", "entities": []}', "surrogates not allowed"),
+        ('{"view": 3, "entities": []}', "'view' must be a text"),
         ('{"id": 1}', "a JSON object with 'entities' is needed"),
         ('{"entities": "mass"}', "must be a list of phrases"),
         ('{"id": 1, "entities": []}\n{"id": "1", "entities": []}', "'1' occurs twice"),
@@ -197,6 +203,35 @@ def test_bad_input(tmp_path, content, message):
     path.write_text(content)
     with pytest.raises(UserError, match=message):
         sample_texts(chat_config(entities=str(path)), ChatWriter(FakeChat()), tmp_path / "out")
+
+
+def test_a_separator_in_a_prompt_ends_no_line(tmp_path):
+    path = tmp_path / "prompts.txt"
+    path.write_bytes("\ufeffOne\u2028two?\r\nThree?".encode())
+    config = chat_config(prompts=str(path))
+    assert sample_texts(config, ChatWriter(FakeChat()), tmp_path / "out").made == 2
+    path.write_bytes("f\xfcr".encode("latin-1"))
+    with pytest.raises(UserError, match=r"UnicodeDecodeError.*give a text file in UTF-8"):
+        sample_texts(config, ChatWriter(FakeChat()), tmp_path / "out")
+
+
+@pytest.mark.parametrize("damage", [b"", b"null", b"[" * 50_000, b"\xff", b'{"writer": 3'])
+@pytest.mark.parametrize("name", ["settings.json", "texts.jsonl"])
+def test_a_damaged_folder_is_named(tmp_path, name, damage):
+    path = tmp_path / "prompts.txt"
+    path.write_text("One?\nTwo?")
+    config, out = chat_config(prompts=str(path)), tmp_path / "out"
+    sample_texts(config, ChatWriter(FakeChat()), out)
+    if name == "texts.jsonl":
+        whole = (out / name).read_bytes().split(b"\n")
+        (out / name).write_bytes(b"\n".join([damage, *whole[1:]]))
+        if not damage:  # a blank line is none: that text is made again
+            assert sample_texts(config, ChatWriter(FakeChat()), out).made == 1
+            return
+    else:
+        (out / name).write_bytes(damage)
+    with pytest.raises(UserError, match=f"{name}.* cannot be read .*(delete|choose)"):
+        sample_texts(config, ChatWriter(FakeChat()), out)
 
 
 @pytest.mark.parametrize(

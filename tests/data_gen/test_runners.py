@@ -52,7 +52,7 @@ def test_a_worker_that_dies_after_its_shard_is_not_repeated(tmp_path):
     assert not is_finished(job, second, tmp_path)
     ours, theirs = multiprocessing.Pipe()
     theirs.close()
-    dead = SimpleNamespace(join=lambda: None, exitcode=-9)
+    dead = SimpleNamespace(join=lambda: None, exitcode=-9, pid=1)
     pool.workers.append(_Worker(dead, ours, first, reported=3))
     pool._hear(pool.workers[0])
     assert (watch.total, watch.shards) == (2, 1)  # two of five records had not been reported

@@ -178,6 +178,7 @@ def test_rows_of_a_study_become_one_record(tmp_path):
     assert (s2.id, s2.labels, s2.split) == ("s2", {}, s1.split)
     assert rejects == [("t.csv row 5", "bad row")]
     assert "patient 'q'" in log[0].detail
+    assert any(note.startswith("1 labels differ among the rows") for note in log.notes)
 
 
 def test_views_are_kept_and_boxes_follow_their_image(tmp_path):

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data_gen.sources import SOURCES, SourceError, job, run_import
+from data_gen.sources import SOURCES, SourceError, run_import, shards
 from data_gen.sources.csv import CsvConfig
 from data_gen.sources.labels import LabelColumns
 from data_gen.sources.nih import FINDINGS
@@ -45,10 +45,12 @@ def ids(folder, split):
     return [record.id for record in open_dataset(folder, split)]
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_import_writes_a_data_folder(config, tmp_path, workers):
+@pytest.mark.parametrize("processes", [1, 2])
+def test_import_writes_a_data_folder(config, tmp_path, processes):
     out = tmp_path / "out"
-    report = run_import("csv", config, out, records_per_shard=3, workers=workers, progress=False)
+    report = run_import(
+        "csv", config, out, records_per_shard=3, processes=processes, progress=False
+    )
     assert report.records == {"train": 7, "validation": 1}  # both images of test are unreadable
     assert report.rejected == {"unreadable image": 2, "short row": 1}
     assert report.shards_written == 5
@@ -67,9 +69,9 @@ def test_import_resumes_per_shard(config, tmp_path, monkeypatch):
     before = {p.name: p.read_bytes() for p in out.iterdir() if "array_record" in p.name}
     (out / "toy-train.array_record-00001-of-00004").unlink()
     loaded = []
-    real = job.load
+    real = shards.load
     monkeypatch.setattr(
-        job, "load", lambda s, item, *a: (loaded.append(item.id), real(s, item, *a))[1]
+        shards, "load", lambda s, item, *a: (loaded.append(item.id), real(s, item, *a))[1]
     )
     second = run_import("csv", config, out, records_per_shard=2, progress=False)
     assert second.shards_written == 1
@@ -80,36 +82,22 @@ def test_import_resumes_per_shard(config, tmp_path, monkeypatch):
 
 def test_import_that_dies_keeps_its_shards(config, tmp_path, monkeypatch):
     out = tmp_path / "out"
-    real = job.load
+    real = shards.load
 
     def dies(source, item, *rest):
         if item.id == "5.png":
             raise KeyboardInterrupt
         return real(source, item, *rest)
 
-    monkeypatch.setattr(job, "load", dies)
+    monkeypatch.setattr(shards, "load", dies)
     with pytest.raises(KeyboardInterrupt):
         run_import("csv", config, out, records_per_shard=3, progress=False)
     with pytest.raises(ShardError, match="lacks"):
         open_dataset(out, "train")
-    monkeypatch.setattr(job, "load", real)
+    monkeypatch.setattr(shards, "load", real)
     report = run_import("csv", config, out, records_per_shard=3, progress=False)
     assert report.records == {"train": 7, "validation": 1}
     assert report.shards_written == 3
-
-
-def test_worker_that_is_killed_gives_one_line(config, tmp_path, monkeypatch):
-    class Pool(job.concurrent.futures.ThreadPoolExecutor):
-        def __init__(self, workers, **unused):
-            super().__init__(workers)
-
-    def killed(task):
-        raise job.BrokenProcessPool("A process in the process pool was terminated abruptly")
-
-    monkeypatch.setattr(job.concurrent.futures, "ProcessPoolExecutor", Pool)
-    monkeypatch.setattr(job, "_make_shard", killed)
-    with pytest.raises(SourceError, match="rerun with fewer workers: finished shards are kept"):
-        run_import("csv", config, tmp_path / "out", workers=1, progress=False)
 
 
 def test_other_settings_do_not_mix_into_the_folder(config, tmp_path):

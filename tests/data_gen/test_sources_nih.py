@@ -79,7 +79,9 @@ def test_nih(nih_root):
 
 
 def test_nih_header_has_eleven_columns(nih_root):
-    table = Table(nih_root / "Data_Entry_2017_v2020.csv", Rejects())
+    table = Table(
+        nih_root / "Data_Entry_2017_v2020.csv", nih.NihConfig(root=str(nih_root)), Rejects()
+    )
     assert len(table.columns) == 11
     assert dict(table)[2]["Height]"] == "2749"
 

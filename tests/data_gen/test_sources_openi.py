@@ -192,8 +192,8 @@ def test_copy_of_kaggle(tmp_path):
     assert [(t.section, t.text) for t in two.texts] == [("impression", "Mild edema.")]
     assert {k for k, v in two.labels.items() if v} == {"cardiomegaly", "edema"}
     assert rejects == [
-        ("indiana_reports.csv row 4", "no image"),
-        ("indiana_reports.csv row 5", "missing image"),
+        ("indiana_reports.csv row 4, line 5", "no image"),
+        ("indiana_reports.csv row 5, line 6", "missing image"),
     ]
     frontal, _ = run(openi.SOURCE, root=str(tmp_path), views=("PA", "AP"))
     assert [len(r.images) for r in frontal.values()] == [1, 1]

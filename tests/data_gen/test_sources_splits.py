@@ -194,11 +194,14 @@ def test_parts_of_a_data_set_warn_and_named_splits_stop(tmp_path):
     config = nih_root(tmp_path)
     report = job.run_import("nih", config, tmp_path / "out", progress=False)
     assert report.split == "official"
-    assert "official, train+validation: 2 records, published 86,524" in report.warnings
+    assert any(
+        line.startswith("official, train+validation: 2 records, published 86,524")
+        for line in report.warnings
+    )
     assert "warning: official, test: 1 records, published 25,596; check_counts" in str(report)
     quiet = job.run_import("nih", config | {"check_counts": False}, tmp_path / "o2", progress=False)
     few = job.run_import("nih", config | {"limit": 2}, tmp_path / "o3", progress=False)
-    assert quiet.warnings == few.warnings == ()
+    assert not any("published" in line for line in (*quiet.warnings, *few.warnings))
     with pytest.raises(SourceError, match=r"split official, train\+validation: 2 records"):
         job.run_import("nih", config | {"split_name": "official"}, tmp_path / "o4", progress=False)
     assert not list((tmp_path / "o4").glob("*array_record*"))

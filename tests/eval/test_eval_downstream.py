@@ -144,6 +144,21 @@ def test_every_protocol_measures_both_starts_on_all_records(found):
         assert 0 <= low <= value <= high <= 1
 
 
+@pytest.mark.parametrize(
+    ("word", "changes", "message"),
+    [
+        ("probe", {"classes": ("bright", "brihgt")}, "has no label of brihgt, .* it has: bright"),
+        ("finetune", {"classes": ("",)}, "has no label of .* downstream.classes"),
+        ("segmentation", {"masks": ("square", "circle")}, "no mask of circle, .*: square. Name"),
+        ("detection", {"boxes": ("Square",)}, "has no box of Square, .* it has: square"),
+        ("detection", {"boxes": ()}, "has no box of"),  # the classes, which no box has
+    ],
+)
+def test_names_that_training_never_holds_stop_at_the_start(sets, word, changes, message):
+    with pytest.raises(EvalError, match=message):
+        build(word, sets, dataclasses.replace(CONFIG, **changes))
+
+
 def test_a_probe_finds_what_the_features_show(found):
     level = found["probe"].details["levels"][-1]
     assert level["pretrained"]["classes"]["bright"]["value"] > 0.9

@@ -16,7 +16,7 @@ from medvlp_jax.eval.base import EVALUATORS
 from medvlp_jax.eval.bootstrap import Bootstrap
 from medvlp_jax.eval.embedded import Embedded
 from medvlp_jax.eval.promptbank import load_bank
-from medvlp_jax.eval.report import Heatmap, heatmaps_of, read_history, sample_of, write_report
+from medvlp_jax.eval.report import Heatmap, heatmaps_of, sample_of, write_report
 from medvlp_jax.eval.report.charts import Series, line_chart, smooth, ticks, whisker
 from medvlp_jax.eval.report.curves import points
 from medvlp_jax.eval.report.html import esc, interval, plain, signed, tag
@@ -256,15 +256,6 @@ def test_heatmaps_without_boxes_get_no_verdict(tmp_path):
 
 
 # ------------------------------------------------------------------------------------- the parts
-
-
-def test_history_of_a_killed_run(tmp_path):
-    path = tmp_path / "metrics.jsonl"
-    path.write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "lo')
-    assert read_history(path) == [{"step": 1, "loss": 2.0}]
-    path.write_text('{"step": 1\n{"step": 2}\n')
-    with pytest.raises(ValueError, match="line 1"):
-        read_history(path)
 
 
 def test_long_histories_are_thinned_to_means():

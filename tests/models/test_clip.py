@@ -168,7 +168,7 @@ def test_config_of_a_resnet():
         ({"embed_dims": 3}, r"config.model.embed_dims is not a known key; did you mean"),
         ({"vision": {"patch": 7, "image_size": 30}}, r"config.model.vision: image_size 30"),
         ({"text_proj": {"kind": "none"}}, "needs embed_dim 256 to be the tower's width 512"),
-        ({"logit_scale": 0.0}, "logit_scale 0.0 must be positive"),
+        ({"logit_scale": 0.0}, "logit_scale=0.0 must be above 0"),
     ],
 )
 def test_config_errors_name_the_key(change, message):

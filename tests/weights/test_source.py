@@ -15,9 +15,10 @@ from safetensors.numpy import load_file, save_file
 
 from medvlp_jax.core.state import ModelDef, flatten, path_str
 from medvlp_jax.models.vit import ViTConfig
+from medvlp_jax.weights.export import export
 from medvlp_jax.weights.families import FAMILIES, OPENAI, build
 from medvlp_jax.weights.faults import WeightsError
-from medvlp_jax.weights.source import export, open_source
+from medvlp_jax.weights.source import open_source
 
 
 def load(source):

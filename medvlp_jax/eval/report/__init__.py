@@ -1,6 +1,5 @@
 """The report page of an evaluation."""
 
-from medvlp_jax.eval.report.curves import read_history
 from medvlp_jax.eval.report.inputs import (
     Heatmap,
     LabelledBox,
@@ -20,7 +19,6 @@ __all__ = [
     "Sample",
     "Segmented",
     "heatmaps_of",
-    "read_history",
     "sample_of",
     "segmented_of",
     "write_report",

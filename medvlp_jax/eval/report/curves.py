@@ -1,9 +1,6 @@
 """Learning curves from the lines of metrics.jsonl."""
 
-import json
 import math
-import os
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,19 +10,6 @@ from medvlp_jax.eval.report.charts import Series, line_chart, smooth
 from medvlp_jax.eval.report.html import empty, esc, tag
 
 _MOST_POINTS = 400
-
-
-def read_history(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """The lines of a metrics file; a last line that a kill cut short is left out."""
-    lines = pathlib.Path(path).read_text(encoding="utf-8").splitlines()
-    history = []
-    for number, line in enumerate(lines, 1):
-        try:
-            history.append(json.loads(line))
-        except json.JSONDecodeError:
-            if number < len(lines):
-                raise ValueError(f"{path}, line {number}: not JSON") from None
-    return history
 
 
 def points(history: Sequence[Mapping[str, Any]], key: str) -> tuple[list[float], list[float]]:

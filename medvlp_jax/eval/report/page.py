@@ -42,7 +42,7 @@ def write_report(
 
     Args:
       results: as ``results.collect`` gives them, or read back from results.json.
-      history: the lines of metrics.jsonl (``curves.read_history``).
+      history: the lines of metrics.jsonl (``core.metrics.read_metrics``).
       samples: studies to show with their reports.
       heatmaps: phrases on images (``inputs.heatmaps_of``).
       rejects: studies that the checks refused.

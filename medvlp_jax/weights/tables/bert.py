@@ -12,8 +12,11 @@ from typing import Any
 from medvlp_jax.models.text_encoder import TextConfig
 from medvlp_jax.weights import settings
 from medvlp_jax.weights.convert import Row, under
+from medvlp_jax.weights.faults import WeightsError
 from medvlp_jax.weights.tables.common import dense, norm
 
+#: Heads of published BERTs are this wide.
+HEAD_WIDTH = 64
 RENAME = (
     (r"^bert\.", ""),
     (r"LayerNorm\.gamma$", "LayerNorm.weight"),
@@ -78,6 +81,32 @@ def config_from(given: Mapping[str, Any]) -> TextConfig:
         activation=settings.activation_from(given.get("hidden_act", "gelu")),
         eps=given.get("layer_norm_eps", 1e-12),
     )
+
+
+def sizes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    """The settings of a BERT that has none beside it, from the shapes of its tensors.
+
+    Raises:
+      WeightsError: the tensors are none of a BERT, or do not say how many heads it has.
+    """
+    for name in ("embeddings.word_embeddings.weight", "encoder.layer.0.intermediate.dense.weight"):
+        if name not in shapes:
+            raise WeightsError(f"the text tower is no BERT: it has no tensor {name}")
+    vocab, width = shapes["embeddings.word_embeddings.weight"]
+    if width % HEAD_WIDTH:
+        raise WeightsError(
+            f"the BERT is {width} wide and its settings are not here, so the number of its "
+            "heads is unknown; put its config.json into text_config/ of this folder"
+        )
+    return {
+        "vocab_size": vocab,
+        "hidden_size": width,
+        "max_position_embeddings": shapes["embeddings.position_embeddings.weight"][0],
+        "type_vocab_size": shapes["embeddings.token_type_embeddings.weight"][0],
+        "num_hidden_layers": len({n.split(".")[2] for n in shapes if n.startswith("encoder.l")}),
+        "num_attention_heads": width // HEAD_WIDTH,
+        "intermediate_size": shapes["encoder.layer.0.intermediate.dense.weight"][0],
+    }
 
 
 def config_to(config: TextConfig) -> dict[str, Any]:

@@ -9,11 +9,15 @@ from medvlp_jax.models.vit import ViTConfig
 from medvlp_jax.weights import settings
 from medvlp_jax.weights.convert import Row, under
 from medvlp_jax.weights.encoder_settings import text_from, text_to, vit_from, vit_to
+from medvlp_jax.weights.faults import WeightsError
+from medvlp_jax.weights.inputs import LARGEST, UNKNOWN, Inputs
 from medvlp_jax.weights.tables.common import encoder_layer, norm
 from medvlp_jax.weights.transforms import conv, linear
 
 #: Towers that are saved alone carry the whole model's prefix, or (transformers 5.6) none.
 RENAME_TOWER = ((r"^(vision_model|text_model)\.", ""),)
+#: The ``eos_token_id`` for which transformers pools at the largest id.
+_FOR_LARGEST = 2
 
 _VISION = (
     Row("embeddings.class_embedding", "class_token"),
@@ -117,28 +121,37 @@ def vision_config_to(config: ViTConfig) -> dict[str, Any]:
     return found
 
 
-def text_config_to(config: TextConfig) -> dict[str, Any]:
+def text_config_to(config: TextConfig, inputs: Inputs = UNKNOWN) -> dict[str, Any]:
     """Settings with which transformers builds the same text tower.
 
-    The last two ids of the vocabulary are those that start and end a text, as in CLIP's own.
+    Args:
+      config: of the tower.
+      inputs: the ids that start and end a text; where they are not known, the last two of the
+        vocabulary, as in CLIP's own.
 
     Raises:
-      WeightsError: the tower is none of CLIP's.
+      WeightsError: the tower is none of CLIP's, or transformers would pool it at another token.
     """
+    start, end, pad = inputs.start, inputs.end, inputs.pad
+    if end == _FOR_LARGEST:
+        raise WeightsError(
+            f"the CLIP layout cannot hold this model: its texts end in id {end}, which transformers"
+            " takes for a mark of old files and pools where the largest id stands"
+        )
     found = {
         "architectures": ["CLIPTextModel"],
         "model_type": "clip_text_model",
         **text_to(config),
-        "bos_token_id": config.vocab - 2,
-        "eos_token_id": config.vocab - 1,
-        "pad_token_id": 1,
+        "bos_token_id": config.vocab - 2 if start is None else start,
+        "eos_token_id": {None: config.vocab - 1, LARGEST: _FOR_LARGEST}.get(end, end),
+        "pad_token_id": 1 if pad is None else pad,
     }
     settings.expect_same(config, text_config_from(found), "CLIP")
     return found
 
 
-def config_to(config: CLIPConfig) -> dict[str, Any]:
-    """Settings with which transformers builds the same ``CLIPModel``.
+def config_to(config: CLIPConfig, inputs: Inputs = UNKNOWN) -> dict[str, Any]:
+    """Settings with which transformers builds the same ``CLIPModel``; ``inputs`` as above.
 
     Raises:
       WeightsError: a tower or projection is none of CLIP's.
@@ -152,7 +165,7 @@ def config_to(config: CLIPConfig) -> dict[str, Any]:
         "model_type": "clip",
         **shared,
         "vision_config": vision_config_to(config.vision) | shared,
-        "text_config": text_config_to(config.text) | shared,
+        "text_config": text_config_to(config.text, inputs) | shared,
     }
     settings.expect_same(config, config_from(found), "CLIP")
     return found

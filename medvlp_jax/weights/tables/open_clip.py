@@ -6,6 +6,7 @@ names, or a BERT of transformers under ``text.transformer``.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from medvlp_jax.models.vit import ViTConfig
 from medvlp_jax.weights import settings
 from medvlp_jax.weights.convert import Row, under
 from medvlp_jax.weights.faults import WeightsError
-from medvlp_jax.weights.tables import bert, timm_vit
+from medvlp_jax.weights.tables import bert, resnet, timm_vit
 from medvlp_jax.weights.tables.common import dense, fused_attention, norm
 from medvlp_jax.weights.transforms import conv, linear
 
@@ -47,12 +48,40 @@ _TEXT = (
     *under(_LAYER, "transformer.resblocks.{i}.", "blocks/"),
     *norm("ln_final", "norm_final"),
 )
-_POOLERS = {
+POOLERS = {
     "cls_last_hidden_state_pooler": "class",
     "mean_pooler": "mean",
 }
-#: Heads of BERTs are this wide; open_clip's settings name the BERT and do not give its sizes.
-HEAD_WIDTH = 64
+#: ResNets of timm by block and stages.
+TIMM_RESNETS: dict[tuple[str, tuple[int, ...]], str] = {
+    ("basic", (2, 2, 2, 2)): "resnet18",
+    ("basic", (3, 4, 6, 3)): "resnet34",
+    ("bottleneck", (3, 4, 6, 3)): "resnet50",
+    ("bottleneck", (3, 4, 23, 3)): "resnet101",
+}
+#: Settings that are understood, are checked, or change nothing of the function.
+_MODEL_KEYS = (
+    *("embed_dim", "vision_cfg", "text_cfg", "quick_gelu", "custom_text", "init_logit_scale"),
+    *("init_logit_bias", "nonscalar_logit_scale", "cast_dtype", "output_dict", "preprocess_cfg"),
+)
+_TOWER_KEYS = (
+    *("width", "layers", "mlp_ratio", "ls_init_value", "act_kwargs", "norm_kwargs", "qk_norm"),
+    *("output_tokens", "block_type", "pool_type", "final_ln_after_pool"),
+)
+_VISION_KEYS = (
+    *_TOWER_KEYS,
+    *("head_width", "patch_size", "image_size", "patch_dropout", "attentional_pool", "no_ln_pre"),
+    *("attn_pooler_queries", "attn_pooler_heads", "pos_embed_type", "timm_model_name"),
+    *("timm_model_pretrained", "timm_pool", "timm_proj", "timm_proj_bias", "timm_drop"),
+    "timm_drop_path",
+)
+_TEXT_KEYS = (
+    *_TOWER_KEYS,
+    *("context_length", "vocab_size", "hf_tokenizer_name", "tokenizer_mode", "tokenizer_kwargs"),
+    *("heads", "embed_cls", "pad_id", "eos_id", "no_causal_mask", "proj_bias", "proj_type"),
+    *("hf_model_name", "hf_model_pretrained", "hf_proj_type", "hf_pooler_type"),
+    *("hf_model_config", "text_mask"),
+)
 
 
 def table(config: CLIPConfig) -> tuple[Row, ...]:
@@ -62,12 +91,17 @@ def table(config: CLIPConfig) -> tuple[Row, ...]:
         Row("logit_bias", "logit_bias"),
         Row("attn_mask", None),
     ]
-    if _is_native(config.vision):
+    if has_trunk(config.vision):
+        trunk = (
+            resnet.table(config.vision)
+            if isinstance(config.vision, ResNetConfig)
+            else timm_vit.table(config.vision)
+        )
+        rows += under(trunk, "visual.trunk.", "vision/")
+        rows.append(Row("visual.head.proj.weight", "vision_proj/out/kernel", linear))
+    else:
         rows += under(_VISION, "visual.", "vision/")
         rows.append(Row("visual.proj", "vision_proj/out/kernel"))
-    else:
-        rows += under(timm_vit.table(ViTConfig()), "visual.trunk.", "vision/")
-        rows.append(Row("visual.head.proj.weight", "vision_proj/out/kernel", linear))
     if is_bert(config.text):
         rows += under(bert.table(config.text), "text.transformer.", "text/")
         if config.text_proj.kind == "mlp":
@@ -81,8 +115,10 @@ def table(config: CLIPConfig) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def _is_native(vision: ViTConfig | ResNetConfig) -> bool:
-    return isinstance(vision, ViTConfig) and vision.norm_pre
+def has_trunk(vision: ViTConfig | ResNetConfig) -> bool:
+    """Whether a vision tower is written as a model of timm; open_clip's own ViT has no bias on its
+    patches."""
+    return isinstance(vision, ResNetConfig) or vision.patch_bias or vision.name == "timm_vit"
 
 
 def is_bert(text: TextConfig) -> bool:
@@ -105,17 +141,22 @@ def config_from(
     Raises:
       WeightsError: a variant that we do not have.
     """
-    model = given.get("model_cfg", given)
+    model = settings.group(given, "model_cfg") or given
     activation = "quick_gelu" if model.get("quick_gelu") else "gelu"
-    vision, text = model["vision_cfg"], model["text_cfg"]
+    vision, text = (settings.group(model, name) for name in ("vision_cfg", "text_cfg"))
+    settings.only(model, _MODEL_KEYS, "model_cfg")
+    settings.only(vision, _VISION_KEYS, "vision_cfg")
+    settings.only(text, _TEXT_KEYS, "text_cfg")
     settings.expect(model, {"nonscalar_logit_scale": False})
     linear_ = ProjectionConfig(kind="linear", bias=False)
     if text.get("hf_model_name"):
         text_config, text_proj = _bert(text, shapes, text_settings)
     else:
-        text_config, text_proj = _text(text, activation), linear_
+        text_config, text_proj = text_from(text, activation), linear_
     return CLIPConfig(
-        vision=_timm(vision, shapes) if vision.get("timm_model_name") else _vit(vision, activation),
+        vision=_timm(vision, shapes)
+        if vision.get("timm_model_name")
+        else vit_from(vision, activation),
         text=text_config,
         embed_dim=model["embed_dim"],
         vision_proj=linear_,
@@ -124,20 +165,71 @@ def config_from(
     )
 
 
-def _vit(given: Mapping[str, Any], activation: Any) -> ViTConfig:
+def config_of(shapes: Mapping[str, tuple[int, ...]], activation: Any) -> CLIPConfig:
+    """Our config of a file without settings: CLIP's ViT beside its own text tower or a BERT.
+
+    Args:
+      shapes: of the tensors by name.
+      activation: of both towers (of the vision tower beside a BERT); tensors do not say it.
+
+    Raises:
+      WeightsError: the tensors are none of such a model.
+    """
+    for name in ("visual.conv1.weight", "visual.positional_embedding", "visual.proj"):
+        if name not in shapes:
+            raise WeightsError(f"no CLIP with a ViT: it has no tensor {name}")
+    width, _, patch, _ = shapes["visual.conv1.weight"]
+    if width > 1024 or width % 64:
+        raise WeightsError(f"a ViT of width {width}, whose number of heads is not said")
+    vision = {
+        "width": width,
+        "layers": _depth(shapes, "visual.transformer.resblocks."),
+        "patch_size": patch,
+        "image_size": math.isqrt(shapes["visual.positional_embedding"][0] - 1) * patch,
+        "mlp_ratio": shapes["visual.transformer.resblocks.0.mlp.c_fc.weight"][0] / width,
+    }
+    linear_ = ProjectionConfig(kind="linear", bias=False)
+    if "token_embedding.weight" in shapes:
+        vocab, text_width = shapes["token_embedding.weight"]
+        text = {
+            "vocab_size": vocab,
+            "context_length": shapes["positional_embedding"][0],
+            "width": text_width,
+            "heads": text_width // 64,
+            "layers": _depth(shapes, "transformer.resblocks."),
+            "mlp_ratio": shapes["transformer.resblocks.0.mlp.c_fc.weight"][0] / text_width,
+        }
+        text_config, projection = text_from(text, activation), linear_
+    else:
+        text = {"hf_model_name": "BERT", "hf_pooler_type": "cls_last_hidden_state_pooler"}
+        text_config, projection = _bert(text, shapes, None)
+    return CLIPConfig(
+        vision=vit_from(vision, activation),
+        text=text_config,
+        embed_dim=shapes["visual.proj"][1],
+        vision_proj=linear_,
+        text_proj=projection,
+    )
+
+
+def _depth(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> int:
+    inner = (name.removeprefix(prefix) for name in shapes if name.startswith(prefix))
+    return len({name.split(".")[0] for name in inner})
+
+
+def vit_from(given: Mapping[str, Any], activation: Any) -> ViTConfig:
+    """Open_clip's own ViT from ``vision_cfg``."""
     settings.expect(
         given,
         {
             "pool_type": "tok",
             "attentional_pool": False,
-            "no_ln_pre": False,
             "pos_embed_type": "learnable",
             "final_ln_after_pool": False,
             "ls_init_value": None,
             "block_type": "default",
             "qk_norm": False,
             "act_kwargs": {},
-            "norm_kwargs": {},
         },
     )
     if not isinstance(given.get("layers", 12), int):
@@ -154,41 +246,66 @@ def _vit(given: Mapping[str, Any], activation: Any) -> ViTConfig:
         heads=width // given.get("head_width", 64),
         mlp_width=int(width * given.get("mlp_ratio", 4.0)),
         patch_bias=False,
-        norm_pre=True,
+        norm_pre=not given.get("no_ln_pre"),
         activation=activation,
-        eps=1e-5,
+        eps=_eps(given),
     )
 
 
-def _timm(given: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> ViTConfig:
+def _eps(given: Mapping[str, Any]) -> float:
+    norms = given.get("norm_kwargs") or {}
+    if norms.keys() - {"eps"}:
+        raise WeightsError(f"norm_kwargs={norms} is not supported, only eps")
+    return norms.get("eps", 1e-5)
+
+
+def _timm(
+    given: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]
+) -> ViTConfig | ResNetConfig:
     name = given["timm_model_name"]
+    if name in TIMM_RESNETS.values():
+        return _timm_resnet(given, _trunk(shapes))
     if not name.startswith("vit_"):
         raise WeightsError(f"timm_model_name={name!r} is not supported, only plain ViTs")
     if given.get("timm_pool", "avg") not in ("", "token"):
         raise WeightsError(f"timm_pool={given.get('timm_pool', 'avg')!r} is not supported, only ''")
     settings.expect(given, {"timm_proj": "linear", "timm_proj_bias": False})
+    return timm_vit.config_from({"architecture": name}, _trunk(shapes))
+
+
+def _trunk(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
     trunk = "visual.trunk."
-    inner = {n.removeprefix(trunk): s for n, s in shapes.items() if n.startswith(trunk)}
-    return timm_vit.config_from({}, inner)
+    return {n.removeprefix(trunk): s for n, s in shapes.items() if n.startswith(trunk)}
 
 
-def _text(given: Mapping[str, Any], activation: Any) -> TextConfig:
+def _timm_resnet(given: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> ResNetConfig:
+    if given.get("timm_pool", "avg") not in ("", "avg"):
+        raise WeightsError(f"timm_pool={given['timm_pool']!r} is not supported, only 'avg'")
+    settings.expect(given, {"timm_proj": "linear", "timm_proj_bias": False})
+    found = resnet.config_from({}, shapes)
+    return dataclasses.replace(found, image_size=settings.side(given.get("image_size", 224)))
+
+
+def text_from(given: Mapping[str, Any], activation: Any) -> TextConfig:
+    """CLIP's text tower from ``text_cfg``."""
     settings.expect(
         given,
         {
             "embed_cls": False,
             "no_causal_mask": False,
             "final_ln_after_pool": False,
-            "pool_type": "argmax",
             "proj_bias": False,
             "proj_type": "linear",
             "ls_init_value": None,
             "block_type": "default",
             "qk_norm": False,
             "act_kwargs": {},
-            "norm_kwargs": {},
         },
     )
+    if given.get("pool_type", "argmax") not in ("argmax", "eos"):
+        raise WeightsError(
+            f"pool_type={given['pool_type']!r} is not supported, only 'argmax' and 'eos'"
+        )
     width = given.get("width", 512)
     return TextConfig(
         name="open_clip_text",
@@ -205,7 +322,7 @@ def _text(given: Mapping[str, Any], activation: Any) -> TextConfig:
         causal=True,
         pool="last",
         activation=activation,
-        eps=1e-5,
+        eps=_eps(given),
     )
 
 
@@ -215,123 +332,30 @@ def _bert(
     own: Mapping[str, Any] | None,
 ) -> tuple[TextConfig, ProjectionConfig]:
     pooler = given.get("hf_pooler_type", "mean_pooler")
-    if pooler not in _POOLERS:
-        raise WeightsError(f"hf_pooler_type={pooler!r} is not one of {', '.join(_POOLERS)}")
-    config = bert.config_from(_bert_sizes(shapes) if own is None else own)
-    kind = given.get("hf_proj_type", "mlp") or "none"
-    projection = ProjectionConfig(kind=kind, activation="gelu", bias=False)
-    return dataclasses.replace(config, pool=_POOLERS[pooler]), projection
-
-
-def _bert_sizes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    if pooler not in POOLERS:
+        raise WeightsError(f"hf_pooler_type={pooler!r} is not one of {', '.join(POOLERS)}")
     prefix = "text.transformer."
     inner = {n.removeprefix(prefix): s for n, s in shapes.items() if n.startswith(prefix)}
-    try:
-        vocab, width = inner["embeddings.word_embeddings.weight"]
-        if width % HEAD_WIDTH:
-            raise WeightsError(
-                f"the BERT is {width} wide and its settings are not here, so the number of its "
-                "heads is unknown; put its config.json into text_config/ of this folder"
-            )
-        layers = {n.split(".")[2] for n in inner if n.startswith("encoder.layer.")}
-        return {
-            "vocab_size": vocab,
-            "hidden_size": width,
-            "max_position_embeddings": inner["embeddings.position_embeddings.weight"][0],
-            "type_vocab_size": inner["embeddings.token_type_embeddings.weight"][0],
-            "num_hidden_layers": len(layers),
-            "num_attention_heads": width // HEAD_WIDTH,
-            "intermediate_size": inner["encoder.layer.0.intermediate.dense.weight"][0],
-        }
-    except KeyError as error:
-        raise WeightsError(f"the text tower is no BERT: it has no tensor {error}") from error
+    sizes = bert.sizes(inner) if own is None else own
+    _check_bert(given, sizes)
+    config = bert.config_from(sizes)
+    kind = given.get("hf_proj_type", "mlp") or "none"
+    projection = ProjectionConfig(kind=kind, activation="gelu", bias=False)
+    return dataclasses.replace(config, pool=POOLERS[pooler]), projection
 
 
-def config_to(config: CLIPConfig, bert_name: str = "") -> dict[str, Any]:
-    """Settings with which open_clip builds the same model (``open_clip_config.json``).
-
-    Args:
-      config: of the model.
-      bert_name: what open_clip shall ask transformers for where the text tower is a BERT: a hub id
-        or a folder with its ``config.json``.
+def _check_bert(given: Mapping[str, Any], sizes: Mapping[str, Any]) -> None:
+    """Refuses other encoders whose tensors have BERT's names.
 
     Raises:
-      WeightsError: open_clip has no such model.
+      WeightsError: naming the setting or tensor that tells.
     """
-    vision, text = config.vision, config.text
-    if not isinstance(vision, ViTConfig):
+    name, kind = given["hf_model_name"], sizes.get("model_type")
+    if kind not in (None, "bert", "cxr-bert"):
+        raise WeightsError(f"hf_model_name={name!r:.80} is a {kind!r:.40} and not a BERT")
+    if kind is None and ("roberta" in str(name).lower() or sizes["type_vocab_size"] == 1):
+        # RoBERTa counts positions from behind the id of its padding.
         raise WeightsError(
-            "the open_clip layout cannot hold this model: its vision tower is no ViT"
+            f"hf_model_name={name!r:.80} is a RoBERTa (one row of token types) and not a BERT: its "
+            "positions are counted otherwise"
         )
-    quick = vision.activation == "quick_gelu"
-    if _is_native(vision):
-        vision_cfg: dict[str, Any] = {
-            "image_size": vision.image_size,
-            "patch_size": vision.patch,
-            "width": vision.width,
-            "layers": vision.depth,
-            "head_width": vision.width // vision.heads,
-            "mlp_ratio": vision.mlp_width / vision.width,
-        }
-        expressible_vision = _vit(vision_cfg, vision.activation)
-    else:
-        vision_cfg = {
-            "timm_model_name": _timm_name(vision),
-            "timm_model_pretrained": False,
-            "timm_pool": "",
-            "timm_proj": "linear",
-            "image_size": vision.image_size,
-        }
-        expressible_vision = vision
-    if is_bert(text):
-        poolers = {ours: word for word, ours in _POOLERS.items()}
-        if text.pool not in poolers:
-            raise WeightsError(f"the open_clip layout cannot hold this model: pool={text.pool!r}")
-        text_cfg: dict[str, Any] = {
-            "hf_model_name": bert_name,
-            "hf_tokenizer_name": bert_name,
-            "hf_model_pretrained": False,
-            "hf_pooler_type": poolers[text.pool],
-            "hf_proj_type": None if config.text_proj.kind == "none" else config.text_proj.kind,
-            "context_length": text.max_length,
-        }
-        bert.config_to(text)  # refuses what is no BERT
-        expressible_text = text
-    else:
-        text_cfg = {
-            "context_length": text.max_length,
-            "vocab_size": text.vocab,
-            "width": text.width,
-            "heads": text.heads,
-            "layers": text.depth,
-            "mlp_ratio": text.mlp_width / text.width,
-        }
-        # One switch chooses the activation of both towers.
-        expressible_text = _text(text_cfg, "quick_gelu" if quick else "gelu")
-    plain = ProjectionConfig(kind="linear", bias=False)
-    mlp = ProjectionConfig(kind=config.text_proj.kind, activation="gelu", bias=False)
-    expressible = dataclasses.replace(
-        config,
-        vision=expressible_vision,
-        text=expressible_text,
-        vision_proj=plain,
-        text_proj=mlp if is_bert(text) else plain,
-    )
-    settings.expect_same(config, expressible, "open_clip")
-    model: dict[str, Any] = {"embed_dim": config.embed_dim, "quick_gelu": quick}
-    if config.logit_bias is not None:
-        model["init_logit_bias"] = config.logit_bias
-    if is_bert(text):
-        model["custom_text"] = True
-    model |= {"vision_cfg": vision_cfg, "text_cfg": text_cfg}
-    return {"model_cfg": model, "preprocess_cfg": {}}
-
-
-def _timm_name(config: ViTConfig) -> str:
-    timm_vit.config_to(config)  # refuses what is no plain ViT of timm
-    sizes = {192: "tiny", 384: "small", 768: "base", 1024: "large"}
-    layers = {192: 12, 384: 12, 768: 12, 1024: 24}
-    size = sizes.get(config.width)
-    if size is None or config.depth != layers[config.width] or config.mlp_width != 4 * config.width:
-        raise WeightsError("the open_clip layout cannot hold this model: timm has no such ViT")
-    return f"vit_{size}_patch{config.patch}_{config.image_size}"

@@ -1,5 +1,6 @@
 """ResNet with the names of torchvision, which timm shares, and with those of transformers."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,9 @@ from medvlp_jax.weights.tables.common import batch_norm, convolution
 RENAME_HF = ((r"^resnet\.", ""),)
 #: timm's models that an export names, by block; the stages are given beside the name.
 _ARCHITECTURES = {"basic": "resnet18", "bottleneck": "resnet50"}
+#: timm's names of the ResNets that are torchvision's.
+_NAME = re.compile(r"((tv|ssl|swsl|gluon)_)?resnet(18|26|34|50|101|152|200)(_v1b)?")
+_ARGS = ("layers", "in_chans", "num_classes", "drop_rate", "drop_path_rate", "zero_init_last")
 _HF_BLOCK = (
     *convolution("layer.{k}.convolution", "convs/{k}"),
     *batch_norm("layer.{k}.normalization", "norms/{k}"),
@@ -54,6 +58,11 @@ def config_from(given: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]])
       WeightsError: the tensors are none of a ResNet.
     """
     settings.expect(given, {"global_pool": "avg"})
+    architecture = given.get("architecture")
+    if architecture is not None and not _NAME.fullmatch(str(architecture).split(".")[0]):
+        # Anti-aliased and blur-pool ResNets have the same tensors and another function.
+        raise WeightsError(f"architecture={architecture!r:.60} is no plain ResNet of timm")
+    settings.only(settings.group(given, "model_args"), _ARGS, "model_args")
     if "conv1.weight" not in shapes or "layer1.0.conv1.weight" not in shapes:
         raise WeightsError("no ResNet with torchvision's names: conv1, layer1.0.conv1, ...")
     stages: dict[int, set[int]] = {}
@@ -110,7 +119,7 @@ def config_to(config: ResNetConfig) -> dict[str, Any]:
     Raises:
       WeightsError: the tower is no ResNet of torchvision and timm.
     """
-    _expect_plain(config, "torchvision")
+    expect_plain(config, "torchvision")
     if config.width != 64:
         raise WeightsError(f"timm has no ResNet of width {config.width}, only 64")
     return {
@@ -134,7 +143,7 @@ def hf_config_to(config: ResNetConfig) -> dict[str, Any]:
     Raises:
       WeightsError: the tower is none that it can build.
     """
-    _expect_plain(config, "ResNet")
+    expect_plain(config, "ResNet")
     return {
         "architectures": ["ResNetModel"],
         "model_type": "resnet",
@@ -149,7 +158,12 @@ def hf_config_to(config: ResNetConfig) -> dict[str, Any]:
     }
 
 
-def _expect_plain(config: ResNetConfig, layout: str) -> None:
+def expect_plain(config: ResNetConfig, layout: str) -> None:
+    """Refuses what is no ResNet of torchvision's kind.
+
+    Raises:
+      WeightsError: naming every field that differs.
+    """
     plain = ResNetConfig(
         image_size=config.image_size,
         channels=config.channels,

@@ -13,6 +13,7 @@ from medvlp_jax.models.vit import ViTConfig
 from medvlp_jax.weights import settings
 from medvlp_jax.weights.convert import Row, under
 from medvlp_jax.weights.encoder_settings import text_from, text_to, vit_from, vit_to
+from medvlp_jax.weights.inputs import UNKNOWN, Inputs
 from medvlp_jax.weights.tables.common import (
     convolution,
     dense,
@@ -125,8 +126,10 @@ def vision_config_to(config: ViTConfig) -> dict[str, Any]:
     return found
 
 
-def config_to(config: CLIPConfig) -> dict[str, Any]:
+def config_to(config: CLIPConfig, inputs: Inputs = UNKNOWN) -> dict[str, Any]:
     """Settings with which transformers builds the same ``SiglipModel``.
+
+    Every text is pooled at its last place, padded or not, so no end token is needed.
 
     Raises:
       WeightsError: a tower or projection is none of SigLIP's.
@@ -134,6 +137,7 @@ def config_to(config: CLIPConfig) -> dict[str, Any]:
     if not isinstance(config.vision, ViTConfig):
         settings.expect_same(config.vision, ViTConfig(), "SigLIP")
     assert isinstance(config.vision, ViTConfig)
+    ids = {"bos_token_id": inputs.start, "eos_token_id": inputs.end, "pad_token_id": inputs.pad}
     found = {
         "architectures": ["SiglipModel"],
         "model_type": "siglip",
@@ -142,6 +146,7 @@ def config_to(config: CLIPConfig) -> dict[str, Any]:
             "model_type": "siglip_text_model",
             **text_to(config.text),
             "projection_size": config.embed_dim,
+            **{name: i for name, i in ids.items() if i is not None and i >= 0},
         },
     }
     biased = config if config.logit_bias is None else dataclasses.replace(config, logit_bias=-10.0)

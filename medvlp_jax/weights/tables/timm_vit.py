@@ -1,6 +1,7 @@
 """The plain ViT as timm saves it, which is also the vision tower of BiomedCLIP."""
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,8 +24,21 @@ _LAYER = (
     *dense("mlp.fc2", "mlp/down"),
     Row("ls2.gamma", "scale2"),
 )
-#: timm's ViTs have heads of this width unless their settings say otherwise.
+#: Heads of ViTs up to "large" are this wide; the larger ones of timm have 16 heads.
 HEAD_WIDTH = 64
+_LARGE_HEADS = {"huge": 16, "giant": 16, "gigantic": 16}
+#: timm's names of plain ViTs; a word more is another function (reg4, gap, rope, siglip ...).
+_NAME = re.compile(
+    r"vit_(?P<size>xsmall|tiny|small|medium|base|large|huge|giant|gigantic)_patch\d+"
+    r"_(?P<clip>clip_)?(?P<quick>quickgelu_)?(\d+|dinov2)(_in21k)?"
+)
+#: What ``model_args`` may say: sizes, which the tensors say as well, and what training alone uses.
+_ARGS = (
+    *("img_size", "patch_size", "in_chans", "embed_dim", "depth", "num_heads", "mlp_ratio"),
+    *("num_classes", "class_token", "init_values", "dynamic_img_size", "pre_norm", "fc_norm"),
+    *("drop_rate", "pos_drop_rate", "patch_drop_rate", "proj_drop_rate", "attn_drop_rate"),
+    *("drop_path_rate", "weight_init", "global_pool", "qkv_bias", "act_layer"),
+)
 
 
 def table(config: ViTConfig) -> tuple[Row, ...]:
@@ -56,10 +70,15 @@ def config_from(given: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]])
     for name in needed:
         if name not in shapes:
             raise WeightsError(f"no plain ViT with a class token: it has no tensor {name}")
+    name = _variant(given)
+    options = settings.group(given, "model_args")
+    settings.only(options, _ARGS, "model_args")
+    expected = {"qkv_bias": True, "class_token": True, "fc_norm": False, "global_pool": "token"}
+    settings.expect(options, expected)
     width, channels, patch, _ = shapes["patch_embed.proj.weight"]
     grid = math.isqrt(shapes["pos_embed"][1] - 1)
     layers = {name.split(".")[1] for name in shapes if name.startswith("blocks.")}
-    options = given.get("model_args") or {}
+    act = options.get("act_layer") or ("quick_gelu" if name and name["quick"] else "gelu")
     return ViTConfig(
         name="timm_vit",
         image_size=grid * patch,
@@ -67,13 +86,38 @@ def config_from(given: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]])
         channels=channels,
         width=width,
         depth=len(layers),
-        heads=options.get("num_heads", width // HEAD_WIDTH),
+        heads=options.get("num_heads") or _heads(width, name),
         mlp_width=shapes["blocks.0.mlp.fc1.weight"][0],
         patch_bias="patch_embed.proj.bias" in shapes,
         norm_pre="norm_pre.weight" in shapes,
+        activation=settings.activation_from(act),
         layer_scale=1.0 if "blocks.0.ls1.gamma" in shapes else None,
-        eps=1e-6,
+        # timm builds CLIP's towers with the norms of CLIP.
+        eps=1e-5 if name and name["clip"] else 1e-6,
     )
+
+
+def _variant(given: Mapping[str, Any]) -> re.Match[str] | None:
+    """What timm's name of a model says; None where there is no name."""
+    architecture = given.get("architecture")
+    if architecture is None:
+        return None
+    found = _NAME.fullmatch(str(architecture).split(".")[0])
+    if found is None:
+        raise WeightsError(f"architecture={architecture!r:.60} is no plain ViT of timm")
+    return found
+
+
+def _heads(width: int, name: re.Match[str] | None) -> int:
+    size = name["size"] if name else ""
+    if size in _LARGE_HEADS and "dinov2" not in (name.string if name else ""):
+        return _LARGE_HEADS[size]
+    if width % HEAD_WIDTH or (width > 1024 and width != 1536):
+        raise WeightsError(
+            f"a ViT of width {width} whose number of heads is not said: give num_heads in "
+            "model_args of a config.json beside it"
+        )
+    return width // HEAD_WIDTH
 
 
 def config_to(config: ViTConfig) -> dict[str, Any]:

@@ -1,0 +1,224 @@
+"""A bounded client for language-model servers: time, bytes and the key are kept within limits.
+
+Nothing that a server does makes one request last longer than ``timeout`` in all, or hold more than
+``max_bytes``. Redirects are never followed, so the key goes to the given host alone (and to the
+proxy that ``HTTP_PROXY``, ``HTTPS_PROXY`` and ``NO_PROXY`` name, as other programs do it). What a
+server says is printable and without the key before anybody sees it.
+"""
+
+import asyncio
+import base64
+import datetime
+import email.utils
+import json
+import logging
+import math
+import os
+import re
+import urllib.parse
+from types import TracebackType
+from typing import Any
+
+import httpx2
+
+from medvlp_jax.core.errors import UserError, reason
+
+#: Statuses that a later attempt may not get.
+PASSING = (408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529)
+#: Bytes that are read of a refusal, and characters that are shown of it.
+_REFUSAL, _SHOWN = 1 << 14, 200
+#: What stands for the key.
+REDACTED = "[key]"
+#: A key this short is a placeholder ("EMPTY", "none"), which texts may hold as a word.
+_SECRET_LENGTH = 8
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+
+
+class PassingTroubleError(Exception):
+    """An attempt failed in a way that may pass. ``pause``: seconds the server asked for, or 0."""
+
+    def __init__(self, reason: str, pause: float = 0.0) -> None:
+        super().__init__(reason)
+        self.pause = pause
+
+
+class Secret:
+    """A key, and the forms in which a server may send it back."""
+
+    def __init__(self, value: str) -> None:
+        self.value = value
+        self._forms = sorted(_forms(value), key=len, reverse=True) if value else []
+
+    def out_of(self, text: str) -> str:
+        """``text`` with every form of the key replaced."""
+        for form in self._forms:
+            text = text.replace(form, REDACTED)
+        return text
+
+    def out_of_start(self, text: str) -> str:
+        """The same for the start of a longer text, which may end in the middle of the key."""
+        text = self.out_of(text)
+        for form in self._forms:
+            for length in range(min(len(form) - 1, len(text)), 3, -1):
+                if text.endswith(form[:length]):
+                    return text[:-length] + REDACTED
+        return text
+
+    def out_of_answer(self, text: str) -> str:
+        """The same for a model's words, in which a placeholder is left alone."""
+        return self.out_of(text) if len(self.value) >= _SECRET_LENGTH else text
+
+
+def _forms(key: str) -> set[str]:
+    forms = {key, key.lower(), key.upper(), key.encode().hex(), key.encode().hex().upper()}
+    forms |= {urllib.parse.quote(key, safe=""), urllib.parse.quote_plus(key), json.dumps(key)[1:-1]}
+    for before in (b"", b" ", b"  "):  # base64 of a longer text holds one of three forms
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            whole = encode(before + key.encode()).decode().rstrip("=")
+            # Letters at both ends also depend on the neighbours of the key.
+            forms.add(whole[(0, 2, 3)[len(before)] : -1])
+    return {form for form in forms if len(form) >= min(4, len(key))}
+
+
+def flaw_of(text: str) -> str:
+    """Why ``text`` is no plain text, in a few words; empty where it is."""
+    if not text:
+        return "an empty answer"
+    if any("\ud800" <= c <= "\udfff" for c in text):
+        return "an answer with half of a surrogate pair, which is no text"
+    if _CONTROLS.search(text):
+        return "an answer with control characters"
+    return ""
+
+
+class Server:
+    """Posts JSON to one address; an asynchronous context manager."""
+
+    def __init__(self, url: str, key_variable: str, timeout: float, max_bytes: int) -> None:
+        """Args:
+          url: address below which paths are asked for.
+          key_variable: environment variable with the key; unset or empty sends none.
+          timeout: seconds from connecting to the last byte of an answer.
+          max_bytes: largest answer.
+
+        Raises:
+          UserError: the key, the address or a proxy of the environment cannot be used.
+        """
+        self.url, self.timeout, self.max_bytes = url.rstrip("/"), timeout, max_bytes
+        self.key_variable = key_variable
+        self.secret = Secret(os.environ.get(key_variable, "").strip())
+        if not re.fullmatch(r"[!-~]*", self.secret.value):
+            raise UserError(
+                f"the environment variable {key_variable} holds blanks or characters that no key "
+                "has; set it again"
+            )
+        # Their debug lines show headers, those of the server among them.
+        for name in ("httpx2", "httpcore2"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+        if self.secret.value:
+            headers["Authorization"] = f"Bearer {self.secret.value}"
+        try:
+            httpx2.URL(self.url)
+            self._http = httpx2.AsyncClient(
+                headers=headers, timeout=timeout, follow_redirects=False,
+                limits=httpx2.Limits(max_connections=None),
+            )  # fmt: skip
+        except Exception as error:  # also of proxies in the environment and of certificate files
+            raise UserError(
+                f"{self.url} cannot be asked ({self.said(reason(error))}); look at url and at the "
+                "environment variables HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE"
+            ) from error
+
+    async def __aenter__(self) -> "Server":
+        await self._http.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._http.__aexit__(kind, error, trace)
+
+    def said(self, text: str) -> str:
+        """One short, printable line without the key."""
+        clean = "".join(c if c.isprintable() or c.isspace() else "?" for c in text)
+        # First without the key: a cut could leave a part of it.
+        return " ".join(self.secret.out_of_start(clean)[: 10 * _SHOWN].split())[:_SHOWN]
+
+    async def post(self, path: str, body: Any) -> bytes:
+        """The body of the answer.
+
+        Raises:
+          PassingTroubleError: try again.
+          UserError: the server refuses for good.
+        """
+        try:
+            async with (
+                asyncio.timeout(self.timeout),
+                self._http.stream(
+                    "POST", self.url + path, content=json.dumps(body).encode()
+                ) as response,
+            ):
+                if not response.is_success:
+                    await self._refused(response)
+                encoding = response.headers.get("content-encoding", "identity")
+                if encoding.lower() not in ("", "identity"):
+                    raise PassingTroubleError(
+                        f"an answer in {self.said(encoding)!r}, which was not asked for"
+                    )
+                data, whole = await _read(response, self.max_bytes)
+                if not whole:
+                    raise PassingTroubleError(f"an answer of more than {self.max_bytes} bytes")
+                return data
+        except (TimeoutError, httpx2.TimeoutException) as error:
+            raise PassingTroubleError(f"no whole answer within {self.timeout:g} s") from error
+        except (PassingTroubleError, UserError):
+            raise
+        except Exception as error:  # broken connections, and answers that are no HTTP
+            raise PassingTroubleError(f"no connection: {self.said(reason(error))}") from error
+
+    async def _refused(self, response: httpx2.Response) -> None:
+        status = response.status_code
+        if 300 <= status < 400:
+            raise UserError(
+                f"{self.url} redirects (status {status}, to "
+                f"{self.said(response.headers.get('location', '')) or 'nowhere'}), which is not "
+                "followed, so that the key stays here; put the final address into url"
+            )
+        data, _ = await _read(response, _REFUSAL)
+        words = self.said(data.decode(errors="replace")) or self.said(response.reason_phrase)
+        why = f"status {status} ({words})"
+        if status in PASSING or status < 200:
+            raise PassingTroubleError(why, _retry_after(response.headers.get("retry-after", "")))
+        hint = {
+            401: f"; put the key into the environment variable {self.key_variable}",
+            403: f"; put the right key into the environment variable {self.key_variable}",
+            404: "; check url (it ends in /v1) and model",
+        }.get(status, "")
+        raise UserError(f"{self.url} refuses the request: {why}{hint}")
+
+
+async def _read(response: httpx2.Response, limit: int) -> tuple[bytes, bool]:
+    """At most ``limit`` bytes of the body, and whether that is all of it."""
+    data = bytearray()
+    async for chunk in response.aiter_raw():
+        data += chunk
+        if len(data) > limit:
+            return bytes(data[:limit]), False
+    return bytes(data), True
+
+
+def _retry_after(value: str) -> float:
+    """Seconds of a Retry-After header, which gives seconds or a date; 0 for neither."""
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            then = email.utils.parsedate_to_datetime(value)
+            seconds = (then - datetime.datetime.now(then.tzinfo)).total_seconds()
+        except (ValueError, TypeError, OverflowError):
+            return 0.0
+    return 0.0 if math.isnan(seconds) else max(0.0, seconds)

@@ -1,0 +1,32 @@
+"""The data sets that can be imported, by name."""
+
+from data_gen.sources import (
+    chexpert,
+    covid_rural,
+    covidx,
+    csv,
+    mimic_cxr,
+    ms_cxr,
+    nih,
+    openi,
+    padchest,
+    rsna,
+    siim,
+    vindr,
+)
+from data_gen.sources.source import Source
+
+SOURCES: dict[str, Source] = {
+    "csv": csv.SOURCE,
+    "chexpert": chexpert.SOURCE,
+    "mimic_cxr": mimic_cxr.SOURCE,
+    "nih": nih.SOURCE,
+    "openi": openi.SOURCE,
+    "rsna": rsna.SOURCE,
+    "siim": siim.SOURCE,
+    "padchest": padchest.SOURCE,
+    "vindr": vindr.SOURCE,
+    "ms_cxr": ms_cxr.SOURCE,
+    "covidx": covidx.SOURCE,
+    "covid_rural": covid_rural.SOURCE,
+}
