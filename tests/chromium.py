@@ -129,14 +129,13 @@ class Chromium:
             raise RuntimeError(f"{script[:80]}: {found['exceptionDetails']}")
         return found["result"].get("value")
 
-    def wait(self, script: str, seconds: float = 60) -> Any:
-        """Until the expression is true; its value."""
+    def wait(self, script: str, seconds: float = 60) -> None:
+        """Until the expression is true."""
         end = time.monotonic() + seconds
-        while not (value := self.run(script)):
+        while not self.run(f"!!({script})"):
             if time.monotonic() > end:
                 raise RuntimeError(f"never true: {script}")
             time.sleep(0.1)
-        return value
 
     def give_file(self, selector: str, path: pathlib.Path) -> None:
         """Puts a file into an ``<input type=file>``."""

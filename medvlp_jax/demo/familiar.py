@@ -70,7 +70,7 @@ class Familiar:
         first = cls(layouts_, mean, np.linalg.inv(spread), np.ones(2), 1.0, len(held_layouts))
         distances = first._distances(held_layouts, held_statistics)
         limits = np.maximum(np.quantile(distances, _LEVEL, axis=0), 1e-9)
-        limit = float(np.quantile((distances / limits).max(1), _LEVEL))
+        limit = max(1.0, float(np.quantile((distances / limits).max(1), _LEVEL)))
         return dataclasses.replace(first, limits=limits, limit=limit)
 
     def strangeness(

@@ -231,7 +231,8 @@ def test_a_meaningless_phrase_stays_dark():
     nonsense[:, 0] = 0.0
     scaled = maps(image, np.concatenate([finding[None], nonsense]))
     assert scaled.peaks[0] > 1
-    assert np.unravel_index(scaled.maps[0].argmax(), (8, 8)) == (3, 3)
+    assert scaled.maps[0, 3, 3] == scaled.maps[0].max() > 0
+    assert scaled.maps[0, 6:, 6:].max() == 0
     assert (scaled.maps[1:].max((1, 2)) > 0).mean() < 0.15
     # Of one finding on many places the brighter one is brighter: the scale is not each map's own.
     image[2:5, 2:5, 0] -= 4.0
