@@ -95,7 +95,9 @@ def build_page(reader: Reader) -> Any:
                     elem_id="phrases",
                 )
                 button = gr.Button("Read", variant="primary", elem_id="read")
-                film = gr.Image(label="The film as it was read", elem_id="film", interactive=False)
+                film = gr.Image(
+                    label="The film as it was read", elem_id="film", interactive=False, buttons=[]
+                )
             with gr.Column(scale=3):
                 said = gr.HTML(elem_id="said")
                 scores = gr.HTML(label="Scores", elem_id="scores")
