@@ -1,5 +1,7 @@
 """Replies of a language model in JAX: the ``jax`` back end of :mod:`data_gen.llm_chat`."""
 
+import functools
+import logging
 import pathlib
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,12 +10,14 @@ from typing import Any
 import jax
 
 from data_gen.llm_chat import ChatConfig, Message, Prompt, Reply
-from medvlp_jax.core.errors import UserError
+from medvlp_jax.core.errors import UserError, reason
 from medvlp_jax.core.sharding import make_mesh
 from medvlp_jax.generation.decoding import GenerationConfig
 from medvlp_jax.generation.engine import Generator, Request
 from medvlp_jax.generation.sampling import Sampling
 from medvlp_jax.weights import gguf, lm
+
+_log = logging.getLogger(__name__)
 
 
 class JaxChat:
@@ -105,9 +109,8 @@ def load_tokenizer(folder: str | pathlib.Path) -> Any:
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # transformers raises many kinds, with messages of many lines
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            f"{folder} has no tokenizer that can be read ({reason}); put tokenizer.json and "
+            f"{folder} has no tokenizer that can be read ({reason(error)}); put tokenizer.json and "
             "tokenizer_config.json there"
         ) from error
 
@@ -115,20 +118,54 @@ def load_tokenizer(folder: str | pathlib.Path) -> Any:
 def encode(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
     """Ids of a conversation by the model's own template, ready for the answer.
 
-    A model without a template (no chat model) gets the contents under each other.
+    A model without a template (no chat model) gets the contents under each other. Where a template
+    refuses a system message (Mistral, Gemma), its text leads the first turn of the user, which is
+    said once.
 
     Raises:
-      UserError: a content that is no text, or no ``jinja2``, in which templates are written.
+      UserError: a content that is no text, a template that refuses the conversation all the same,
+        or no ``jinja2``, in which templates are written.
     """
     if not all(isinstance(m["content"], str) for m in messages):
         raise UserError("this back end reads text only; use backend='openai' for images")
     if tokenizer.chat_template is None:
         text = "\n\n".join(m["content"] for m in messages) + "\n\n"
         return list(tokenizer(text)["input_ids"])
+    given = [dict(m) for m in messages]
     try:
-        text = tokenizer.apply_chat_template(
-            [dict(m) for m in messages], tokenize=False, add_generation_prompt=True
-        )
+        text = _template(tokenizer, given)
+    except UserError:
+        merged = _without_system(given)
+        if merged is None:
+            raise
+        text = _template(tokenizer, merged)
+        _say_merged(str(getattr(tokenizer, "name_or_path", "")))
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _template(tokenizer: Any, messages: list[dict[str, Any]]) -> str:
+    try:
+        return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     except ImportError as error:
         raise UserError("chat templates need the package jinja2: pip install jinja2") from error
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    except Exception as error:  # a template may raise what it likes
+        raise UserError(
+            f"the chat template of {getattr(tokenizer, 'name_or_path', 'the model')} refuses the "
+            f"conversation ({reason(error)})"
+        ) from error
+
+
+def _without_system(messages: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
+    """The conversation with the system's text in the first turn; None where that cannot be."""
+    if [m["role"] for m in messages[:2]] != ["system", "user"]:
+        return None
+    first = {**messages[1], "content": f"{messages[0]['content']}\n\n{messages[1]['content']}"}
+    return [first, *messages[2:]]
+
+
+@functools.cache
+def _say_merged(model: str) -> None:
+    _log.warning(
+        "the chat template of %s has no system message: its text leads the first user message",
+        model,
+    )

@@ -3,8 +3,8 @@
 python launch/convert.py --from=FOLDER_OR_HUB_ID --to=FOLDER --check
 python launch/convert.py --from=runs/clip --to=FOLDER --layout=open_clip --check
 
-With --check the library that the layout belongs to loads what was written, and the largest
-difference between its outputs and ours on random input is printed; that needs the extra torch.
+With --check the largest differences are printed between our outputs and those of the libraries that
+the files belong to, for what was read and for what was written; that needs the extra torch.
 """
 
 from absl import flags
@@ -17,10 +17,13 @@ _FROM = flags.DEFINE_string("from", None, "folder, hub id, GGUF file or run", re
 _TO = flags.DEFINE_string("to", None, "the folder to write", required=True)
 _LAYOUT = flags.DEFINE_string("layout", "", "names of the tensors; default: those of --from")
 _TOWER = flags.DEFINE_enum("tower", "", ["", "vision", "text"], "this tower of a CLIP alone")
+_FAMILY = flags.DEFINE_string(
+    "family", "", "what --from is, where its files do not say: openai_clip, chexzero, gloria, ..."
+)
 _DTYPE = flags.DEFINE_enum(
     "dtype", "float32", ["float32", "bfloat16", "float16"], "of the tensors that are written"
 )
-_CHECK = flags.DEFINE_bool("check", False, "compare with the origin library")
+_CHECK = flags.DEFINE_bool("check", False, "compare source and result with their libraries")
 
 
 def main(_: list[str]) -> None:
@@ -34,6 +37,7 @@ def main(_: list[str]) -> None:
             layout=_LAYOUT.value,
             tower=_TOWER.value,
             dtype=_DTYPE.value,
+            family=_FAMILY.value,
         )
         print(
             f"{converted.kind}, {converted.parameters / 1e6:.1f} M parameters -> {converted.folder}"

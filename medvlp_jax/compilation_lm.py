@@ -15,7 +15,8 @@ from medvlp_jax.core.sharding import MeshConfig
 from medvlp_jax.core.state import ModelDef, flatten, param_count, unflatten
 from medvlp_jax.core.step import shardings_of
 from medvlp_jax.generation.decoding import GenerationConfig, Programs, Prompts
-from medvlp_jax.models.lm import PRESETS, LMConfig, build_lm
+from medvlp_jax.models.lm import build_lm
+from medvlp_jax.models.lm_config import PRESETS, LMConfig
 from medvlp_jax.models.lm_linear import Storage
 
 

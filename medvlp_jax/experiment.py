@@ -15,7 +15,6 @@ from contextlib import nullcontext
 from typing import Any
 
 import jax
-import numpy as np
 from jax.sharding import Mesh
 
 from medvlp_jax.core import distributed, pretrained, provenance, sharding
@@ -44,17 +43,20 @@ from medvlp_jax.data.pipeline import eval_batches, find_tokenizer, open_sources,
 from medvlp_jax.data.tokenizer import Tokenizer
 from medvlp_jax.eval.base import EVALUATORS
 from medvlp_jax.eval.baselines import RULES
-from medvlp_jax.eval.config import EvalSetConfig, covered, located, scorable
+from medvlp_jax.eval.chosen import choose
+from medvlp_jax.eval.config import EvalSetConfig
 from medvlp_jax.eval.downstream import Sets
 from medvlp_jax.eval.downstream_config import TRAINS, make_downstream
 from medvlp_jax.eval.embedded import Embedded
 from medvlp_jax.eval.heatmap import MAPS
+from medvlp_jax.eval.prompt_tokens import PromptTokenizer
 from medvlp_jax.eval.promptbank import NO_FINDING, load_bank
 from medvlp_jax.eval.protocol import Evaluator, PredictFn
 from medvlp_jax.eval.tower import CALIBRATION, Tower, settled
-from medvlp_jax.experiment_config import MAY_DIFFER, TOKENIZER, parse_config
+from medvlp_jax.experiment_config import MAY_DIFFER, TOKENIZER, ExperimentConfig, parse_config
 from medvlp_jax.models.clip import CLIPConfig, build_clip, clip_config
 from medvlp_jax.models.flops import flops
+from medvlp_jax.models.text_encoder import TextConfig as TextTowerConfig
 from medvlp_jax.tasks.base import make_task
 from medvlp_jax.tasks.images import PixelConfig
 from medvlp_jax.weights import towers
@@ -72,7 +74,9 @@ class Experiment:
     """
 
     def __init__(self, config: Mapping[str, Any], devices: Sequence[Any] | None = None):
-        self.config = c = parse_config(config)
+        c = parse_config(config)
+        self.model_config: CLIPConfig = clip_config(c.model)
+        self.config = c = _one_text_length(c, self.model_config.text)
         self.resolved = json.loads(dumps(c))
         self.mesh: Mesh = sharding.make_mesh(c.mesh, devices)
         pieces, rows = sharding.batch_shards(self.mesh), c.data.batch_size
@@ -82,7 +86,6 @@ class Experiment:
                 f"fsdp devices x config.micro_batches={c.micro_batches}): "
                 f"{rows - rows % shards or shards} would do"
             )
-        self.model_config: CLIPConfig = clip_config(c.model)
         if self.model_config.text.max_length < c.data.text.max_len:
             raise ConfigError(
                 f"config.model.text.max_length={self.model_config.text.max_length} is shorter than "
@@ -220,52 +223,49 @@ class Experiment:
         e, test = self.config.eval, embedded[name]
         validation = embedded[one.validation] if one.validation else None
         counts, recipe = open_dataset(one.path, one.split).label_counts, e.recipe()
-        classes = one.classes or scorable(counts, self.config.data.labels)
-        bank = e.map_bank()
-        length = min(64, self.model_config.text.max_length)
-
-        def tokenize(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-            return tokenizer(texts, length)
-
+        bank, labels = e.map_bank(), self.config.data.labels
+        prompts = load_bank(recipe.prompts, max_prompts=recipe.max_prompts, seed=recipe.prompt_seed)
+        where = f"set {name!r} ({one.path}, split {one.split})"
+        chosen = choose(
+            where, one.classes, one.evaluators, counts, labels, bank=prompts, maps=bank, how=recipe
+        )
+        tokenize = PromptTokenizer(
+            tokenizer, self.model_config.text.prompt_length, self.config.data.text.max_len
+        )
         # A heat-map stands against all that was learnt, also where the set has a class or two.
-        known = [c for c in self.config.data.labels if c in bank.classes and c != NO_FINDING]
-        shown = located(counts, one.classes or known)
+        known = [c for c in labels if c in bank.classes and c != NO_FINDING]
         maps = MAPS[e.maps]
         compared = {
             "validation": validation,
             "bootstrap": e.bootstrap,
             "subgroups": e.subgroups,
         }
-        prompts = load_bank(recipe.prompts, max_prompts=recipe.max_prompts, seed=recipe.prompt_seed)
-        scored = classes
-        if "zeroshot" in one.evaluators and not one.classes:
-            scored = covered(name, classes, prompts, recipe)
         built: dict[str, Evaluator] = {}
         for word in one.evaluators:
             make: Callable[..., Evaluator] = EVALUATORS[word]
             if word == "zeroshot":
                 built[f"{name}-zeroshot"] = make(
-                    test, scored, prompts, tokenize, recipe=recipe,
-                    word_ids=lambda texts: tokenizer.word_ids(texts, length),
+                    test, chosen.scored, prompts, tokenize, recipe=recipe,
+                    word_ids=tokenize.word_ids,
                     threshold_rule=e.threshold_rule, per_class=one.per_class,
-                    ensemble=ensemble, **compared,
+                    ensemble=ensemble, not_scored=chosen.left, **compared,
                 )  # fmt: skip
             elif word == "baseline":
                 for rule in RULES:
                     built[f"{name}-{rule}"] = make(
-                        test, scored, rule=rule, threshold_rule=e.threshold_rule, **compared
+                        test, chosen.scored, rule=rule, threshold_rule=e.threshold_rule, **compared
                     )
             elif word == "grounding":
                 query = "positive" if (e.heatmap, one.truth) == ("phrases", "masks") else e.heatmap
                 built[f"{name}-grounding"] = make(
-                    test, shown, bank, tokenize, validation=validation, truth=one.truth,
+                    test, chosen.shown, bank, tokenize, validation=validation, truth=one.truth,
                     query=query, among=known, maps=maps, untrained=untrained,
-                    bootstrap=e.bootstrap,
+                    bootstrap=e.bootstrap, not_scored=chosen.unseen,
                 )  # fmt: skip
             elif word == "pictures":
                 query = "positive" if e.heatmap == "phrases" else e.heatmap
                 built[f"{name}-pictures"] = make(
-                    test, shown or known, bank, tokenize, query=query, among=known, maps=maps
+                    test, chosen.shown or known, bank, tokenize, query=query, among=known, maps=maps
                 )
             elif word in TRAINS:
                 other = e.sets[one.validation]
@@ -275,8 +275,8 @@ class Experiment:
                     SourceConfig(one.path, one.split),
                 )
                 built[f"{name}-{word}"] = make_downstream(
-                    word, sets, e.downstream, classes, tower=self.tower, bootstrap=e.bootstrap,
-                    image_labels=self.config.data.labels,
+                    word, sets, e.downstream, chosen.labelled, tower=self.tower,
+                    bootstrap=e.bootstrap, image_labels=labels,
                 )  # fmt: skip
             else:
                 built[f"{name}-{word}"] = make(test, bootstrap=e.bootstrap)
@@ -420,6 +420,20 @@ class Experiment:
             f"mesh: {shape} ({self.mesh.size} {kind}, {jax.process_count()} process"
             f"{'es' if jax.process_count() > 1 else ''})"
         )
+
+
+def _one_text_length(config: ExperimentConfig, text: TextTowerConfig) -> ExperimentConfig:
+    """A tower that sees its padding (SigLIP) pools at a text's last place, padded or not: all texts
+    then have its full length, whatever buckets the config has."""
+    said = config.data.text
+    if not text.see_padding or (said.buckets == (text.max_length,) and not said.window):
+        return config
+    _log.warning(
+        "%s sees its padding, so all texts have its %d places instead of the buckets %s",
+        text.name, text.max_length, said.buckets,
+    )  # fmt: skip
+    one = dataclasses.replace(said, buckets=(text.max_length,), window=0)
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, text=one))
 
 
 def _keep(tokenizer: Tokenizer, folder: pathlib.Path) -> None:

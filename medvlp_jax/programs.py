@@ -74,7 +74,8 @@ def write(
       UserError: the folder cannot be written.
     """
     model, data = experiment.model_def, experiment.config.data
-    prepare, length = experiment.task.config.prepare, inputs.length
+    task: Any = experiment.task
+    prepare, length = task.config.prepare, inputs.length
     tree = {**flatten(params), **flatten(buffers)}
     weights = {path_str(path): leaf for path, leaf in tree.items()}
 

@@ -14,6 +14,7 @@ from medvlp_jax.core.errors import UserError, reason
 
 #: Bytes of a file that is read whole; an image, report or JSON of more is damage or an attack.
 MAX_BYTES = 1 << 30
+_PIECE = 1 << 20
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -69,7 +70,10 @@ def read_bytes(path: str | os.PathLike[str], limit: int = MAX_BYTES) -> bytes:
     """The content of a regular file of at most ``limit`` bytes; errors as :func:`open_regular`."""
     with open_regular(path, limit) as stream:
         try:
-            data = stream.read(limit + 1)
+            # Not limit + 1 at once: that much memory would be taken first.
+            data = stream.read(min(os.fstat(stream.fileno()).st_size, limit) + 1)
+            while len(data) <= limit and (more := stream.read(_PIECE)):
+                data += more  # a file that grows, or one of a kernel that says no size
         except OSError as error:
             raise FileError(f"{shown(path)} cannot be read ({reason(error)})") from error
     _check_size(path, len(data), limit)  # it may have grown

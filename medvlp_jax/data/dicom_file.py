@@ -28,7 +28,9 @@ from medvlp_jax.data.image import MAX_PIXELS, ImageError
 
 #: Bytes that a deflated data set may have when inflated: the largest picture of 16 bits, and more.
 MAX_INFLATED = 2 * MAX_PIXELS + (1 << 24)
+_SLACK = 1 << 22  # bytes beside the pixels
 _PREAMBLE = 128
+_PIXEL_GROUP = 0x7FE0
 _META_GROUP = b"\x02\x00"
 _ITEM = b"\xfe\xff\x00\xe0"  # encapsulated pixels begin with one
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
@@ -108,20 +110,36 @@ def _inflated(body: bytes) -> Dataset | None:
     )
     if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
         return None
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    plain = inflater.decompress(stream.read(), MAX_INFLATED)
-    if not inflater.eof:
-        more = inflater.unconsumed_tail or len(plain) >= MAX_INFLATED
-        raise ImageError(
-            f"its deflated data set has more than {MAX_INFLATED} bytes"
-            if more
-            else "its deflated data set is cut short"
-        )
+    plain = _inflate(stream.read())
     dataset = read_dataset(io.BytesIO(plain), False, True)
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset.file_meta = meta
     dataset.set_original_encoding(False, True)
     return dataset
+
+
+def _inflate(packed: bytes) -> bytes:
+    """The inflated data set, at most as long as what it claims about its pixels lets expect."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    plain = inflater.decompress(packed, _SLACK)
+    if not inflater.eof and inflater.unconsumed_tail:
+        head = read_dataset(
+            io.BytesIO(plain),
+            False,
+            True,
+            stop_when=lambda tag, vr, length: tag.group >= _PIXEL_GROUP,
+        )
+        limit = MAX_INFLATED
+        if "Rows" in head and "Columns" in head:
+            _fill(head, "", [])
+            _check_claims(head)
+            limit = min(_bytes_of_frame(head) * _frames(head) + 2 * _SLACK, MAX_INFLATED)
+        plain += inflater.decompress(inflater.unconsumed_tail, limit - len(plain))
+        if not inflater.eof and len(plain) >= limit:
+            raise ImageError(f"its deflated data set has more than {limit} bytes")
+    if not inflater.eof:
+        raise ImageError("its deflated data set is cut short")
+    return plain
 
 
 def _fill(dataset: Dataset, pixels: str, guesses: list[str]) -> None:
@@ -132,7 +150,7 @@ def _fill(dataset: Dataset, pixels: str, guesses: list[str]) -> None:
             setattr(dataset, name, value)
             guesses.append(f"no {name}, taken as {value}")
 
-    syntax: UID = dataset.file_meta.TransferSyntaxUID
+    syntax: UID = dataset.file_meta.TransferSyntaxUID if pixels else ExplicitVRLittleEndian
     encapsulated = pixels == "PixelData" and dataset.PixelData.startswith(_ITEM)
     if encapsulated and not syntax.is_encapsulated and dataset["PixelData"].is_undefined_length:
         found = syntax_of(_frame(dataset))
@@ -190,4 +208,4 @@ def _check_frame(dataset: Dataset, frame: bytes) -> None:
 
 def _bytes_of_frame(dataset: Dataset) -> int:
     values = int(dataset.Rows) * int(dataset.Columns) * int(dataset.SamplesPerPixel)
-    return -(-values * int(dataset.BitsAllocated) // 8)
+    return -(-values * int(dataset.get("BitsAllocated") or 64) // 8)

@@ -33,9 +33,25 @@ def sniff(data: bytes) -> str | None:
         return "png"
     if data.startswith(b"\xff\xd8\xff"):
         return "jpeg"
-    if data[128:132] == b"DICM":
+    if data[128:132] == b"DICM" or _is_bare_dicom(data if data[:128].strip(b"\0") else data[128:]):
         return "dicom"
     return None
+
+
+def _is_bare_dicom(data: bytes) -> bool:
+    """Whether bytes begin as a data set without preamble does: an element of group 2 or 8.
+
+    Group and element number (below 0x100), then a value representation of two letters or, where
+    it is implicit, a length of four bytes, which is short for the first elements there are.
+    """
+    if len(data) < 8:
+        return False
+    group, element = struct.unpack("<HH", data[:4])
+    if group in (0x0200, 0x0800):
+        group, element = struct.unpack(">HH", data[:4])
+    if group not in (2, 8) or element >= 0x100:
+        return False
+    return (data[4:6].isalpha() and data[4:6].isupper()) or struct.unpack("<L", data[4:8])[0] <= 256
 
 
 def probe_size(data: bytes) -> tuple[int, int] | None:

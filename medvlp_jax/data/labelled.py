@@ -8,26 +8,27 @@ draws images, often without a seed.
 import dataclasses
 import hashlib
 import json
-import os
 import pathlib
 from collections.abc import Sequence
 
 import numpy as np
-from absl import logging
 from jaxtyping import Int, Int8
 
-from medvlp_jax.core import npz
-from medvlp_jax.core.errors import one_net
 from medvlp_jax.data.augment import ImageConfig
 from medvlp_jax.data.batch import BatchBuilder
 from medvlp_jax.data.config import DataConfig
-from medvlp_jax.data.loaders import DataError, RowThreads, TrainLoader
+from medvlp_jax.data.kept_arrays import read_arrays, write_arrays
+from medvlp_jax.data.loaders import RowThreads, TrainLoader
 from medvlp_jax.data.pipeline import TrainIterator, process_rows
 from medvlp_jax.data.plan import Plan
+from medvlp_jax.data.records import Source
 from medvlp_jax.data.text import TextConfig, names_a_side
-from medvlp_jax.data.text_index import Source, TextIndex, eligible_images
+from medvlp_jax.data.text_index import TextIndex, eligible_images
+from medvlp_jax.data.unreadable import MAX_BAD_FRACTION, DataError, Readable, still_unreadable
 from medvlp_jax.data.workers import threads_of
 
+_ARRAYS = ("records", "labels", "patients", "ids", "masks", "boxes")
+_LEFT_OUT = "unreadable"  # of the kept file: indices of records that are out of the index
 #: No text has so many words, and the arrays of tokens are as short as can be.
 NO_TEXT = TextConfig(min_words=1 << 30, missing="empty", buckets=(4,), window=0)
 
@@ -97,53 +98,49 @@ def _rank(name: str, seed: int) -> int:
 
 
 def label_index(
-    source: Source, labels: Sequence[str], image: ImageConfig, cache_dir: str = ""
+    source: Source,
+    labels: Sequence[str],
+    image: ImageConfig,
+    cache_dir: str = "",
+    max_bad_fraction: float = MAX_BAD_FRACTION,
 ) -> LabelIndex:
     """Reads every record once; kept beside the data as ``labels-<split>-<key>.npz``.
 
     Raises:
-      DataError: no record has an image of the wanted views.
+      DataError: no record has an image of the wanted views, or more than ``max_bad_fraction`` of
+        them cannot be read; fewer are left out.
     """
     shards = getattr(source, "shards", None)
     if shards is None:
-        return _scan(source, labels, image)
+        return _scan(source, labels, image, max_bad_fraction)[0]
     parts = [2, [s.sha256 for s in shards], list(labels), image.views]
     content = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
     folder = pathlib.Path(cache_dir or source.directory)  # type: ignore[attr-defined]
     path = folder / f"labels-{source.split}-{content}.npz"  # type: ignore[attr-defined]
-    if path.exists():
-        try:
-            with one_net(path, "reading the labels again", DataError):
-                f = npz.read(path)
-                drawn = tuple(tuple(f[name].tolist()) for name in ("masks", "boxes"))
-                return LabelIndex(
-                    f["records"], f["labels"], f["patients"], f["ids"], *drawn, content
-                )
-        except DataError as error:
-            logging.warning("%s", error)
-    index = dataclasses.replace(_scan(source, labels, image), content=content)
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as f:
-            np.savez_compressed(
-                f, records=index.records, labels=index.labels, patients=index.patients,
-                ids=index.ids, masks=np.array(index.masks, np.str_),
-                boxes=np.array(index.boxes, np.str_),
-            )  # fmt: skip
-        os.replace(temporary, path)
-    except OSError as e:
-        logging.warning("labels are not kept: %s cannot be written (%s)", path, e)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return index
+    kept = read_arrays(path, "reading the labels again")
+    if kept is not None and {*_ARRAYS} <= {*kept}:
+        left_out = kept.get(_LEFT_OUT, np.zeros(0, np.int64))
+        if still_unreadable(source, left_out.tolist()):
+            records, values, patients, ids, masks, boxes = (kept[name] for name in _ARRAYS)
+            drawn = tuple(masks.tolist()), tuple(boxes.tolist())
+            return LabelIndex(records, values, patients, ids, *drawn, content)
+    index, left_out = _scan(source, labels, image, max_bad_fraction)
+    arrays = {name: np.array(getattr(index, name)) for name in _ARRAYS}
+    for name in ("masks", "boxes"):  # of strings, also where there is none
+        arrays[name] = arrays[name].astype(np.str_)
+    if left_out:
+        arrays[_LEFT_OUT] = np.array(left_out)
+    write_arrays(path, arrays, "labels are read at each start; set data.cache_dir")
+    return dataclasses.replace(index, content=content)
 
 
-def _scan(source: Source, labels: Sequence[str], image: ImageConfig) -> LabelIndex:
+def _scan(
+    source: Source, labels: Sequence[str], image: ImageConfig, max_bad_fraction: float
+) -> tuple[LabelIndex, list[int]]:
     records, rows, patients, ids = [], [], [], []
     masks, boxes = set(), set()
-    for i in range(len(source)):
-        record = source[i]
+    readable = Readable(source, max_bad_fraction)
+    for i, record in readable:
         if eligible_images(record, image):
             records.append(i)
             rows.append([record.labels.get(name, -2) for name in labels])
@@ -153,7 +150,7 @@ def _scan(source: Source, labels: Sequence[str], image: ImageConfig) -> LabelInd
             boxes.update(box.label for box in record.boxes)
     if not records:
         raise DataError(f"no record of {source!r} has an image of the views {image.views}")
-    return LabelIndex(
+    index = LabelIndex(
         np.array(records),
         np.array(rows, np.int8).reshape(len(records), len(labels)),
         np.array(patients, np.str_),
@@ -161,6 +158,7 @@ def _scan(source: Source, labels: Sequence[str], image: ImageConfig) -> LabelInd
         tuple(sorted(masks)),
         tuple(sorted(boxes)),
     )
+    return index, readable.left_out
 
 
 def labelled_iterator(

@@ -6,28 +6,24 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from absl import logging
 
-from medvlp_jax.core.errors import UserError
 from medvlp_jax.data.batch import Batch, BatchBuilder
-from medvlp_jax.data.image import ImageError
-from medvlp_jax.data.manifest import ShardError
 from medvlp_jax.data.plan import Plan
-from medvlp_jax.data.records import RecordError
+from medvlp_jax.data.records import Source
 from medvlp_jax.data.text import candidates
-from medvlp_jax.data.text_index import Source, eligible_images
+from medvlp_jax.data.text_index import eligible_images
+from medvlp_jax.data.unreadable import (
+    BAD_RECORD,
+    DataError,
+    UnreadableRecords,
+    first_line,
+    shard_of,
+)
 
 #: Where a loader leaves (id, shard, reason) of each record it could not read; taken out again
 #: before the batch is handed to anyone.
 UNREADABLE = "_unreadable"
-#: Records that may be unreadable before the fraction counts; small numbers say little.
-_FORGIVEN = 10
-_BAD = (ImageError, ShardError, RecordError)
 _TRIES = 64
-
-
-class DataError(UserError, RuntimeError):
-    """The data or the way they are asked for is wrong; one line with the mend."""
 
 
 class RowThreads:
@@ -58,19 +54,6 @@ class RowThreads:
         with self._lock:
             if self._pool is not None:
                 self._pool.shutdown(wait=False, cancel_futures=True)
-
-
-def shard_of(source: Source, index: int) -> str:
-    """File name of the shard that holds a record; "" for a source without shards."""
-    for shard in getattr(source, "shards", ()):
-        if index < shard.records:
-            return shard.file
-        index -= shard.records
-    return ""
-
-
-def _reason(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 class TrainLoader:
@@ -112,9 +95,9 @@ class TrainLoader:
                         groups = candidates(record, self._builder.config.text)
                         text = [t for group in groups for t in group][choice]
                     self._builder.fill(batch, row, record, text, rng)
-                except _BAD as e:
+                except BAD_RECORD as e:
                     place = shard_of(self._sources[source], index)
-                    unreadable.append((name, place, _reason(e)))
+                    unreadable.append((name, place, first_line(e)))
                     continue
                 return record.id
             raise DataError(
@@ -173,8 +156,8 @@ class EvalLoader:
                 text = next((t for group in candidates(record, config.text) for t in group), "")
                 host["text_str"][row] = text
                 phrases[row] = self._builder.fill(batch, row, record, text, None)
-            except _BAD as e:
-                unreadable.append((host["id"][row], shard_of(self._source, index), _reason(e)))
+            except BAD_RECORD as e:
+                unreadable.append((host["id"][row], shard_of(self._source, index), first_line(e)))
 
         self._threads.map(load, len(places))
         for name, column in host.items():
@@ -189,32 +172,13 @@ class EvalLoader:
         self._threads.close()
 
 
-class UnreadableRecords:
-    """Counts records that could not be read, names each once, and stops when they are too many."""
+def take_notes(batch: Batch, unreadable: UnreadableRecords) -> None:
+    """Moves the loader's notes on unreadable records from ``batch`` to ``unreadable``.
 
-    def __init__(self, max_fraction: float):
-        self._max_fraction = max_fraction
-        self.visits = 0
-        self.failures = 0
-        self.seen: dict[str, str] = {}  # id -> shard and reason
-
-    def take(self, batch: Batch) -> None:
-        """Removes the loader's notes from ``batch``.
-
-        Raises:
-          DataError: more than the allowed fraction of all visits failed.
-        """
-        notes = batch.pop(UNREADABLE)
-        self.visits += int((batch["id"] != "").sum())
-        self.failures += len(notes)
-        for name, place, reason in notes.tolist():
-            if name not in self.seen:
-                self.seen[name] = f"{place}: {reason}" if place else reason
-                logging.warning("record %s cannot be read (%s)", name, self.seen[name])
-        forgiven = _FORGIVEN if self._max_fraction else 0
-        if self.failures > max(self._max_fraction * self.visits, forgiven):
-            name, why = next(iter(self.seen.items()))
-            raise DataError(
-                f"{self.failures} of {self.visits} visited records cannot be read, more than "
-                f"data.max_bad_fraction={self._max_fraction:g} allows; the first was {name} ({why})"
-            )
+    Raises:
+      DataError: more than the allowed fraction of all visits failed.
+    """
+    unreadable.visits += int((batch["id"] != "").sum())
+    for name, place, why in batch.pop(UNREADABLE).tolist():
+        unreadable.add(name, place, why)
+    unreadable.check()

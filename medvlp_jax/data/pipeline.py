@@ -33,16 +33,12 @@ from absl import logging
 from medvlp_jax.data.batch import Batch, BatchBuilder
 from medvlp_jax.data.config import DataConfig, SourceConfig
 from medvlp_jax.data.dataset import open_dataset
-from medvlp_jax.data.loaders import (
-    DataError,
-    EvalLoader,
-    RowThreads,
-    TrainLoader,
-    UnreadableRecords,
-)
+from medvlp_jax.data.loaders import EvalLoader, RowThreads, TrainLoader, take_notes
 from medvlp_jax.data.plan import Plan
-from medvlp_jax.data.text_index import Source, text_index
+from medvlp_jax.data.records import Source
+from medvlp_jax.data.text_index import TextIndex, text_index
 from medvlp_jax.data.tokenizer import Tokenizer, train_wordpiece
+from medvlp_jax.data.unreadable import MAX_BAD_FRACTION, DataError, Readable, UnreadableRecords
 from medvlp_jax.data.workers import Batches, threads_of
 
 
@@ -72,21 +68,27 @@ def find_tokenizer(config: DataConfig, sources: Sequence[Source] | None = None) 
     sources = open_sources(config) if sources is None else sources
     logging.info("training a WordPiece on the texts of %d sources into %s", len(sources), folder)
     try:
-        return train_wordpiece(all_texts(sources), folder, config.text.vocab)
+        texts = all_texts(sources, config.max_bad_fraction)
+        return train_wordpiece(texts, folder, config.text.vocab)
     except OSError as e:
         if e.errno == errno.ENOSPC:
             raise
         raise DataError(f"cannot store a tokenizer in {folder} ({e}); set data.cache_dir") from e
 
 
-def all_texts(sources: Sequence[Source]) -> Iterator[str]:
-    """Every text of every record: what a tokenizer is trained on.
+def all_texts(
+    sources: Sequence[Source], max_bad_fraction: float = MAX_BAD_FRACTION
+) -> Iterator[str]:
+    """Every text of every record that can be read: what a tokenizer is trained on.
 
     Raises:
-      DataError: there is none.
+      DataError: there is none, or more than ``max_bad_fraction`` of a source's records cannot be
+        read.
     """
     none = True
-    for text in (t.text for s in sources for i in range(len(s)) for t in s[i].texts):
+    for text in (
+        t.text for s in sources for _, r in Readable(s, max_bad_fraction) for t in r.texts
+    ):
         none = False
         yield text
     if none:
@@ -133,7 +135,10 @@ def train_iterator(
         raise DataError(f"{len(sources)} sources given for {len(config.sources)} in the config")
     tokenizer = find_tokenizer(config, sources) if tokenizer is None else tokenizer
     indices = [
-        text_index(s, tokenizer, config.text, config.image, config.cache_dir) for s in sources
+        text_index(
+            s, tokenizer, config.text, config.image, config.cache_dir, config.max_bad_fraction
+        )
+        for s in sources
     ]
     sided = sum(index.summary["name_a_side"] for index in indices)
     if config.image.geometry.flip > 0 and sided and not config.image.allow_flip:
@@ -142,11 +147,24 @@ def train_iterator(
             "whose texts or labels say left or right; set it to 0, or image.allow_flip=True if "
             "you mean it"
         )
+    for source, index in zip(config.sources, indices, strict=True):
+        _say_cut(source, index, config.text.max_len)
     weights = [s.weight for s in config.sources]
     plan = Plan(indices, weights, config.text, config.batch_size, config.seed)
     builder = BatchBuilder(config, tokenizer)
     loader = TrainLoader(builder, plan, sources, rows, RowThreads(threads_of(config)))
     return TrainIterator(loader, plan.describe(), config, steps)
+
+
+def _say_cut(source: SourceConfig, index: TextIndex, longest: int) -> None:
+    cut = int((index.lengths > longest).sum())
+    if cut:
+        logging.warning(
+            "%s, split %s: %d of %d texts (%.1f %%) are longer than the last of data.text.buckets "
+            "and are cut to its %d tokens; the longest has %d",
+            source.path, source.split, cut, len(index.lengths), 100 * cut / len(index.lengths),
+            longest, int(index.lengths.max()),
+        )  # fmt: skip
 
 
 def process_rows(batch_size: int, process_index: int, process_count: int) -> slice:
@@ -188,7 +206,7 @@ class TrainIterator(Iterator[Batch]):
         if self._batches is None:
             self._batches = Batches(self._loader, self._next, self.steps, self._config)
         batch = next(self._batches)
-        self.unreadable.take(batch)
+        take_notes(batch, self.unreadable)
         self._next += 1
         return batch
 
@@ -275,7 +293,7 @@ def _run_eval(loader: EvalLoader, count: int, config: DataConfig) -> Iterator[Ba
     unused = 0
     try:
         for batch in batches:
-            unreadable.take(batch)
+            take_notes(batch, unreadable)
             unused += int(((batch["id"] != "") & ~batch["valid"]).sum())
             yield batch
     finally:

@@ -12,7 +12,7 @@ import math
 import re
 import struct
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from medvlp_jax.core.errors import UserError, reason
 from medvlp_jax.data import example
@@ -108,6 +108,14 @@ class Record:
         """Returns self, or raises what :func:`check_record` finds."""
         check_record(self)
         return self
+
+
+class Source(Protocol):
+    """Random access to records; what ``open_dataset`` returns, or a plain list of records."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Record: ...
 
 
 def check_record(record: Record) -> None:

@@ -6,37 +6,31 @@ One pass over a data set per tokenizer, kept beside the data as ``text-<split>-<
 import dataclasses
 import hashlib
 import json
-import os
 import pathlib
 import time
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from absl import logging
 from jaxtyping import Float, Int
 
-from medvlp_jax.core import npz
-from medvlp_jax.core.errors import UserError, one_net
+from medvlp_jax.core.errors import UserError, reason
 from medvlp_jax.data.augment import ImageConfig
-from medvlp_jax.data.records import Image, Record
+from medvlp_jax.data.kept_arrays import read_arrays, write_arrays
+from medvlp_jax.data.records import Image, Record, Source
 from medvlp_jax.data.text import TextConfig, candidates, names_a_side
 from medvlp_jax.data.tokenizer import Tokenizer, check_known
+from medvlp_jax.data.unreadable import MAX_BAD_FRACTION, Readable, still_unreadable
 
 _LAYOUT = 1  # of the file; a change makes old files unknown
 _LOG_EVERY_S = 20.0
+_ARRAYS = ("records", "counts", "lengths")
+_LEFT_OUT = "unreadable"  # key of the summary: indices of records that are out of the index
 _CHUNK = 8192  # texts that are tokenized at once
 
 
 class IndexingError(UserError, ValueError):
     """A source and the options leave nothing to train on; one line with the mend."""
-
-
-class Source(Protocol):
-    """Random access to records; what ``open_dataset`` returns, or a plain list of records."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Record: ...
 
 
 def eligible_images(record: Record, config: ImageConfig) -> list[Image]:
@@ -104,33 +98,32 @@ def text_index(
     text: TextConfig,
     image: ImageConfig,
     cache_dir: str = "",
+    max_bad_fraction: float = MAX_BAD_FRACTION,
 ) -> TextIndex:
     """The index of ``source``, from the cache or by one pass over it, which is then cached.
 
     A source without content hashes (a list) is not cached. A folder that cannot be written costs
-    a warning and the pass at each start. Concurrent builders are harmless: a file appears whole.
+    a warning and the pass at each start, and so does a file that is damaged. Concurrent builders
+    are harmless: a file appears whole.
 
     Raises:
-      ShardError: a shard is corrupt, by name.
+      DataError: more than ``max_bad_fraction`` of the records cannot be read; fewer are left out.
       TokenizerError: most pieces of the corpus are unknown to the tokenizer.
       IndexingError: no record is usable.
     """
     content = content_key(source, tokenizer, text, image)
-    path = None
-    if content:
-        folder = pathlib.Path(cache_dir or source.directory)  # type: ignore[attr-defined]
-        path = folder / f"text-{source.split}-{content}.npz"  # type: ignore[attr-defined]
-        index = _read(path, content)
-        if index is not None:
-            return index
-    index = dataclasses.replace(scan(source, tokenizer, text, image), content=content)
-    if path is not None:
-        try:
-            _write(path, index)
-        except OSError as e:
-            logging.warning(
-                "text lengths are not kept: %s cannot be written (%s); set data.cache_dir", path, e
-            )
+    if not content:
+        return scan(source, tokenizer, text, image, max_bad_fraction)
+    folder = pathlib.Path(cache_dir or source.directory)  # type: ignore[attr-defined]
+    path = folder / f"text-{source.split}-{content}.npz"  # type: ignore[attr-defined]
+    index = _read(path, content)
+    if index is not None and still_unreadable(source, index.summary.get(_LEFT_OUT, [])):
+        return index
+    index = scan(source, tokenizer, text, image, max_bad_fraction)
+    index = dataclasses.replace(index, content=content)
+    arrays = {name: getattr(index, name) for name in _ARRAYS}
+    arrays["summary"] = np.array(json.dumps(index.summary))
+    write_arrays(path, arrays, "text lengths are counted at each start; set data.cache_dir")
     return index
 
 
@@ -144,17 +137,28 @@ def content_key(source: Source, tokenizer: Tokenizer, text: TextConfig, image: I
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
-def scan(source: Source, tokenizer: Tokenizer, text: TextConfig, image: ImageConfig) -> TextIndex:
+def scan(
+    source: Source,
+    tokenizer: Tokenizer,
+    text: TextConfig,
+    image: ImageConfig,
+    max_bad_fraction: float = MAX_BAD_FRACTION,
+) -> TextIndex:
     """Reads every record once and counts the tokens of its candidate texts."""
+    readable = Readable(source, max_bad_fraction)
     records: list[int] = []
     counts: list[list[int]] = []
     lengths: list[int] = []
     waiting: list[str] = []
-    summary = {"records": len(source), "without_image": 0, "without_text": 0, "name_a_side": 0}
+    summary: dict[str, Any] = {
+        "records": len(source),
+        "without_image": 0,
+        "without_text": 0,
+        "name_a_side": 0,
+    }
     sample: list[str] = []
     started = last = time.monotonic()
-    for i in range(len(source)):
-        record = source[i]
+    for i, record in readable:
         groups = candidates(record, text)
         found = [t for group in groups for t in group]
         summary["name_a_side"] += _names_a_side(record)
@@ -177,6 +181,8 @@ def scan(source: Source, tokenizer: Tokenizer, text: TextConfig, image: ImageCon
             last = time.monotonic()
             logging.info("counting tokens: %d of %d records", i + 1, len(source))
     lengths += tokenizer.lengths(waiting)
+    if readable.left_out:
+        summary[_LEFT_OUT] = readable.left_out
     if not records:
         raise IndexingError(
             f"no record of {source!r} is usable: {summary}; check text.policy and image.views, or "
@@ -198,31 +204,14 @@ def _names_a_side(record: Record) -> bool:
     return any(names_a_side(s) for s in (*(t.text for t in record.texts), *names))
 
 
-def _write(path: pathlib.Path, index: TextIndex) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-    try:
-        with open(temporary, "wb") as f:
-            np.savez_compressed(
-                f,
-                records=index.records,
-                counts=index.counts,
-                lengths=index.lengths,
-                summary=np.array(json.dumps(index.summary)),
-            )
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _read(path: pathlib.Path, content: str) -> TextIndex | None:
-    if not path.exists():
+    arrays = read_arrays(path, "counting again")
+    if arrays is None:
         return None
     try:
-        with one_net(path, "counting again", IndexingError):
-            f = npz.read(path)
-            summary = dict(json.loads(str(f["summary"])))
-            return TextIndex(f["records"], f["counts"], f["lengths"], summary, content)
-    except IndexingError as error:
-        logging.warning("%s", error)
+        summary = json.loads(str(arrays["summary"]))
+        records, counts, lengths = (arrays[name] for name in _ARRAYS)
+        return TextIndex(records, counts, lengths, summary, content)
+    except (KeyError, ValueError) as e:  # of another version
+        logging.warning("%s is damaged (%s); counting again", path, reason(e))
         return None

@@ -12,7 +12,7 @@ from absl import flags, logging
 from medvlp_jax.core.family import follow_parent
 from medvlp_jax.data.batch import Batch
 from medvlp_jax.data.config import DataConfig
-from medvlp_jax.data.loaders import DataError
+from medvlp_jax.data.unreadable import DataError
 
 _DIED = "terminated unexpectedly"  # in what Grain says of a worker that is gone
 _DEATHS = 3  # in a row, without a batch in between

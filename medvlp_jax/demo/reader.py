@@ -107,7 +107,7 @@ class Reader:
         self.name = f"{experiment.config.name}, step {folder.name}"
         self._tokenizer = experiment.tokenizer()
         self._predict = experiment.load(checkpoint, step)
-        self._length = min(64, experiment.model_config.text.max_length)
+        self._length = experiment.model_config.text.prompt_length
         self._data: DataConfig = dataclasses.replace(experiment.config.data, workers=0)
         self._bank = experiment.config.eval.map_bank()
         self.library = Library.open(

@@ -66,7 +66,7 @@ class Sets:
         def read() -> list[LabelIndex]:
             return [
                 label_index(open_dataset(s.path, s.split), labels, self.data.image,
-                            self.data.cache_dir)
+                            self.data.cache_dir, self.data.max_bad_fraction)
                 for s in self.data.sources
             ]  # fmt: skip
 

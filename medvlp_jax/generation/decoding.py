@@ -18,7 +18,8 @@ from medvlp_jax.core import sharding
 from medvlp_jax.core.fields import Count, Size
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.generation.sampling import Sampling, next_tokens
-from medvlp_jax.models.lm import LMConfig, build_lm
+from medvlp_jax.models.lm import build_lm
+from medvlp_jax.models.lm_config import LMConfig
 from medvlp_jax.models.lm_decode import (
     CACHE_AXES,
     Cache,

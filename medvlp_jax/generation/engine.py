@@ -18,7 +18,7 @@ from medvlp_jax.generation.decoding import (
     empty_state,
 )
 from medvlp_jax.generation.sampling import row_key
-from medvlp_jax.models.lm import LMConfig
+from medvlp_jax.models.lm_config import LMConfig
 
 Decode = Callable[[Sequence[int]], str]
 #: Prompts are padded to one of these lengths (or to the capacity), each of which is a program.

@@ -43,6 +43,8 @@ def attention(
     mask: Bool[Array, "b s"] | None = None,
     segments: Segments | None = None,
     causal: bool = False,
+    window: Int[Array, ""] | None = None,
+    cap: float = 0.0,
     impl: Implementation = "auto",
 ) -> Float[Array, "b t h d"]:
     """``softmax(q kᵀ / √d) v`` per head, with the softmax in float32.
@@ -54,6 +56,8 @@ def attention(
       mask: True for the keys that exist. A row without any such key gives finite values.
       segments: further restricts attention to equal ids (several texts packed in one row).
       causal: query ``i`` sees keys ``0..i``; needs ``t == s``.
+      window: with ``causal``: query ``i`` sees keys after ``i - window`` alone; 0 is no window.
+      cap: c of ``c * tanh(score / c)``, 0 without. Windows and caps are for ``xla`` alone.
       impl: ``auto`` follows :func:`choose`; a name forces that implementation.
 
     Returns:
@@ -70,10 +74,15 @@ def attention(
         )
     if causal and t != s:
         raise ValueError(f"causal attention needs as many queries as keys, not {t} and {s}")
+    if window is not None or cap:
+        if impl not in ("auto", "xla"):
+            raise ValueError(f"attention implementation {impl!r} has no windows and no caps")
+        impl = "xla"
     if impl == "auto":
         impl = choose(target_platform(), t, s, d, q_bthd.dtype)
     if impl == "xla":
-        return checkpoint_name(_xla(q_bthd, k_bshd, v_bshd, mask, segments, causal), SAVED_NAME)
+        allowed = _allowed(t, mask, segments, causal, window)
+        return checkpoint_name(_xla(q_bthd, k_bshd, v_bshd, allowed, cap), SAVED_NAME)
     if impl == "cudnn":
         reason = cudnn_obstacle(d, q_bthd.dtype)
         if reason:
@@ -118,7 +127,11 @@ def target_platform() -> str:
 
 
 def _allowed(
-    t: int, mask: Array | None, segments: Segments | None, causal: bool
+    t: int,
+    mask: Array | None,
+    segments: Segments | None,
+    causal: bool,
+    window: Array | None = None,
 ) -> Bool[Array, "#b 1 #t s"] | None:
     """All restrictions as one boolean array that broadcasts to the scores."""
     allowed = None if mask is None else mask[:, None, None, :]
@@ -127,23 +140,30 @@ def _allowed(
         allowed = same if allowed is None else allowed & same
     if causal:
         lower = jnp.tril(jnp.ones((t, t), bool))[None, None]
+        if window is not None:
+            back = jnp.arange(t)[:, None] - jnp.arange(t)
+            lower = lower & ((back < window) | (window == 0))
         allowed = lower if allowed is None else allowed & lower
     return allowed
+
+
+def cap_scores(x: Float[Array, "..."], cap: float) -> Float[Array, "..."]:
+    """``cap * tanh(x / cap)``, or ``x`` where ``cap`` is 0."""
+    return cap * jnp.tanh(x / cap) if cap else x
 
 
 def _xla(
     q: Array,
     k: Array,
     v: Array,
-    mask: Array | None,
-    segments: Segments | None,
-    causal: bool,
+    allowed: Array | None,
+    cap: float,
 ) -> Array:
     # Batch and heads lead, so that both products are plain batched matrix products; scaling the
     # queries touches t·d numbers where scaling the scores would touch t·s.
     q, k, v = (x.transpose(0, 2, 1, 3) for x in (q * q.shape[-1] ** -0.5, k, v))
     scores = jnp.einsum("bhtd,bhsd->bhts", q, k, preferred_element_type=jnp.float32)
-    allowed = _allowed(q.shape[2], mask, segments, causal)
+    scores = cap_scores(scores, cap)
     if allowed is not None:
         scores = jnp.where(allowed, scores, MASKED)
     weights = jax.nn.softmax(scores, axis=-1).astype(v.dtype)

@@ -14,6 +14,7 @@ from medvlp_jax.core.sharding import constrain
 from medvlp_jax.models.attention import SAVED_NAME, Implementation, Segments, attention
 from medvlp_jax.models.layers import (
     Activation,
+    GatedMlp,
     Initializer,
     LayerNorm,
     Linear,
@@ -45,6 +46,7 @@ class BlockConfig:
     Attributes:
       norm: ``pre`` normalises the input of each branch, ``post`` the sum after it (BERT).
       layer_scale: initial value of a learned gain per channel on each branch, None without.
+      gated: the MLP is a :class:`medvlp_jax.models.layers.GatedMlp`; ``activation`` is not used.
       dropout: rate on the output of each branch, active only where a key is given.
       remat: see :data:`REMAT`.
       unroll: blocks per iteration of the scan; ``depth`` unrolls it all.
@@ -59,6 +61,7 @@ class BlockConfig:
     eps: Positive = 1e-6
     bias: bool = True
     layer_scale: Finite | None = None
+    gated: bool = False
     dropout: Decay = 0.0
     causal: bool = False
     init_std: NonNegative = 0.02
@@ -126,14 +129,11 @@ class Block(nnx.Module):
         self.norm1 = LayerNorm(c.width, eps=c.eps, dtype=c.dtype, rngs=rngs)
         self.attn = Attention(c.width, c.heads, bias=c.bias, init=init, dtype=c.dtype, rngs=rngs)
         self.norm2 = LayerNorm(c.width, eps=c.eps, dtype=c.dtype, rngs=rngs)
-        self.mlp = Mlp(
-            c.width,
-            c.mlp_width,
-            activation=c.activation,
-            bias=c.bias,
-            init=init,
-            dtype=c.dtype,
-            rngs=rngs,
+        mlp = {"bias": c.bias, "init": init, "dtype": c.dtype, "rngs": rngs}
+        self.mlp: Mlp | GatedMlp = (
+            GatedMlp(c.width, c.mlp_width, **mlp)
+            if c.gated
+            else Mlp(c.width, c.mlp_width, activation=c.activation, **mlp)
         )
         self.scale1 = self._layer_scale(rngs)
         self.scale2 = self._layer_scale(rngs)

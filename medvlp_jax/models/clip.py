@@ -13,8 +13,10 @@ from jaxtyping import Array, Bool, Float, Int
 
 from medvlp_jax.core.config import ConfigError, parse, to_plain, unknown_word
 from medvlp_jax.core.fields import Dtype, Extent, ExtentOrNone, Finite, Positive
-from medvlp_jax.models import resnet, text_encoder, vit
+from medvlp_jax.models import densenet, resnet, text_encoder, vit
+from medvlp_jax.models.densenet import DenseNetConfig
 from medvlp_jax.models.features import ImageFeatures, TextFeatures
+from medvlp_jax.models.heads import VisionConfig, build_vision
 from medvlp_jax.models.layers import (
     ACTIVATIONS,
     Activation,
@@ -24,16 +26,18 @@ from medvlp_jax.models.layers import (
     param,
     unit_rows,
 )
-from medvlp_jax.models.resnet import ResNet, ResNetConfig
+from medvlp_jax.models.resnet import ResNetConfig
 from medvlp_jax.models.text_encoder import TextConfig, TextEncoder
-from medvlp_jax.models.vit import ViT, ViTConfig
+from medvlp_jax.models.vit import ViTConfig
 
-#: What ``config.model.vision.name`` may be. ``vit`` and ``resnet`` spell out their sizes.
-VISION: dict[str, ViTConfig | ResNetConfig] = {
+#: What ``config.model.vision.name`` may be; the first three spell out their sizes.
+VISION: dict[str, VisionConfig] = {
     "vit": ViTConfig(),
     "resnet": ResNetConfig(),
+    "densenet": DenseNetConfig(),
     **vit.PRESETS,
     **resnet.PRESETS,
+    **densenet.PRESETS,
 }
 #: What ``config.model.text.name`` may be.
 TEXT: dict[str, TextConfig] = {"bert": TextConfig(), **text_encoder.PRESETS}
@@ -81,7 +85,7 @@ class CLIPConfig:
       dtype: compute dtype of the projections; the towers have their own.
     """
 
-    vision: ViTConfig | ResNetConfig = dataclasses.field(default_factory=ViTConfig)
+    vision: VisionConfig = dataclasses.field(default_factory=ViTConfig)
     text: TextConfig = dataclasses.field(default_factory=TextConfig)
     embed_dim: Extent = 512
     patch_map: Literal["last", "middle", "own"] = "last"
@@ -95,7 +99,7 @@ class CLIPConfig:
     dtype: Dtype = "float32"
 
     def __post_init__(self) -> None:
-        if self.patch_map == "middle" and not isinstance(self.vision, ResNetConfig):
+        if self.patch_map == "middle" and isinstance(self.vision, ViTConfig):
             raise ValueError("patch_map='middle' needs a ResNet; a ViT has one map")
         maps = [
             ("vision", self.vision_proj, self.vision.features),
@@ -218,10 +222,7 @@ class CLIP(nnx.Module):
 
     def __init__(self, config: CLIPConfig, *, rngs: nnx.Rngs):
         c = self.config = config
-        if isinstance(c.vision, ViTConfig):
-            self.vision: ViT | ResNet = ViT(c.vision, rngs=rngs)
-        else:
-            self.vision = ResNet(c.vision, rngs=rngs)
+        self.vision = build_vision(c.vision, rngs=rngs)
         self.text = TextEncoder(c.text, rngs=rngs)
         self.vision_proj = Projection(
             c.vision_proj, c.vision.features, c.embed_dim, dtype=c.dtype, rngs=rngs

@@ -7,9 +7,11 @@ once. A training step costs three times the forward pass, whatever is recomputed
 
 from medvlp_jax.models.blocks import BlockConfig
 from medvlp_jax.models.clip import CLIPConfig, ProjectionConfig
+from medvlp_jax.models.densenet import DenseNetConfig
+from medvlp_jax.models.heads import VisionConfig
 from medvlp_jax.models.resnet import FOLD, ResNetConfig
 from medvlp_jax.models.text_encoder import TextConfig
-from medvlp_jax.models.vit import ConvStem, ViTConfig
+from medvlp_jax.models.vit import ConvStem
 
 
 def flops(config: CLIPConfig, batch: int, text_len: int, *, train: bool = True) -> int:
@@ -30,13 +32,15 @@ def flops(config: CLIPConfig, batch: int, text_len: int, *, train: bool = True) 
     return batch * (image + text)
 
 
-def image_flops(config: ViTConfig | ResNetConfig, *, train: bool = True) -> int:
+def image_flops(config: VisionConfig, *, train: bool = True) -> int:
     """Forward operations of a vision tower on one image of ``image_size``."""
     if isinstance(config, ResNetConfig):
         return _resnet(config)
+    if isinstance(config, DenseNetConfig):
+        return _densenet(config)
     width, (rows, columns) = config.width, config.grid
     patches = rows * columns
-    tokens = (config.kept(patches) if train else patches) + config.class_token
+    tokens = (config.kept(patches) if train else patches) + config.class_token + config.registers
     if config.stem == "conv":
         total, side, channels = 0, config.image_size, config.channels
         for out in ConvStem.widths(config):
@@ -62,7 +66,8 @@ def text_flops(config: TextConfig, text_len: int) -> int:
 def _blocks(c: BlockConfig, tokens: int) -> int:
     projections = 4 * 2 * tokens * c.width**2
     scores_and_mixing = 2 * 2 * tokens**2 * c.width
-    return c.depth * (projections + scores_and_mixing + tokens * _mlp(c.width, c.mlp_width))
+    mlp = _mlp(c.width, c.mlp_width) * (3 if c.gated else 2) // 2
+    return c.depth * (projections + scores_and_mixing + tokens * mlp)
 
 
 def _mlp(width: int, hidden: int) -> int:
@@ -79,6 +84,20 @@ def _projection(c: ProjectionConfig, features_in: int, features_out: int) -> int
 
 def _conv(side: int, kernel: int, channels_in: int, channels_out: int) -> int:
     return 2 * side**2 * kernel**2 * channels_in * channels_out
+
+
+def _densenet(c: DenseNetConfig) -> int:
+    side, inner = (c.image_size + 1) // 2, c.bottleneck * c.growth
+    total = _conv(side, 7, c.channels, c.width)
+    side, channels = (side + 1) // 2, c.width
+    for stage, size in enumerate(c.stage_sizes):
+        if stage:
+            total += _conv(side, 1, channels, channels // 2)
+            side, channels = side // 2, channels // 2
+        for _ in range(size):
+            total += _conv(side, 1, channels, inner) + _conv(side, 3, inner, c.growth)
+            channels += c.growth
+    return total
 
 
 def _resnet(c: ResNetConfig) -> int:

@@ -12,20 +12,24 @@ from flax import nnx
 from jax.nn import initializers
 from jaxtyping import Array, Float
 
+from medvlp_jax.models.densenet import DenseNet, DenseNetConfig
 from medvlp_jax.models.features import ImageFeatures
 from medvlp_jax.models.layers import Conv, LayerNorm, Linear
 from medvlp_jax.models.resnet import ResNet, ResNetConfig
 from medvlp_jax.models.vit import ViT, ViTConfig
 
-VisionConfig = ViTConfig | ResNetConfig
+VisionConfig = ViTConfig | ResNetConfig | DenseNetConfig
+Vision = ViT | ResNet | DenseNet
 #: Shares of a plain map's stride at which :class:`SimplePyramid` gives one (ViTDet).
 _SCALES = (4, 2, 1, 0.5)
 
 
-def build_vision(config: VisionConfig, *, rngs: nnx.Rngs) -> ViT | ResNet:
+def build_vision(config: VisionConfig, *, rngs: nnx.Rngs) -> Vision:
     """The tower that a config describes."""
     if isinstance(config, ViTConfig):
         return ViT(config, rngs=rngs)
+    if isinstance(config, DenseNetConfig):
+        return DenseNet(config, rngs=rngs)
     return ResNet(config, rngs=rngs)
 
 
@@ -67,6 +71,11 @@ def encode(tower: Callable[[bool], ImageFeatures], train: bool, frozen: bool) ->
     the batch its features would change from batch to batch, and with the fine-tuning data.
     """
     return jax.lax.stop_gradient(tower(False)) if frozen else tower(train)
+
+
+def _has_stem_map(config: ResNetConfig | DenseNetConfig) -> bool:
+    # A folded stem is as coarse as the first stage, which sees more.
+    return not isinstance(config, ResNetConfig) or config.stem == "v1"
 
 
 class Upsample(nnx.Module):
@@ -130,11 +139,11 @@ class Pyramid(nnx.Module):
             widths = SimplePyramid.widths(vision.width)
             return [(c, vision.patch / s) for c, s in zip(widths, _SCALES, strict=True)]
         stages = [(vision.stage_width(i), 4.0 * 2**i) for i in range(len(vision.stage_sizes))]
-        return ([(vision.width, 2.0)] if vision.stem == "v1" else []) + stages
+        return ([(vision.width, 2.0)] if _has_stem_map(vision) else []) + stages
 
     def __call__(
         self,
-        tower: ViT | ResNet,
+        tower: Vision,
         image: Float[Array, "b y x c"],
         *,
         train: bool,
@@ -142,10 +151,9 @@ class Pyramid(nnx.Module):
     ) -> list[Float[Array, "b h w c"]]:
         """The maps of :meth:`levels`. A ViT's dropout is off: a map with holes is no map."""
         if self.simple is None:
-            assert isinstance(tower, ResNet)
+            assert not isinstance(tower, ViT)
             maps = tower.maps(image, train=train and not frozen)
-            # A folded stem is as coarse as the first stage, which sees more.
-            maps = maps if tower.config.stem == "v1" else maps[1:]
+            maps = maps if _has_stem_map(tower.config) else maps[1:]
             return jax.lax.stop_gradient(maps) if frozen else maps
         features = encode(lambda t: tower(image, train=t), train, frozen)
         assert features.patches is not None

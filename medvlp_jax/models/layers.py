@@ -160,8 +160,32 @@ class Mlp(nnx.Module):
         return self.down(ACTIVATIONS[self.activation](self.up(x)))
 
 
+class GatedMlp(nnx.Module):
+    """``down(silu(gate(x)) * up(x))`` (Shazeer 2020, arXiv:2002.05202), as DINOv2-giant has it."""
+
+    def __init__(
+        self,
+        width: int,
+        hidden: int,
+        *,
+        bias: bool = True,
+        init: Initializer | None = None,
+        dtype: str = "float32",
+        rngs: nnx.Rngs,
+    ):
+        def linear(i: int, o: int, axes: tuple[str, str]) -> Linear:
+            return Linear(i, o, axes=axes, bias=bias, init=init, dtype=dtype, rngs=rngs)
+
+        self.gate = linear(width, hidden, ("embed", "mlp"))
+        self.up = linear(width, hidden, ("embed", "mlp"))
+        self.down = linear(hidden, width, ("mlp", "embed"))
+
+    def __call__(self, x: Float[Array, "... d"]) -> Float[Array, "... d"]:
+        return self.down(jax.nn.silu(self.gate(x)) * self.up(x))
+
+
 class Embedding(nnx.Module):
-    """A table [vocabulary, width] looked up by integer ids.
+    """A table [vocabulary, width] looked up by integer ids; rows are multiplied by ``scale``.
 
     Ids must lie in range: JAX clamps what lies outside, it does not raise.
     """
@@ -172,15 +196,18 @@ class Embedding(nnx.Module):
         width: int,
         *,
         init: Initializer | None = None,
+        scale: float = 1.0,
         dtype: str = "float32",
         rngs: nnx.Rngs,
     ):
         self.dtype = jnp.dtype(dtype)
+        self.scale = scale
         init = initializers.truncated_normal(0.02) if init is None else init
         self.table = param(init, rngs, (vocab, width), ("vocab", "embed"))
 
     def __call__(self, ids: Int[Array, "..."]) -> Float[Array, "... d"]:
-        return jnp.take(self.table[...], ids, axis=0).astype(self.dtype)
+        x = jnp.take(self.table[...], ids, axis=0).astype(self.dtype)
+        return x if self.scale == 1.0 else x * jnp.asarray(self.scale, self.dtype)
 
 
 class Conv(nnx.Module):

@@ -10,10 +10,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from medvlp_jax.core.errors import UserError
 from medvlp_jax.core.sharding import constrain
-from medvlp_jax.models.attention import MASKED
-from medvlp_jax.models.lm import DecoderBlock, KeyValues, LanguageModel, Layers, LMConfig
-from medvlp_jax.models.lm_rope import angles, frequencies
+from medvlp_jax.models.attention import MASKED, cap_scores
+from medvlp_jax.models.lm import KeyValues, LanguageModel, Layers
+from medvlp_jax.models.lm_blocks import DecoderBlock, Facts, layer_facts, turns
+from medvlp_jax.models.lm_config import LMConfig
 
 #: Logical axes of the arrays of a cache; a leading layer axis has no name.
 CACHE_AXES = ("batch", "heads", None, None)
@@ -34,7 +36,15 @@ class Cache(NamedTuple):
 
 
 def abstract_cache(config: LMConfig, rows: int, places: int) -> Cache:
-    """Shapes of a cache in the compute dtype."""
+    """Shapes of a cache in the compute dtype.
+
+    Raises:
+      UserError: the model has no positions for so many places.
+    """
+    if config.positions == "learned" and places > config.max_length:
+        raise UserError(
+            f"{config.name} has {config.max_length} positions; capacity={places} is more"
+        )
     one = (rows, config.kv_heads, places, config.head_dim)
     dtype = jnp.dtype(config.dtype)
     if config.stacked:
@@ -101,33 +111,41 @@ def decode_step(
       Logits of the next tokens and the cache with ``tokens`` in it.
     """
     c = model.config
-    cos, sin = angles(frequencies(c.rope, c.head_dim, cache.places), positions[:, None])
-    seen = jnp.arange(cache.places) <= positions[:, None]
+    rotation = turns(c, positions[:, None], cache.places)
+    facts = layer_facts(c, cache.places)
+    place = jnp.arange(cache.places)
+    past = place <= positions[:, None]
 
-    def layer(x: Array, block: DecoderBlock, cache: Any, index: Array | None) -> tuple[Array, Any]:
-        q, *new = block.attn.qkv(block.norm1(x), cos, sin)
+    def layer(
+        x: Array, block: DecoderBlock, own: Facts, cache: Any, index: Array | None
+    ) -> tuple[Array, Any]:
+        q, *new = block.qkv(x, rotation, own)
+        seen = past
+        if own.window is not None:
+            seen = past & ((positions[:, None] - place < own.window) | (own.window == 0))
         cache = Cache(
             *(_append(old, x, index, positions) for old, x in zip(cache, new, strict=True))
         )
         k, v = cache if index is None else (cache.k[index], cache.v[index])
-        x = x + block.attn.finish(_attend(q[:, 0], k, v, seen)[:, None])
-        x = x + block.mlp(block.norm2(x))
+        x = block.finish(x, _attend(q[:, 0], k, v, seen, c.score_cap)[:, None])
         return constrain(x, "batch", None, None), cache
 
-    x = constrain(model.embed(tokens)[:, None].astype(c.dtype), "batch", None, None)
+    x = model.embed(tokens)[:, None].astype(c.dtype)
+    x = constrain(model.with_positions(x, positions[:, None]), "batch", None, None)
     if c.stacked:
         # The cache is carried, not scanned over: a carry is updated in place, where the outputs
         # of a scan are a second cache.
         (x, cache), _ = jax.lax.scan(
-            lambda carry, xs: (layer(carry[0], xs[0], carry[1], xs[1]), None),
+            lambda carry, xs: (layer(carry[0], xs[0], xs[1], carry[1], xs[2]), None),
             (x, cache),
-            (model.blocks, jnp.arange(c.depth)),
+            (model.blocks, jax.tree.map(jnp.asarray, facts), jnp.arange(c.depth)),
             unroll=min(c.unroll, c.depth),
         )
     else:
         pieces = []
-        for block, k, v in zip(model.blocks, cache.k, cache.v, strict=True):
-            x, piece = layer(x, block, Cache(k, v), None)
+        blocks = zip(model.blocks, cache.k, cache.v, strict=True)
+        for i, (block, k, v) in enumerate(blocks):
+            x, piece = layer(x, block, facts.layer(i), Cache(k, v), None)
             pieces.append(piece)
         cache = Cache(*zip(*pieces, strict=True))
     return model.logits(model.norm_final(x[:, 0])), cache
@@ -150,10 +168,12 @@ def _attend(
     k: Float[Array, "b kv s d"],
     v: Float[Array, "b kv s d"],
     seen: Bool[Array, "b s"],
+    cap: float,
 ) -> Float[Array, "b h d"]:
     """Attention of one query per row on its cache; query heads that share keys form groups."""
     b, h, d = q.shape
     grouped = (q * d**-0.5).reshape(b, k.shape[1], -1, d)
     scores = jnp.einsum("bkgd,bksd->bkgs", grouped, k, preferred_element_type=jnp.float32)
+    scores = cap_scores(scores, cap)
     weights = jax.nn.softmax(jnp.where(seen[:, None, None], scores, MASKED), axis=-1)
     return jnp.einsum("bkgs,bksd->bkgd", weights.astype(v.dtype), v).reshape(b, h, d)

@@ -88,6 +88,12 @@ class TextConfig:
             raise ValueError("vocab and max_length must be positive, types must not be negative")
         self.blocks()
 
+    @property
+    def prompt_length(self) -> int:
+        """Tokens that prompts are padded to: a sentence or two, but where padding is seen, always
+        the full length, because there the length says at which place a text is pooled."""
+        return self.max_length if self.see_padding else min(64, self.max_length)
+
     def blocks(self) -> BlockConfig:
         return BlockConfig(
             width=self.width,

@@ -15,6 +15,7 @@ from medvlp_jax.core.fields import (
     Depth,
     Dtype,
     Extent,
+    ExtentOrNone,
     Finite,
     NonNegative,
     Positive,
@@ -54,6 +55,8 @@ class ViTConfig:
       channels: of the image, 1 or 3.
       pool: ``class`` token, ``mean`` of the patches, or ``map``, an attention pool.
       class_token: whether there is one; ``pool="class"`` needs it.
+      registers: learned tokens without a position beside the class token, which the images' own
+        tokens may use and nothing reads (Darcet et al. 2023, arXiv:2309.16588).
       stem: ``patch`` is one strided convolution, ``conv`` a stack of 3×3 stride-2 convolutions
         (Xiao et al. 2021), which trains better on small images; the patch is then a power of 2.
       patch_bias: bias of the patch embedding (CLIP has none).
@@ -72,6 +75,7 @@ class ViTConfig:
     mlp_width: Extent = 1536
     pool: Literal["class", "mean", "map"] = "class"
     class_token: bool = True
+    registers: ExtentOrNone = 0
     stem: Literal["patch", "conv"] = "patch"
     patch_bias: bool = True
     norm_pre: bool = False
@@ -80,6 +84,7 @@ class ViTConfig:
     eps: Positive = 1e-6
     bias: bool = True
     layer_scale: Finite | None = None
+    gated: bool = False
     dropout: Decay = 0.0
     init_std: NonNegative = 0.02
     dtype: Dtype = "float32"
@@ -94,6 +99,10 @@ class ViTConfig:
             )
         if self.pool == "class" and not self.class_token:
             raise ValueError('pool="class" needs class_token=True')
+        if self.registers and not self.class_token:
+            raise ValueError(
+                f"registers={self.registers} stand behind a class token, and there is none"
+            )
         if not 0.0 <= self.patch_dropout < 1.0:
             raise ValueError(f"patch_dropout {self.patch_dropout} is not in [0, 1)")
         if self.stem == "conv" and self.patch & (self.patch - 1):
@@ -110,6 +119,7 @@ class ViTConfig:
             eps=self.eps,
             bias=self.bias,
             layer_scale=self.layer_scale,
+            gated=self.gated,
             dropout=self.dropout,
             init_std=self.init_std,
             dtype=self.dtype,
@@ -122,6 +132,11 @@ class ViTConfig:
     def grid(self) -> Grid:
         side = self.image_size // self.patch
         return side, side
+
+    def positions_for(self, table: Float[Array, "n d"], grid: Grid) -> Float[Array, "m d"]:
+        """The position table for another grid, resized as its origin does: DINOv2's models with
+        registers smooth before they shrink, all others do not."""
+        return resize_positions(table, self.grid, grid, antialias=self.registers > 0)
 
     @property
     def features(self) -> int:
@@ -253,6 +268,9 @@ class ViT(nnx.Module):
         init = initializers.truncated_normal(c.init_std)
         self.embed = (ConvStem if c.stem == "conv" else PatchEmbed)(c, rngs=rngs)
         self.class_token = param(init, rngs, (c.width,), ("norm",)) if c.class_token else None
+        self.registers = (
+            param(init, rngs, (c.registers, c.width), (None, "embed")) if c.registers else None
+        )
         # Row 0 belongs to the class token, if there is one; the rest is the grid, row-major.
         self.positions = param(init, rngs, (n, c.width), ("position", "embed"))
         self.norm_pre = (
@@ -290,16 +308,19 @@ class ViT(nnx.Module):
                 f"{c.patch}, channels {c.channels}"
             )
         grid = height // c.patch, width // c.patch
-        prefix = int(c.class_token)
         table = self.positions[...]
         x = self.embed(image).reshape(b, -1, c.width)
-        x = x + resize_positions(table[prefix:], c.grid, grid).astype(x.dtype)
+        x = x + c.positions_for(table[int(c.class_token) :], grid).astype(x.dtype)
         if rng is not None:
             x = drop_patches(x, c.kept(x.shape[1]), jax.random.fold_in(rng, 0))
         dropped = x.shape[1] < grid[0] * grid[1]
         if self.class_token is not None:
-            first = (self.class_token[...] + table[0]).astype(x.dtype)
-            x = jnp.concatenate([jnp.broadcast_to(first, (b, 1, c.width)), x], axis=1)
+            first = (self.class_token[...] + table[0])[None]
+            if self.registers is not None:
+                first = jnp.concatenate([first, self.registers[...]])
+            first = jnp.broadcast_to(first.astype(x.dtype), (b, *first.shape))
+            x = jnp.concatenate([first, x], axis=1)
+        prefix = c.class_token + c.registers
         if self.norm_pre is not None:
             x = self.norm_pre(x)
         attend = attend and self.class_token is not None and not dropped
@@ -309,7 +330,7 @@ class ViT(nnx.Module):
         if attend:
             assert states is not None
             attention = first_attention(self.blocks, states[-2] if c.depth > 1 else start)
-            attention = attention[:, 1:].reshape(b, *grid)
+            attention = attention[:, prefix:].reshape(b, *grid)
         x = self.norm_post(x)
         if self.pool is not None:
             pooled = self.pool(x)

@@ -4,14 +4,14 @@ import dataclasses
 import json
 import os
 import pathlib
-import zipfile
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from medvlp_jax.core.errors import UserError
+from medvlp_jax.core import npz
+from medvlp_jax.core.errors import UserError, one_net
 from medvlp_jax.eval.bootstrap import AucCounts, Bootstrap, weighted_mean
 from medvlp_jax.eval.protocol import EvalResult
 from medvlp_jax.eval.scores import mean_defined
@@ -62,10 +62,11 @@ class Outcome:
     def save(self, folder: pathlib.Path) -> pathlib.Path:
         """Writes :data:`FILE` atomically: it is there when the run is finished, and not before."""
         file, temporary = folder / FILE, folder / f".{FILE}.{os.getpid()}"
-        said = json.dumps({"facts": self.facts, "metrics": self.metrics})
         arrays: dict[str, Any] = {
             f"{e}/{k}": v for e, values in self.arrays.items() for k, v in values.items()
         }
+        # The names, too: a zip file has no checksum of them.
+        said = json.dumps({"facts": self.facts, "metrics": self.metrics, "names": sorted(arrays)})
         with temporary.open("wb") as out:
             np.savez_compressed(out, said=np.array(said), **arrays)
         temporary.replace(file)
@@ -78,18 +79,18 @@ class Outcome:
         Raises:
           OutcomeError: the file is damaged.
         """
-        try:
-            with np.load(folder / FILE, allow_pickle=False) as stored:
-                said = json.loads(str(stored["said"]))
-                arrays: dict[str, dict[str, np.ndarray]] = {name: {} for name in said["metrics"]}
-                for key in stored.files:
-                    evaluation, _, name = key.rpartition("/")
-                    if evaluation:
-                        arrays[evaluation][name] = stored[key]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise OutcomeError(
-                f"{folder / FILE} cannot be read ({error}); delete it and run the trial again"
-            ) from error
+        with one_net(folder / FILE, "delete it and run the trial again", OutcomeError):
+            stored = npz.read(folder / FILE)
+            said = json.loads(str(stored.pop("said")))
+            if sorted(stored) != said.get("names", sorted(stored)):
+                raise OutcomeError(
+                    f"{folder / FILE} cannot be read (it holds other arrays than were written); "
+                    "delete it and run the trial again"
+                )
+            arrays: dict[str, dict[str, np.ndarray]] = {name: {} for name in said["metrics"]}
+            for key, values in stored.items():
+                evaluation, _, name = key.rpartition("/")
+                arrays[evaluation][name] = values
         return cls(said["facts"], said["metrics"], arrays)
 
 

@@ -379,9 +379,10 @@ def _one_layer(place: Sharding) -> Sharding:
 
 def _put(piece: np.ndarray, dtype: jnp.dtype, place: Sharding) -> jax.Array:
     # Each device's part is cut out, cast and made contiguous by itself.
-    return jax.make_array_from_callback(
-        piece.shape, place, lambda index: np.asarray(piece[index], dtype, order="C")
-    )
+    with np.errstate(over="ignore"):  # noted as a fault
+        return jax.make_array_from_callback(
+            piece.shape, place, lambda index: np.asarray(piece[index], dtype, order="C")
+        )
 
 
 @functools.cache

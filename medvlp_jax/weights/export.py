@@ -5,7 +5,9 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from medvlp_jax.core.errors import one_net
 from medvlp_jax.models.clip import CLIPConfig
+from medvlp_jax.models.text_encoder import TextConfig
 from medvlp_jax.weights import convert
 from medvlp_jax.weights.families import FAMILIES, Family
 from medvlp_jax.weights.faults import WeightsError
@@ -21,11 +23,16 @@ def family_of(layout: str, config: Any) -> Family:
     if layout not in FAMILIES:
         raise WeightsError(f"layout {layout!r} is not one of {', '.join(FAMILIES)}")
     family = FAMILIES[layout]
-    whole = isinstance(config, CLIPConfig)
-    if whole != (family.part == "clip"):
-        kind = "a whole CLIP" if whole else "a tower"
-        raise WeightsError(f"the {layout} layout is for a {family.part} model, and this is {kind}")
+    kinds = {CLIPConfig: "clip", TextConfig: "text"}
+    kind = kinds.get(type(config), "vision")
+    if kind != family.part:
+        raise WeightsError(
+            f"the {layout} layout is for a {_WORDS[family.part]}, and this is a {_WORDS[kind]}"
+        )
     return family
+
+
+_WORDS = {"clip": "whole CLIP", "vision": "vision tower", "text": "text tower"}
 
 
 def check_fits(
@@ -86,4 +93,9 @@ def _prepared(
         config, params = fold(config, params)
     if family.fold:
         inputs = inputs.in_colour()
-    return config, params, family.config_to(config, inputs)
+    # A layout looks at the fields of its own architecture, which another one lacks.
+    mend = "give another --layout"
+    verb = f"layout cannot hold a {type(config).__name__.removesuffix('Config')} of this kind"
+    with one_net(f"the {family.name}", mend, WeightsError, verb):
+        files = family.config_to(config, inputs)
+    return config, params, files

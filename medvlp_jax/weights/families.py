@@ -12,20 +12,30 @@ from typing import Any, Literal
 from flax import nnx
 
 from medvlp_jax.models.clip import CLIPConfig, build_clip
-from medvlp_jax.models.resnet import ResNet, ResNetConfig
+from medvlp_jax.models.densenet import DenseNetConfig
+from medvlp_jax.models.heads import build_vision
+from medvlp_jax.models.resnet import ResNetConfig
 from medvlp_jax.models.text_encoder import TextConfig, TextEncoder
-from medvlp_jax.models.vit import ViT, ViTConfig
+from medvlp_jax.models.vit import ViTConfig
 from medvlp_jax.weights.convert import Rename, Row
 from medvlp_jax.weights.fold import straight_pooler, to_colour, unit_layer_scale, without_local
-from medvlp_jax.weights.inputs import Inputs, Pixels, image_processor
+from medvlp_jax.weights.inputs import (
+    Inputs,
+    Pixels,
+    image_processor,
+    timm_preprocess,
+    tower_processor,
+)
 from medvlp_jax.weights.settings import read_json
 from medvlp_jax.weights.tables import (
     bert,
     clip,
+    densenet,
     dual_encoder,
     open_clip,
     open_clip_export,
     resnet,
+    roberta,
     siglip,
     timm_vit,
     vit,
@@ -39,6 +49,8 @@ Side = Literal["vision", "text"]
 IMAGENET = Pixels((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 OPENAI = Pixels((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 HALF = Pixels((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+#: torchxrayvision's grey pixels run from -1024 to 1024.
+XRV = Pixels((0.5,), (0.5 / 1024,))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,24 +82,57 @@ class Family:
     fold: tuple[Callable[[Any, Mapping[str, Any]], tuple[Any, dict[str, Any]]], ...] = ()
 
 
-def _family(
+def _vision(
     name: str,
-    part: Literal["vision", "text", "clip"],
     config_from: Callable[[Settings], Any],
     config_to: Callable[[Any], dict[str, Any]],
     table: Callable[[Any], tuple[Row, ...]],
     rename: Rename = (),
     pixels: Pixels = IMAGENET,
 ) -> Family:
-    """A tower whose ``config.json`` says everything."""
+    """A vision tower of transformers, whose ``config.json`` says everything about the network."""
+
+    def files(config: Any, inputs: Inputs) -> dict[str, dict[str, Any]]:
+        processor = tower_processor(inputs, config.image_size, config.channels)
+        return {"config.json": config_to(config)} | processor
+
     return Family(
         name,
-        part,
+        "vision",
         lambda given, _shapes, _folder: config_from(given),
-        lambda config, _inputs: {"config.json": config_to(config)},
+        files,
         table,
         rename,
         pixels=pixels,
+    )
+
+
+def _timm(config_to: Callable[[Any], dict[str, Any]]) -> Callable[[Any, Inputs], dict[str, Any]]:
+    """Settings in timm's form, with what is known of the images."""
+
+    def files(config: Any, inputs: Inputs) -> dict[str, dict[str, Any]]:
+        said = config_to(config)
+        said["pretrained_cfg"] |= timm_preprocess(inputs, config.channels)
+        return {"config.json": said}
+
+    return files
+
+
+def _text(
+    name: str,
+    config_from: Callable[[Settings], Any],
+    config_to: Callable[[Any, Inputs], dict[str, Any]],
+    table: Callable[[Any], tuple[Row, ...]],
+    rename: Rename,
+) -> Family:
+    """A text tower."""
+    return Family(
+        name,
+        "text",
+        lambda given, _shapes, _folder: config_from(given),
+        lambda config, inputs: {"config.json": config_to(config, inputs)},
+        table,
+        rename,
     )
 
 
@@ -131,7 +176,7 @@ def _text_cfg(given: Settings) -> Settings:
 def _open_clip_to(config: CLIPConfig, inputs: Inputs) -> dict[str, dict[str, Any]]:
     files = {"open_clip_config.json": open_clip_export.config_to(config, inputs)}
     if open_clip.is_bert(config.text):
-        files[f"{TEXT_FOLDER}/config.json"] = bert.config_to(config.text)
+        files[f"{TEXT_FOLDER}/config.json"] = bert.config_to(config.text, inputs)
     return files
 
 
@@ -141,20 +186,19 @@ TEXT_FOLDER = "text_config"
 FAMILIES: dict[str, Family] = {
     f.name: f
     for f in (
-        _family("bert", "text", bert.config_from, bert.config_to, bert.table, bert.RENAME),
+        _text("bert", bert.config_from, bert.config_to, bert.table, bert.RENAME),
+        _text("roberta", roberta.config_from, roberta.config_to, roberta.table, roberta.RENAME),
         _whole("clip", clip.config_from, clip.config_to, clip.table, OPENAI),
-        _family(
+        _vision(
             "clip_vision_model",
-            "vision",
             clip.vision_config_from,
             clip.vision_config_to,
             clip.vision_table,
             clip.RENAME_TOWER,
             OPENAI,
         ),
-        _family(
+        _text(
             "clip_text_model",
-            "text",
             clip.text_config_from,
             clip.text_config_to,
             clip.text_table,
@@ -169,35 +213,31 @@ FAMILIES: dict[str, Family] = {
             HALF,
             (without_local, to_colour, unit_layer_scale, straight_pooler),
         ),
-        _family(
+        _vision(
             "siglip_vision_model",
-            "vision",
             siglip.vision_config_from,
             siglip.vision_config_to,
             siglip.vision_table,
             siglip.RENAME_TOWER,
             HALF,
         ),
-        _family(
+        _vision(
             "dinov2",
-            "vision",
             vit.dinov2_config_from,
             vit.dinov2_config_to,
             vit.dinov2_table,
             vit.RENAME,
         ),
-        _family(
+        _vision(
             "vit",
-            "vision",
             vit.vit_config_from,
             vit.vit_config_to,
             vit.vit_table,
             vit.RENAME,
             HALF,
         ),
-        _family(
+        _vision(
             "resnet",
-            "vision",
             resnet.hf_config_from,
             resnet.hf_config_to,
             resnet.hf_table,
@@ -207,14 +247,26 @@ FAMILIES: dict[str, Family] = {
             "torchvision_resnet",
             "vision",
             lambda given, shapes, _: resnet.config_from(given, shapes),
-            lambda config, _: {"config.json": resnet.config_to(config)},
+            _timm(resnet.config_to),
             resnet.table,
+        ),
+        *(
+            Family(
+                name,
+                "vision",
+                lambda given, shapes, _: densenet.config_from(given, shapes),
+                _timm(densenet.config_to),
+                densenet.table,
+                densenet.RENAME,
+                pixels=pixels,
+            )
+            for name, pixels in (("torchvision_densenet", IMAGENET), ("xrv_densenet", XRV))
         ),
         Family(
             "timm_vit",
             "vision",
             lambda given, shapes, _: timm_vit.config_from(given, shapes),
-            lambda config, _: {"config.json": timm_vit.config_to(config)},
+            _timm(timm_vit.config_to),
             timm_vit.table,
             pixels=HALF,
         ),
@@ -233,17 +285,20 @@ FAMILIES: dict[str, Family] = {
     )
 }
 #: ``model_type`` of a ``config.json`` -> family, where the names differ.
-MODEL_TYPES = {"cxr-bert": "bert", "vision-text-dual-encoder": "vision_text_dual_encoder"}
+MODEL_TYPES = {
+    "cxr-bert": "bert",
+    "dinov2_with_registers": "dinov2",
+    "xlm-roberta": "roberta",
+    "vision-text-dual-encoder": "vision_text_dual_encoder",
+}
 
 
 def build(config: Any) -> Callable[[nnx.Rngs], nnx.Module]:
     """The factory of the model that a config of ours describes."""
     if isinstance(config, CLIPConfig):
         return build_clip(config)
-    if isinstance(config, ViTConfig):
-        return lambda rngs: ViT(config, rngs=rngs)
-    if isinstance(config, ResNetConfig):
-        return lambda rngs: ResNet(config, rngs=rngs)
+    if isinstance(config, ViTConfig | ResNetConfig | DenseNetConfig):
+        return lambda rngs: build_vision(config, rngs=rngs)
     if isinstance(config, TextConfig):
         return lambda rngs: TextEncoder(config, rngs=rngs)
     raise TypeError(f"no model for a {type(config).__name__}")

@@ -198,7 +198,7 @@ def _places(index: pathlib.Path) -> dict[str, str]:
 
 
 def _is_plain(name: str) -> bool:
-    return name == pathlib.PurePath(name).name and name not in (".", "..") and "\0" not in name
+    return name == pathlib.PurePath(name).name and name not in ("", ".", "..") and "\0" not in name
 
 
 def _from_files(where: pathlib.Path, files: Iterable[pathlib.Path], faults: Faults) -> Checkpoint:

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 
 from medvlp_jax.core.state import Path, flatten, unflatten
 from medvlp_jax.models.clip import CLIPConfig
-from medvlp_jax.models.resnet import ResNetConfig
+from medvlp_jax.models.densenet import DenseNetConfig
+from medvlp_jax.models.heads import VisionConfig
 from medvlp_jax.models.vit import ViTConfig
 
 Params = Mapping[str, Any]
@@ -48,10 +49,11 @@ def to_colour(config: CLIPConfig, params: Params) -> Folded:
     return _with_vision(config, channels=3), unflatten(flat)
 
 
-def _first_kernel(vision: ViTConfig | ResNetConfig) -> Path | None:
+def _first_kernel(vision: VisionConfig) -> Path | None:
     if isinstance(vision, ViTConfig):
         return ("vision", "embed", "kernel") if vision.stem == "patch" else None
-    return ("vision", "stem_conv", "kernel") if vision.stem == "v1" else None
+    whole = isinstance(vision, DenseNetConfig) or vision.stem == "v1"
+    return ("vision", "stem_conv", "kernel") if whole else None
 
 
 def patch_bias_into_positions(config: CLIPConfig, params: Params) -> Folded:

@@ -198,6 +198,40 @@ def image_processor(inputs: Inputs, size: int) -> dict[str, dict[str, Any]]:
     return {"preprocessor_config.json": content}
 
 
+#: Our word for a resize -> ``crop_mode`` of timm.
+_CROPS: dict[Resize, str] = {"shortest": "center", "pad": "border", "stretch": "squash"}
+
+
+def unsaid(inputs: Inputs, channels: int) -> str:
+    """Why the settings of a vision tower alone cannot say how images are prepared; empty where they
+    can."""
+    if inputs.pixels is None and not inputs.obstacle:
+        return ""
+    if inputs.obstacle:
+        return inputs.obstacle
+    return "" if channels == 3 else "they are grey, and image processors make three channels"
+
+
+def timm_preprocess(inputs: Inputs, channels: int) -> dict[str, Any]:
+    """The part of timm's ``pretrained_cfg`` about images; nothing where it cannot be said."""
+    if inputs.pixels is None or unsaid(inputs, channels):
+        return {}
+    return {
+        "mean": list(inputs.pixels.mean),
+        "std": list(inputs.pixels.std),
+        "interpolation": inputs.interpolation,
+        "crop_pct": 1.0,
+        "crop_mode": _CROPS[inputs.resize],
+    }
+
+
+def tower_processor(inputs: Inputs, size: int, channels: int) -> dict[str, dict[str, Any]]:
+    """:func:`image_processor` of a vision tower alone; nothing where it cannot be said."""
+    if unsaid(inputs, channels) or inputs.resize == "pad":
+        return {}
+    return image_processor(inputs.in_colour(), size)
+
+
 def _expressible(inputs: Inputs, library: str) -> None:
     if inputs.obstacle:
         raise WeightsError(f"{library} cannot prepare images as this run does: {inputs.obstacle}")

@@ -16,13 +16,25 @@ from medvlp_jax.core.errors import UserError
 from medvlp_jax.core.sharding import MeshConfig, make_mesh, tree_shardings
 from medvlp_jax.core.state import ModelDef, flatten, unflatten
 from medvlp_jax.core.step import abstract_model
-from medvlp_jax.models.lm import LMConfig, build_lm
+from medvlp_jax.models.lm import build_lm
+from medvlp_jax.models.lm_config import LMConfig
 from medvlp_jax.models.lm_linear import Storage, quantize
-from medvlp_jax.weights import convert
-from medvlp_jax.weights.tables import llama, qwen
+from medvlp_jax.weights import convert, settings
+from medvlp_jax.weights.tables import biogpt, gemma, gpt2, llama, qwen
 
 #: ``model_type`` of a ``config.json`` -> its table.
-FAMILIES: dict[str, ModuleType] = {"llama": llama, "qwen2": qwen, "qwen3": qwen}
+FAMILIES: dict[str, ModuleType] = {
+    "llama": llama,
+    "mistral": llama,
+    "qwen2": qwen,
+    "qwen3": qwen,
+    "gemma": gemma,
+    "gemma2": gemma,
+    "gemma3_text": gemma,
+    "gemma3": gemma,  # with images (MedGemma): its text part is read
+    "gpt2": gpt2,
+    "biogpt": biogpt,
+}
 
 #: ``overrides`` of :func:`load`, by its ``storage``, with which CPUs decode fastest.
 CPU_DECODING: dict[Storage, dict[str, Any]] = {
@@ -114,7 +126,9 @@ def load(
     config = dataclasses.replace(tables.config_from(found), dtype=dtype, **(overrides or {}))
     model_def = ModelDef.of(build_lm(config))
     params, buffers = abstract_model(model_def, mesh)
-    params, _ = convert.load(folder, tables.table(config), params, buffers, dtype=dtype)
+    params, _ = convert.load(
+        folder, tables.table(config), params, buffers, dtype=dtype, rename=tables.RENAME
+    )
     if storage == "int8":
         config = dataclasses.replace(config, storage="int8")
         model_def = ModelDef.of(build_lm(config))
@@ -151,7 +165,7 @@ def save(
       folder: is made if need be.
       config: of a model with float kernels and without LoRA (``merge_lora`` first).
       params: its parameters.
-      model_type: ``llama``, ``qwen2`` or ``qwen3``; by default the one that the options belong to.
+      model_type: a key of :data:`FAMILIES`; by default the one that the options belong to.
       extra: further keys of ``config.json``, such as ``eos_token_id``.
       dtype: of the stored tensors; None for that of the parameters.
 
@@ -160,12 +174,20 @@ def save(
     """
     if config.storage != "float" or config.lora is not None:
         raise UserError("export needs float kernels and merged LoRA: merge_lora(params), no int8")
-    if not model_type:
-        plain = config.qkv_bias == config.out_bias
-        model_type = "qwen3" if config.qk_norm else "llama" if plain else "qwen2"
-    tables = FAMILIES[model_type]
+    tables = FAMILIES[model_type or _kind(config)]
     stored = dtype or str(jnp.dtype(jax.tree.leaves(params)[0].dtype))
     content = {**tables.config_to(config), "dtype": stored, "torch_dtype": stored, **(extra or {})}
+    settings.expect_same(config, tables.config_from(content), content["model_type"])
     convert.save(
         folder, tables.table(config), params, configs={"config.json": content}, dtype=dtype
     )
+
+
+def _kind(config: LMConfig) -> str:
+    if config.positions == "learned":
+        return "biogpt" if config.embed_scaled else "gpt2"
+    if config.norm == "rms_unit":
+        return "gemma"
+    if config.qk_norm:
+        return "qwen3"
+    return "llama" if config.qkv_bias == config.out_bias else "qwen2"

@@ -3,6 +3,7 @@
 Needs PyTorch (extra ``torch``), which nothing else in this package does; hence the imports by name.
 """
 
+import functools
 import importlib
 import json
 import pathlib
@@ -11,19 +12,30 @@ from typing import Any
 
 import numpy as np
 
+from medvlp_jax.core.errors import one_net, reason
+from medvlp_jax.weights.faults import WeightsError
+
 Arrays = Mapping[str, np.ndarray]
 Outputs = dict[str, np.ndarray]
 
 
 class Absent(Exception):
-    """The library is not installed, or not usable here; the message says which and why."""
+    """There is nothing to compare with here; the message says what is missing."""
 
 
-def _library(name: str) -> Any:
+def library(name: str, attribute: str = "") -> Any:
+    """A module, or a part of it; libraries import their parts when they are asked for."""
     try:
-        return importlib.import_module(name)
-    except (ImportError, RuntimeError) as error:
-        raise Absent(f"{name} cannot be imported ({error})") from error
+        module = importlib.import_module(name)
+        return getattr(module, attribute) if attribute else module
+    except ModuleNotFoundError as error:
+        if error.name is None:  # the library is there, and words a failure inside of it like this
+            raise Absent(f"{name} cannot be used here ({reason(error)})") from error
+        raise Absent(
+            f"{error.name} is missing; EXTRAS=torch bash launch/setup.sh installs it"
+        ) from error
+    except Exception as error:  # whatever its own imports raise
+        raise Absent(f"{name} cannot be used here ({reason(error)})") from error
 
 
 def outputs(family: str, folder: pathlib.Path, inputs: Arrays) -> Outputs:
@@ -32,19 +44,44 @@ def outputs(family: str, folder: pathlib.Path, inputs: Arrays) -> Outputs:
     Args:
       family: a key of ``weights.families.FAMILIES``, or ``lm``, ``unet``, ``vae``.
       folder: what the library loads.
-      inputs: ``image`` [b, y, x, c], ``ids`` [b, t], ``latents`` [b, h, w, z], ``t`` [b],
-        ``context`` [b, s, e]; whichever the model takes.
+      inputs: ``image`` [b, y, x, c], ``ids`` [b, t], ``mask`` [b, t] of real tokens, ``latents``
+        [b, h, w, z], ``t`` [b], ``context`` [b, s, e]; whichever the model takes.
+
+    Raises:
+      Absent: PyTorch or the library is not there, or no library is known.
+      WeightsError: the library cannot load or run it.
+    """
+    if family not in _RUN:
+        raise Absent(f"no library is known that builds a {family}")
+    return run(functools.partial(_RUN[family], folder), folder, inputs)
+
+
+def run(model: Callable[[Any], Any], source: pathlib.Path, inputs: Arrays) -> Outputs:
+    """Outputs of a function of PyTorch tensors, channels first, as :func:`outputs` gives them.
 
     Raises:
       Absent: PyTorch or the library is not there.
+      WeightsError: the model cannot be loaded or run.
     """
-    torch = _library("torch")
+    torch = library("torch")
     tensors = {name: torch.from_numpy(np.array(x)) for name, x in inputs.items()}
     for name in ("image", "latents"):
         if name in tensors:
             tensors[name] = tensors[name].permute(0, 3, 1, 2).contiguous()
+    if "mask" in tensors:
+        tensors["mask"] = tensors["mask"].long()
+    mend = "its own library does not read it"
     with torch.inference_mode():
-        found = _RUN[family](folder, tensors)
+        try:
+            with one_net(source, mend, WeightsError, "cannot be compared"):
+                found = model(tensors)
+        except WeightsError as error:
+            for cause in (error.__cause__, getattr(error.__cause__, "__cause__", None)):
+                if isinstance(cause, Absent):
+                    raise cause from error
+                if isinstance(cause, ImportError):
+                    raise Absent(f"a library is missing ({reason(cause)})") from error
+            raise
     return {
         name: (x.permute(0, 2, 3, 1) if x.ndim == 4 else x).float().numpy()
         for name, x in found.items()
@@ -52,36 +89,48 @@ def outputs(family: str, folder: pathlib.Path, inputs: Arrays) -> Outputs:
 
 
 def _transformers(cls: str, folder: pathlib.Path, **options: Any) -> Any:
-    library, torch = _library("transformers"), _library("torch")
-    library.utils.logging.set_verbosity_error()
-    library.utils.logging.disable_progress_bar()
-    loader = getattr(library, cls)
-    return loader.from_pretrained(str(folder), dtype=torch.float32, **options).eval()
+    transformers, torch = library("transformers"), library("torch")
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    loader = library("transformers", cls)
+    options = {"dtype": torch.float32, "trust_remote_code": False} | options
+    return loader.from_pretrained(str(folder), **options).eval()
 
 
 def _diffusers(cls: str, folder: pathlib.Path) -> Any:
-    return getattr(_library("diffusers"), cls).from_pretrained(str(folder)).float().eval()
+    return library("diffusers", cls).from_pretrained(str(folder)).float().eval()
 
 
-def _grid(tokens: Any) -> Any:
+def grid(tokens: Any) -> Any:
     """Patch tokens [b, n, d] as maps [b, d, h, w]."""
     b, n, d = tokens.shape
     side = round(n**0.5)
     return tokens.reshape(b, side, side, d).permute(0, 3, 1, 2)
 
 
-def _bert(folder: pathlib.Path, x: Any) -> Any:
-    model = _transformers("BertModel", folder, add_pooling_layer=False)
-    return {"tokens": model(input_ids=x["ids"]).last_hidden_state}
+def _bert(cls: str) -> Callable[[pathlib.Path, Any], Any]:
+    def run(folder: pathlib.Path, x: Any) -> Any:
+        model = _transformers(cls, folder, add_pooling_layer=False)
+        out = model(input_ids=x["ids"], attention_mask=x.get("mask"))
+        return {"tokens": out.last_hidden_state}
+
+    return run
 
 
 def _clip(folder: pathlib.Path, x: Any) -> Any:
-    out = _transformers("AutoModel", folder)(input_ids=x["ids"], pixel_values=x["image"])
+    mask = x.get("mask")
+    model = _transformers("AutoModel", folder)
+    out = model(input_ids=x["ids"], pixel_values=x["image"], attention_mask=mask)
     return {
         "image_embed": out.image_embeds,
         "text_embed": out.text_embeds,
         "logits": out.logits_per_image,
     }
+
+
+def _siglip(folder: pathlib.Path, x: Any) -> Any:
+    # Its texts are padded to one length and read with their padding.
+    return _clip(folder, {**x, "mask": None})
 
 
 def _clip_vision(folder: pathlib.Path, x: Any) -> Any:
@@ -91,19 +140,20 @@ def _clip_vision(folder: pathlib.Path, x: Any) -> Any:
 
 
 def _clip_text(folder: pathlib.Path, x: Any) -> Any:
-    out = _transformers("CLIPTextModel", folder)(input_ids=x["ids"])
+    model = _transformers("CLIPTextModel", folder)
+    out = model(input_ids=x["ids"], attention_mask=x.get("mask"))
     return {"pooled": out.pooler_output, "tokens": out.last_hidden_state}
 
 
 def _siglip_vision(folder: pathlib.Path, x: Any) -> Any:
     out = _transformers("SiglipVisionModel", folder)(x["image"])
-    return {"pooled": out.pooler_output, "patches": _grid(out.last_hidden_state)}
+    return {"pooled": out.pooler_output, "patches": grid(out.last_hidden_state)}
 
 
 def _vit(cls: str) -> Callable[[pathlib.Path, Any], Any]:
     def run(folder: pathlib.Path, x: Any) -> Any:
         tokens = _transformers(cls, folder)(x["image"]).last_hidden_state
-        return {"pooled": tokens[:, 0], "patches": _grid(tokens[:, 1:])}
+        return {"pooled": tokens[:, 0], "patches": grid(tokens[:, 1:])}
 
     return run
 
@@ -114,14 +164,24 @@ def _resnet(folder: pathlib.Path, x: Any) -> Any:
 
 
 def _timm(folder: pathlib.Path, x: Any) -> Any:
-    model = _library("timm").create_model(f"local-dir:{folder}", pretrained=True).eval()
+    create = library("timm", "create_model")
+    model = create(f"local-dir:{folder}", pretrained=True, num_classes=0).eval()
     return {"pooled": model(x["image"])}
 
 
 def _open_clip(folder: pathlib.Path, x: Any) -> Any:
-    model = _library("open_clip").create_model(f"local-dir:{folder}").float().eval()
+    create = library("open_clip", "create_model")
+    return clip_outputs(create(f"local-dir:{folder}").float().eval(), x)
+
+
+def clip_outputs(model: Any, x: Any) -> dict[str, Any]:
+    """Outputs of a model of open_clip."""
+    ids = x["ids"]
+    if hasattr(model, "token_embedding"):  # CLIP's own text tower takes texts of one length
+        pad = library("torch").nn.functional.pad
+        ids = pad(ids, (0, model.context_length - ids.shape[1]))
     image = model.encode_image(x["image"], normalize=True)
-    text = model.encode_text(x["ids"], normalize=True)
+    text = model.encode_text(ids, normalize=True)
     logits = model.logit_scale.exp() * image @ text.T
     if getattr(model, "logit_bias", None) is not None:
         logits = logits + model.logit_bias
@@ -129,7 +189,9 @@ def _open_clip(folder: pathlib.Path, x: Any) -> Any:
 
 
 def _lm(folder: pathlib.Path, x: Any) -> Any:
-    return {"logits": _transformers("AutoModelForCausalLM", folder)(input_ids=x["ids"]).logits}
+    # Fused attention leaves out the caps on Gemma 2's scores.
+    model = _transformers("AutoModelForCausalLM", folder, attn_implementation="eager")
+    return {"logits": model(input_ids=x["ids"]).logits}
 
 
 def _unet(folder: pathlib.Path, x: Any) -> Any:
@@ -146,9 +208,11 @@ def _vae(folder: pathlib.Path, x: Any) -> Any:
 
 
 _RUN: dict[str, Callable[[pathlib.Path, Any], Any]] = {
-    "bert": _bert,
+    "bert": _bert("BertModel"),
+    "roberta": _bert("AutoModel"),
     "clip": _clip,
-    "siglip": _clip,
+    "siglip": _siglip,
+    "vision_text_dual_encoder": _clip,
     "clip_vision_model": _clip_vision,
     "clip_text_model": _clip_text,
     "siglip_vision_model": _siglip_vision,

@@ -51,6 +51,8 @@ _SIZES = {
     "in_chans",
     "img_size",
 }
+#: Those of language models: the same, and SiLU.
+DECODER_ACTIVATIONS = {**_ACTIVATIONS, "silu": "silu", "swish": "silu"}
 #: What of a config does not change the function that weights compute, or the weights' shapes.
 _FREE = {
     "name",
@@ -63,6 +65,8 @@ _FREE = {
     "attention",
     "momentum",
     "zero_init",
+    "stacked",
+    "kernel_layout",
     "logit_scale",
 }
 

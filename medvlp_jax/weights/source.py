@@ -118,7 +118,7 @@ def open_source(name: str | os.PathLike[str], family: str = "") -> Source:
     Raises:
       WeightsError: nothing is there, it cannot be read, or no family knows it.
     """
-    family, name = _split(os.fspath(name), family)
+    family, name = split_family(os.fspath(name), family)
     path = hub.find(name)
     folder = path if path.is_dir() else path.parent
     if family and family not in KNOWN:
@@ -146,7 +146,12 @@ def _numbers(values: Any, file: pathlib.Path, key: str) -> tuple[float, ...]:
     return tuple(map(float, values))
 
 
-def _split(name: str, family: str) -> tuple[str, str]:
+def split_family(name: str, family: str = "") -> tuple[str, str]:
+    """The family that stands before a name and a colon, and the name.
+
+    Raises:
+      WeightsError: another one is given.
+    """
     first, colon, rest = name.partition(":")
     if colon and first in KNOWN and not pathlib.Path(name).exists():
         if family not in ("", first):
@@ -179,6 +184,9 @@ def _checked(config: Any) -> Any:
 
 
 def _recognise(folder: pathlib.Path, path: pathlib.Path) -> Family:
+    # Settings in its folder may be those of another file (BioViL's image tower beside its BERT).
+    if path.is_file() and (found := bare.recognise(_open(path).tensors.keys())):
+        return KNOWN[found]
     if (folder / "open_clip_config.json").is_file() and _is_open_clip(folder, path):
         return FAMILIES["open_clip"]
     file = folder / "config.json"
@@ -188,18 +196,27 @@ def _recognise(folder: pathlib.Path, path: pathlib.Path) -> Family:
     if word in FAMILIES:
         return FAMILIES[word]
     architecture = str(given.get("architecture", ""))
-    if architecture.startswith("vit_"):
-        return FAMILIES["timm_vit"]
-    if architecture.startswith("resnet"):
-        return FAMILIES["torchvision_resnet"]
+    for start, name in _ARCHITECTURES:
+        if architecture.startswith(start):
+            return FAMILIES[name]
     kind = word or architecture
     if kind:
         raise WeightsError(f"{file} says {kind!r:.80}; known are {', '.join(FAMILIES)}")
-    return _by_names(given, _names(path), file if given else path)
+    return _by_names(given, path, file if given else path)
 
 
-def _by_names(given: Mapping[str, Any], names: set[str], where: pathlib.Path) -> Family:
+#: How timm's names of models begin, and their family.
+_ARCHITECTURES = (
+    ("densenet", "torchvision_densenet"),
+    ("vit_", "timm_vit"),
+    ("resnet", "torchvision_resnet"),
+)
+
+
+def _by_names(given: Mapping[str, Any], path: pathlib.Path, where: pathlib.Path) -> Family:
     """The family of a file whose settings do not say what it is, or that has none."""
+    tensors = _open(path).tensors
+    names = set(tensors)
     if given:
         # Old files of BERT; a RoBERTa has the same names, and one row of token types.
         bert = any(name.startswith("bert.encoder.layer.") for name in names)
@@ -207,6 +224,8 @@ def _by_names(given: Mapping[str, Any], names: set[str], where: pathlib.Path) ->
             return FAMILIES["bert"]
     elif "layer1.0.conv1.weight" in names:  # torchvision has no settings
         return FAMILIES["torchvision_resnet"]
+    elif stem := next((n for n in names if n.endswith("features.conv0.weight")), ""):
+        return FAMILIES["xrv_densenet" if tensors[stem].shape[1] == 1 else "torchvision_densenet"]
     if found := bare.recognise(names):
         return KNOWN[found]
     if bare.is_clip(names):
@@ -240,10 +259,6 @@ def _weights(path: pathlib.Path, family: Family) -> pathlib.Path:
 def _open(path: pathlib.Path) -> Checkpoint:
     # Faults of the files are for the reading to report, with everything else that is wrong.
     return open_checkpoint(path, Faults())
-
-
-def _names(path: pathlib.Path) -> set[str]:
-    return set(_open(path).tensors)
 
 
 def _raw_shapes(path: pathlib.Path) -> dict[str, tuple[int, ...]]:

@@ -18,7 +18,7 @@ from medvlp_jax.core.config import ConfigError, to_plain
 from medvlp_jax.core.optim import Optimizer
 from medvlp_jax.core.state import ModelDef, Path, TrainState, combine, flatten, path_str, unflatten
 from medvlp_jax.models.clip import CLIPConfig
-from medvlp_jax.models.positions import resize_positions
+from medvlp_jax.models.densenet import DenseNetConfig
 from medvlp_jax.models.resnet import ResNetConfig
 from medvlp_jax.models.text_encoder import TextConfig
 from medvlp_jax.models.vit import ViTConfig
@@ -30,7 +30,12 @@ from medvlp_jax.weights.source import Source, open_source
 _log = logging.getLogger(__name__)
 
 #: The presets of ``models.clip`` whose sizes are all spelled out.
-_PRESET = {ViTConfig: "vit", ResNetConfig: "resnet", TextConfig: "bert"}
+_PRESET = {
+    ViTConfig: "vit",
+    ResNetConfig: "resnet",
+    DenseNetConfig: "densenet",
+    TextConfig: "bert",
+}
 #: What a run decides for itself, whatever the weights were trained with.
 _OWN = {
     "name",
@@ -243,7 +248,7 @@ def _fit(value: jax.Array, path: Path, own: jax.Array, source: Any, config: CLIP
     if path == ("vision", "positions") and isinstance(config.vision, ViTConfig):
         there = getattr(source, "vision", source)
         prefix = int(there.class_token)
-        grid = resize_positions(value[prefix:], there.grid, config.vision.grid)
+        grid = there.positions_for(value[prefix:], config.vision.grid)
         value = jnp.concatenate([value[:prefix], grid])
     elif path == ("text", "embed", "positions"):
         value = value[: own.shape[0]]

@@ -51,6 +51,15 @@ def leading(axes: int) -> Transform:
     )
 
 
+def behind(rows: int) -> Transform:
+    """A table whose first rows serve nothing: [rows + n, d] -> [n, d], and zeros in front back."""
+
+    def save(x: np.ndarray) -> np.ndarray:
+        return np.concatenate([np.broadcast_to(np.zeros((), x.dtype), (rows, x.shape[1])), x])
+
+    return Transform(f"behind({rows})", lambda x: x[rows:], save)
+
+
 def split(parts: int | Sequence[int], then: Transform = identity) -> Transform:
     """One tensor of the origin, several arrays of ours: a fused projection to q, k and v.
 

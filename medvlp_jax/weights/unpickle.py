@@ -202,7 +202,7 @@ def _reduce(machine: _Machine, _: Any) -> None:
     if not isinstance(arguments, tuple):
         raise PickleError("a call whose arguments are no tuple")
     kind = function if isinstance(function, Global) else None
-    if kind in _CALLS:
+    if kind is not None and kind in _CALLS:
         machine.stack.append(_CALLS[kind](arguments))
         return
     made = Object(kind)
@@ -332,9 +332,9 @@ _PUSH: dict[str, Callable[[Any], Any]] = {
     "EMPTY_SET": lambda _: Object(None),
     "MARK": lambda _: _MARK,
 }
-_STEPS: dict[str, Callable[[_Machine, Any], None]] = {
-    "POP": lambda m, _: m.stack.pop() and None,
-    "POP_MARK": lambda m, _: m.pop_to_mark() and None,
+_STEPS: dict[str, Callable[[_Machine, Any], Any]] = {
+    "POP": lambda m, _: m.stack.pop(),
+    "POP_MARK": lambda m, _: m.pop_to_mark(),
     "DUP": lambda m, _: m.stack.append(m.top()),
     "TUPLE": _tuple,
     "TUPLE1": lambda m, _: m.stack.append(m.pop_many(1)),

@@ -16,7 +16,8 @@ from data_gen.llm_jax import encode
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.core.sharding import MeshConfig
 from medvlp_jax.core.state import ModelDef
-from medvlp_jax.models.lm import LMConfig, build_lm
+from medvlp_jax.models.lm import build_lm
+from medvlp_jax.models.lm_config import LMConfig
 from medvlp_jax.weights import lm
 
 WORDS = ("<end>", "<user>", "<assistant>", "left", "right", "effusion", "mass", "no", "lung", ".")
@@ -75,6 +76,39 @@ def test_the_conversation_is_in_the_models_template(config):
     assert [WORDS[i] for i in encode(tokenizer, PROMPTS[0].messages)] == ["left", "lung", "."]
     with pytest.raises(UserError, match="reads text only"):
         encode(tokenizer, [{"role": "user", "content": [{"type": "image_url"}]}])
+
+
+#: As Mistral's and Gemma's templates begin.
+STRICT = (
+    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}"
+    "{% endif %}{% for m in messages %}"
+    "{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('roles must alternate') }}{% endif %}"
+    "<{{ m['role'] }}> {{ m['content'] }} {% endfor %}<assistant>"
+)
+
+
+def test_a_template_without_a_system_message(config, caplog):
+    tokenizer = make_chat(config).tokenizer
+    tokenizer.chat_template = STRICT
+    messages = [
+        {"role": "system", "content": "no mass"},
+        {"role": "user", "content": "left lung ."},
+        {"role": "assistant", "content": "effusion"},
+        {"role": "user", "content": "right lung"},
+    ]
+    words = ["<user>", "no", "mass", "left", "lung", ".", "<assistant>", "effusion", "<user>"]
+    for _ in range(2):
+        ids = encode(tokenizer, messages)
+        assert [WORDS[i] for i in ids] == [*words, "right", "lung", "<assistant>"]
+    assert caplog.text.count("has no system message") == 1
+    # A template that takes system messages gets them as they are.
+    tokenizer.chat_template = TEMPLATE
+    assert len(encode(tokenizer, messages)) > 8
+    tokenizer.chat_template = STRICT
+    for wrong in (messages[1:2] * 2, [messages[0], messages[2]]):
+        with pytest.raises(UserError, match="refuses the conversation"):
+            encode(tokenizer, wrong)
 
 
 def test_a_reply_is_its_prompts_own_affair(config):

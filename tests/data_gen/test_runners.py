@@ -2,6 +2,8 @@
 
 import importlib
 import multiprocessing
+import os
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -59,6 +61,62 @@ def test_a_worker_that_dies_after_its_shard_is_not_repeated(tmp_path):
     assert pool.workers == []
     lines = (tmp_path / MANIFEST).read_text().splitlines()
     assert len(lines) == 1
+
+
+class Breaks:
+    """A pipe to a worker that is gone."""
+
+    def __init__(self, times, real):
+        self.times, self.real = times, real
+
+    def __call__(self, duplex=True):
+        ours, theirs = self.real(duplex)
+        if self.times:
+            self.times -= 1
+            theirs.close()
+            theirs = multiprocessing.Pipe()[1]  # the worker's: nobody writes to it
+        return ours, theirs
+
+
+def test_a_worker_that_dies_between_two_shards_is_replaced(whole, tmp_path, monkeypatch):
+    """The second shard cannot be given to the worker that made the first."""
+    given = []
+
+    def give(self, worker, shard):
+        given.append(shard)
+        if len(given) == 2:
+            os.kill(worker.process.pid, signal.SIGKILL)
+            worker.process.join()
+            broken = SimpleNamespace(send=fail, close=worker.pipe.close, fileno=worker.pipe.fileno)
+            worker.pipe = broken
+        return real(self, worker, shard)
+
+    def fail(_):
+        raise ConnectionResetError("nobody is there")
+
+    real = _Pool._give
+    monkeypatch.setattr(_Pool, "_give", give)
+    run_job(ToyJob(), tmp_path, processes=2, progress=False)
+    assert given[1] == given[2]  # the same shard, to another worker
+    assert shard_bytes(tmp_path) == shard_bytes(whole)
+
+
+def test_workers_that_die_at_once_end_the_job_in_one_line(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr("data_gen.runners.job.IDLE_DEATHS", 3)
+    pool = _Pool(ToyJob(), tmp_path, 1, Noted())
+    monkeypatch.setattr(pool.context, "Pipe", Breaks(99, pool.context.Pipe))
+    with pytest.raises(JobError, match="3 workers died before they took a shard") as e:
+        pool.run(ToyJob().shards())
+    assert "\n" not in str(e.value)
+    assert capfd.readouterr().err.count("another takes its place") == 2
+    assert pool.workers == []
+
+
+def test_a_few_deaths_at_the_start_cost_nothing(whole, tmp_path, monkeypatch):
+    pool = _Pool(ToyJob(), tmp_path, 1, Noted())
+    monkeypatch.setattr(pool.context, "Pipe", Breaks(2, pool.context.Pipe))
+    pool.run(ToyJob().shards())
+    assert shard_bytes(tmp_path) == shard_bytes(whole)
 
 
 def test_ray_that_is_not_installed(monkeypatch):

@@ -9,7 +9,7 @@ from medvlp_jax.core import topology
 from medvlp_jax.core.config import ConfigError
 from medvlp_jax.core.sharding import MeshConfig
 from medvlp_jax.generation.decoding import GenerationConfig
-from medvlp_jax.models.lm import LMConfig
+from medvlp_jax.models.lm_config import LMConfig
 
 LM = LMConfig(vocab=512, width=256, depth=3, heads=8, kv_heads=4, head_dim=64, mlp_width=512)
 GENERATION = GenerationConfig(rows=8, capacity=256, max_new_tokens=32)

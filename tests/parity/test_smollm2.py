@@ -15,7 +15,7 @@ import pytest
 from data_gen.llm_jax import encode, load_tokenizer
 from medvlp_jax.generation.decoding import GenerationConfig
 from medvlp_jax.generation.engine import Generator, Request
-from medvlp_jax.models.lm import PRESETS
+from medvlp_jax.models.lm_config import PRESETS
 from medvlp_jax.weights import gguf, lm
 
 FIXTURE = pathlib.Path(__file__).parent / "fixtures" / "smollm2_greedy.npz"

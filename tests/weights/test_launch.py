@@ -115,12 +115,19 @@ def test_the_trained_tower_moved(trained, run):
     assert 0 < np.abs(before[name] - after[name]).max() < 0.01
 
 
-def test_a_run_whose_towers_no_layout_holds_together(trained, run):
+def test_a_run_of_a_dinov2_and_a_bert(trained, run):
+    """The whole is written in the one layout that holds any ViT beside any BERT."""
     folder, _ = trained
     done = run("convert", f"--from={folder / 'run'}", f"--to={folder / 'whole'}")
-    assert done.returncode == 2
-    assert "no published layout can hold this model whole" in done.stderr
-    assert "--tower and --layout" in done.stderr
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("vision_text_dual_encoder model")
+    names = {file.name for file in (folder / "whole").iterdir()}
+    assert {"config.json", "preprocessor_config.json", "tokenizer.json"} <= names
+    again = run(
+        "convert", f"--from={folder / 'run'}", f"--to={folder / 'oc'}", "--layout=open_clip"
+    )
+    assert again.returncode == 2
+    assert "the open_clip layout cannot hold this model" in again.stderr
 
 
 def test_resuming_reads_the_folders_settings_again(trained, run):
@@ -135,7 +142,7 @@ def test_resuming_reads_the_folders_settings_again(trained, run):
     assert done.returncode == 0, done.stderr
 
 
-def test_layouts_and_the_parity_line(run, tmp_path):
+def test_source_and_result_are_compared(run, tmp_path):
     pytest.importorskip("torch")
     write("clip_quick_gelu", tmp_path / "clip")
     done = run(
@@ -147,10 +154,11 @@ def test_layouts_and_the_parity_line(run, tmp_path):
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].startswith("clip model, 0.0 M parameters")
-    parity = [line for line in lines if line.startswith("parity: max abs difference")]
-    assert len(parity) == 1
-    assert float(parity[0].split()[4]) < 2e-5
-    assert "logits" in parity[0]
+    assert [line.split(":")[0] for line in lines[-2:]] == ["source", "written"]
+    for line in lines[-2:]:
+        assert "max abs difference" in line
+        assert float(line.split("difference ")[1].split()[0]) < 2e-5
+        assert "logits" in line
 
 
 def test_a_folder_with_faults(run, tmp_path):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from medvlp_jax.eval.notes import notes
 from medvlp_jax.eval.report.charts import Mark, whisker, whisker_axis
 from medvlp_jax.eval.report.example_cards import answered_figures, wrong_figures
 from medvlp_jax.eval.report.examples import Answered, WrongCall
@@ -66,7 +67,8 @@ def _how(entry: Entry) -> str:
             f"{level} intervals from {count(b['resamples'])} bootstrap resamples of {unit}"
         )
     said = "; ".join(parts)
-    return tag("p", f"{said[:1].upper()}{said[1:]}.", class_="how") if said else ""
+    first = tag("p", f"{said[:1].upper()}{said[1:]}.", class_="how") if said else ""
+    return first + "".join(tag("p", esc(note), class_="how note") for note in notes(entry))
 
 
 def _validation(entry: Entry) -> str:
@@ -86,17 +88,17 @@ def zeroshot_section(
     rules, differences = rules_of(name, entry, results, of_kind)
     groups = groups_table(entry, rules)
     undefined = entry["macro"]["undefined"]
-    notes = []
+    remarks = []
     if undefined:
         names = esc(", ".join(undefined))
-        notes.append(f"Left out of the macro means, without a positive or a negative: {names}.")
+        remarks.append(f"Left out of the macro means, without a positive or a negative: {names}.")
     if any(map(has_few, entry["classes"])):
-        notes.append(
+        remarks.append(
             f"* Fewer than {FEW} positives or negatives: the interval is narrower than what is "
             "known, and no difference is judged."
         )
     if entry.get("rule") == "pos_vs_neg" and entry["temperature"] == 1:
-        notes.append(
+        remarks.append(
             "Scores are differences of two similarities without a temperature: they rank, and only "
             "a calibration makes probabilities of them."
         )
@@ -108,7 +110,7 @@ def zeroshot_section(
             roc_grid(entry, rules),
             class_table(entry, rules, differences),
             legend(**_marks(entry, bool(rules))),
-            *(tag("p", note, class_="how") for note in notes),
+            *(tag("p", note, class_="how") for note in remarks),
             tag("h4", "Beside rules that need no training") + rules_table(entry, rules, differences)
             if rules
             else "",

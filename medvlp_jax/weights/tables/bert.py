@@ -13,6 +13,7 @@ from medvlp_jax.models.text_encoder import TextConfig
 from medvlp_jax.weights import settings
 from medvlp_jax.weights.convert import Row, under
 from medvlp_jax.weights.faults import WeightsError
+from medvlp_jax.weights.inputs import UNKNOWN, Inputs
 from medvlp_jax.weights.tables.common import dense, norm
 
 #: Heads of published BERTs are this wide.
@@ -109,8 +110,8 @@ def sizes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
     }
 
 
-def config_to(config: TextConfig) -> dict[str, Any]:
-    """Settings with which transformers builds the same encoder.
+def config_to(config: TextConfig, inputs: Inputs = UNKNOWN) -> dict[str, Any]:
+    """Settings with which transformers builds the same encoder; ``inputs`` says what pads.
 
     Raises:
       WeightsError: the config is none of a BERT.
@@ -129,7 +130,7 @@ def config_to(config: TextConfig) -> dict[str, Any]:
         "layer_norm_eps": config.eps,
         "hidden_dropout_prob": config.dropout,
         "attention_probs_dropout_prob": 0.0,
-        "pad_token_id": 0,
+        "pad_token_id": inputs.pad or 0,
     }
     # How a text is pooled is said outside of a BERT's settings.
     pooled = dataclasses.replace(config_from(found), pool=config.pool)

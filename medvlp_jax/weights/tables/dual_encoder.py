@@ -71,9 +71,5 @@ def config_to(config: CLIPConfig, inputs: Inputs) -> dict[str, Any]:
         "model_type": "vision-text-dual-encoder",
         "projection_dim": config.embed_dim,
         "vision_config": vit.dinov2_config_to(vision),
-        "text_config": bert.config_to(text) | ({} if inputs.pad is None else _pad(inputs.pad)),
+        "text_config": bert.config_to(text, inputs),
     }
-
-
-def _pad(pad: int) -> dict[str, int]:
-    return {"pad_token_id": pad}

@@ -1,10 +1,10 @@
-"""Llama 2 and 3 (and what has their layout: SmolLM2, Mistral without its window, Yi, TinyLlama)."""
+"""Llama 2 and 3 (and what has their layout: SmolLM2, Yi, TinyLlama), and Mistral (BioMistral)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medvlp_jax.core.errors import UserError
-from medvlp_jax.models.lm import LMConfig
+from medvlp_jax.models.lm_config import LMConfig
 from medvlp_jax.models.lm_rope import RopeConfig
 from medvlp_jax.weights.convert import Row
 from medvlp_jax.weights.transforms import identity, linear
@@ -47,12 +47,21 @@ def table(config: LMConfig) -> tuple[Row, ...]:
     return tuple(rows)
 
 
+#: Other names of the same tensors; none.
+RENAME = ()
+
+
 def config_from(folder_config: Mapping[str, Any]) -> LMConfig:
-    """The model that a ``config.json`` with ``model_type`` "llama" describes.
+    """The model that a ``config.json`` with ``model_type`` "llama" or "mistral" describes.
 
     Raises:
       UserError: it asks for something that the decoder does not build; the key is named.
     """
+    if folder_config.get("model_type") == "mistral":
+        given = {"num_key_value_heads": 8, "sliding_window": 4096, **folder_config}
+        window = given["sliding_window"] or 0
+        depth = given.get("num_hidden_layers", 0)
+        return decoder_config(given, windows=(window,) * depth if window else ())
     bias = bool(folder_config.get("attention_bias", False))
     return decoder_config(
         folder_config,
@@ -63,12 +72,20 @@ def config_from(folder_config: Mapping[str, Any]) -> LMConfig:
 
 
 def config_to(config: LMConfig) -> dict[str, Any]:
-    """The ``config.json`` of a Llama; inverse of :func:`config_from`.
+    """The ``config.json`` of a Llama or, with a window, of a Mistral; inverse of
+    :func:`config_from`.
 
     Raises:
       UserError: Llama has no such model (norms on q and k, biases on some projections alone).
     """
     c = config
+    if c.windows:
+        return {
+            "architectures": ["MistralForCausalLM"],
+            "model_type": "mistral",
+            "sliding_window": c.windows[0],
+            **decoder_dict(c),
+        }
     if c.qk_norm or c.qkv_bias != c.out_bias:
         raise UserError(f"{c.name} is no Llama (biases or norms on q and k): export it as Qwen")
     return {
@@ -94,29 +111,37 @@ def decoder_config(d: Mapping[str, Any], **options: Any) -> LMConfig:
         }
     except KeyError as e:
         raise UserError(f"config.json of this {kind} lacks {e}") from e
-    if d.get("hidden_act", "silu") != "silu":
-        raise UserError(f"config.json: hidden_act {d['hidden_act']!r} is not built, only silu is")
-    windows = set(d.get("layer_types") or ()) - {"full_attention"}
-    if windows or (
-        d.get("sliding_window") and d.get("use_sliding_window", not kind.startswith("qwen"))
-    ):
-        raise UserError(
-            "config.json: sliding_window is on; the decoder attends to the whole text only, so set "
-            "use_sliding_window to false if your texts are shorter than the window"
-        )
     max_length = d.get("max_position_embeddings", 2048)
-    return LMConfig(
-        name=d.get("_name_or_path") or kind,
+    fields = {
+        "name": d.get("_name_or_path") or kind,
         **sizes,
-        kv_heads=d.get("num_key_value_heads") or heads,
-        head_dim=d.get("head_dim") or width // heads,
-        max_length=max_length,
-        rope=_rope(d, max_length),
-        eps=d.get("rms_norm_eps", 1e-6),
-        tie_embeddings=bool(d.get("tie_word_embeddings", False)),
-        init_std=d.get("initializer_range", 0.02),
+        "kv_heads": d.get("num_key_value_heads") or heads,
+        "head_dim": d.get("head_dim") or width // heads,
+        "max_length": max_length,
+        "eps": d.get("rms_norm_eps", 1e-6),
+        "tie_embeddings": bool(d.get("tie_word_embeddings", False)),
+        "init_std": d.get("initializer_range", 0.02),
         **options,
-    )
+    }
+    if "rope" not in fields:
+        fields["rope"] = rope_from(d, max_length)
+    if "activation" not in fields and d.get("hidden_act", "silu") != "silu":
+        raise UserError(f"config.json: hidden_act {d['hidden_act']!r} is not built, only silu is")
+    return LMConfig(**fields)
+
+
+def windows_from(d: Mapping[str, Any], types: Sequence[str]) -> tuple[int, ...]:
+    """The windows of layers whose types are words of transformers.
+
+    Raises:
+      UserError: a type that is not built.
+    """
+    known = {"full_attention": 0, "sliding_attention": d.get("sliding_window") or 0}
+    other = sorted(set(types) - known.keys())
+    if other:
+        raise UserError(f"config.json: layer_types {', '.join(other)} are not built")
+    windows = tuple(known[word] for word in types)
+    return windows if any(windows) else ()
 
 
 def decoder_dict(config: LMConfig) -> dict[str, Any]:
@@ -135,11 +160,11 @@ def decoder_dict(config: LMConfig) -> dict[str, Any]:
         "rms_norm_eps": c.eps,
         "initializer_range": c.init_std,
         "tie_word_embeddings": c.tie_embeddings,
-        **_rope_dict(c.rope),
+        **rope_to(c.rope),
     }
 
 
-def _rope(d: Mapping[str, Any], max_length: int) -> RopeConfig:
+def rope_from(d: Mapping[str, Any], max_length: int) -> RopeConfig:
     """Reads ``rope_parameters`` (transformers 5), or ``rope_theta`` and ``rope_scaling``."""
     r = {**(d.get("rope_scaling") or {}), **(d.get("rope_parameters") or {})}
     word = r.get("rope_type", r.get("type", "default"))
@@ -160,7 +185,8 @@ def _rope(d: Mapping[str, Any], max_length: int) -> RopeConfig:
     )
 
 
-def _rope_dict(rope: RopeConfig) -> dict[str, Any]:
+def rope_to(rope: RopeConfig) -> dict[str, Any]:
+    """Inverse of :func:`rope_from`."""
     word = next(k for k, v in _SCALINGS.items() if v == rope.scaling)
     parameters: dict[str, Any] = {"rope_type": word}
     if rope.scaling != "none":

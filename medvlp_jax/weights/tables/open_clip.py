@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from medvlp_jax.models.clip import CLIPConfig, ProjectionConfig
+from medvlp_jax.models.heads import VisionConfig
 from medvlp_jax.models.resnet import ResNetConfig
 from medvlp_jax.models.text_encoder import TextConfig
 from medvlp_jax.models.vit import ViTConfig
 from medvlp_jax.weights import settings
 from medvlp_jax.weights.convert import Row, under
 from medvlp_jax.weights.faults import WeightsError
-from medvlp_jax.weights.tables import bert, resnet, timm_vit
+from medvlp_jax.weights.tables import bert, densenet, resnet, roberta, timm_vit
 from medvlp_jax.weights.tables.common import dense, fused_attention, norm
 from medvlp_jax.weights.transforms import conv, linear
 
@@ -59,6 +60,7 @@ TIMM_RESNETS: dict[tuple[str, tuple[int, ...]], str] = {
     ("bottleneck", (3, 4, 6, 3)): "resnet50",
     ("bottleneck", (3, 4, 23, 3)): "resnet101",
 }
+_ROBERTAS = ("roberta", "xlm-roberta")
 #: Settings that are understood, are checked, or change nothing of the function.
 _MODEL_KEYS = (
     *("embed_dim", "vision_cfg", "text_cfg", "quick_gelu", "custom_text", "init_logit_scale"),
@@ -92,18 +94,14 @@ def table(config: CLIPConfig) -> tuple[Row, ...]:
         Row("attn_mask", None),
     ]
     if has_trunk(config.vision):
-        trunk = (
-            resnet.table(config.vision)
-            if isinstance(config.vision, ResNetConfig)
-            else timm_vit.table(config.vision)
-        )
-        rows += under(trunk, "visual.trunk.", "vision/")
+        rows += under(_trunk_rows(config.vision), "visual.trunk.", "vision/")
         rows.append(Row("visual.head.proj.weight", "vision_proj/out/kernel", linear))
     else:
         rows += under(_VISION, "visual.", "vision/")
         rows.append(Row("visual.proj", "vision_proj/out/kernel"))
     if is_bert(config.text):
-        rows += under(bert.table(config.text), "text.transformer.", "text/")
+        encoder = roberta if config.text.name in _ROBERTAS else bert
+        rows += under(encoder.table(config.text), "text.transformer.", "text/")
         if config.text_proj.kind == "mlp":
             rows.append(Row("text.proj.0.weight", "text_proj/hidden/kernel", linear))
             rows.append(Row("text.proj.2.weight", "text_proj/out/kernel", linear))
@@ -115,10 +113,18 @@ def table(config: CLIPConfig) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def has_trunk(vision: ViTConfig | ResNetConfig) -> bool:
+def _trunk_rows(vision: VisionConfig) -> tuple[Row, ...]:
+    if isinstance(vision, ViTConfig):
+        return timm_vit.table(vision)
+    return resnet.table(vision) if isinstance(vision, ResNetConfig) else densenet.table(vision)
+
+
+def has_trunk(vision: VisionConfig) -> bool:
     """Whether a vision tower is written as a model of timm; open_clip's own ViT has no bias on its
     patches."""
-    return isinstance(vision, ResNetConfig) or vision.patch_bias or vision.name == "timm_vit"
+    if not isinstance(vision, ViTConfig):
+        return True
+    return vision.patch_bias or vision.name == "timm_vit"
 
 
 def is_bert(text: TextConfig) -> bool:
@@ -338,7 +344,8 @@ def _bert(
     inner = {n.removeprefix(prefix): s for n, s in shapes.items() if n.startswith(prefix)}
     sizes = bert.sizes(inner) if own is None else own
     _check_bert(given, sizes)
-    config = bert.config_from(sizes)
+    encoder = roberta if sizes.get("model_type") in _ROBERTAS else bert
+    config = encoder.config_from(sizes)
     kind = given.get("hf_proj_type", "mlp") or "none"
     projection = ProjectionConfig(kind=kind, activation="gelu", bias=False)
     return dataclasses.replace(config, pool=POOLERS[pooler]), projection
@@ -351,11 +358,11 @@ def _check_bert(given: Mapping[str, Any], sizes: Mapping[str, Any]) -> None:
       WeightsError: naming the setting or tensor that tells.
     """
     name, kind = given["hf_model_name"], sizes.get("model_type")
-    if kind not in (None, "bert", "cxr-bert"):
+    if kind not in (None, "bert", "cxr-bert", *_ROBERTAS):
         raise WeightsError(f"hf_model_name={name!r:.80} is a {kind!r:.40} and not a BERT")
     if kind is None and ("roberta" in str(name).lower() or sizes["type_vocab_size"] == 1):
         # RoBERTa counts positions from behind the id of its padding.
         raise WeightsError(
-            f"hf_model_name={name!r:.80} is a RoBERTa (one row of token types) and not a BERT: its "
-            "positions are counted otherwise"
+            f"hf_model_name={name!r:.80} is a RoBERTa (one row of token types) and its settings "
+            "are not here; put its config.json into text_config/ of this folder"
         )

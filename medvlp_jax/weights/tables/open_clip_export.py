@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from medvlp_jax.models.clip import CLIPConfig, ProjectionConfig
+from medvlp_jax.models.densenet import DenseNetConfig
+from medvlp_jax.models.heads import VisionConfig
 from medvlp_jax.models.resnet import ResNetConfig
 from medvlp_jax.models.text_encoder import TextConfig
 from medvlp_jax.models.vit import ViTConfig
@@ -12,12 +14,12 @@ from medvlp_jax.weights import settings
 from medvlp_jax.weights.faults import WeightsError
 from medvlp_jax.weights.fold import patch_bias_into_positions
 from medvlp_jax.weights.inputs import LARGEST, UNKNOWN, Inputs, open_clip_preprocess
-from medvlp_jax.weights.tables import bert, open_clip, resnet, timm_vit
+from medvlp_jax.weights.tables import bert, densenet, open_clip, resnet, timm_vit
 
 
 def fold_vision(config: CLIPConfig, params: Mapping[str, Any]) -> tuple[CLIPConfig, dict[str, Any]]:
     """A ViT that timm has no name for, as one of open_clip's own."""
-    if isinstance(config.vision, ResNetConfig) or _timm_name(config.vision):
+    if not isinstance(config.vision, ViTConfig) or _timm_name(config.vision):
         return config, dict(params)
     config, params = patch_bias_into_positions(config, params)
     vision = dataclasses.replace(config.vision, name="open_clip_vision")
@@ -63,9 +65,7 @@ def config_to(config: CLIPConfig, inputs: Inputs = UNKNOWN) -> dict[str, Any]:
     return {"model_cfg": model, "preprocess_cfg": preprocess}
 
 
-def _vision_to(
-    vision: ViTConfig | ResNetConfig, activation: Any
-) -> tuple[dict[str, Any], ViTConfig | ResNetConfig]:
+def _vision_to(vision: VisionConfig, activation: Any) -> tuple[dict[str, Any], VisionConfig]:
     """The settings of a vision tower, and the tower that they describe."""
     if open_clip.has_trunk(vision):
         if vision.channels != 3:
@@ -76,7 +76,7 @@ def _vision_to(
         settings_ = {
             "timm_model_name": name,
             "timm_model_pretrained": False,
-            "timm_pool": "avg" if isinstance(vision, ResNetConfig) else "",
+            "timm_pool": "" if isinstance(vision, ViTConfig) else "avg",
             "timm_proj": "linear",
             "image_size": vision.image_size,
         }
@@ -171,8 +171,10 @@ _TIMM_VITS: dict[tuple[int, int, int], tuple[str, set[tuple[int, int]]]] = {
 }
 
 
-def _timm_name(config: ViTConfig | ResNetConfig) -> str:
+def _timm_name(config: VisionConfig) -> str:
     """The name by which timm builds this tower; empty where there is none."""
+    if isinstance(config, DenseNetConfig):
+        return densenet.config_to(config)["architecture"]
     if isinstance(config, ResNetConfig):
         resnet.expect_plain(config, "open_clip")
         if config.width != 64:
