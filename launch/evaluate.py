@@ -15,12 +15,11 @@ python launch/evaluate.py --checkpoint=runs/quickstart/train --out=runs/quicksta
     --films=data/hospital:test
 """
 
-import sys
 from typing import Any
 
 from absl import flags
 
-from medvlp_jax.core import distributed, pretrained
+from medvlp_jax.core import distributed, pretrained, provenance
 from medvlp_jax.core.errors import run
 from medvlp_jax.core.folders import output_folder
 from medvlp_jax.core.presets import apply_cpu_preset
@@ -58,7 +57,7 @@ FILMS = flags.DEFINE_multi_string(
 SUBGROUPS = flags.DEFINE_list("subgroups", ["view"], "columns whose values are scored apart")
 
 
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> None:
     apply_cpu_preset()
     distributed.initialize()
     out = output_folder(OUT.value)
@@ -87,7 +86,7 @@ def main(argv: list[str]) -> None:
     done = evaluate_checkpoint(
         CHECKPOINT.value,
         out,
-        command="python " + " ".join([argv[0], *sys.argv[1:]]),
+        command=provenance.command(),
         sets=sets,
         overrides=overrides,
         films=FILMS.value,
