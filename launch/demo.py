@@ -1,6 +1,6 @@
 """Opens a page that asks a checkpoint about single images.
 
-python launch/demo.py --checkpoint=runs/quickstart/train [--port=7860]
+.venv/bin/python launch/demo.py --checkpoint=runs/quickstart/train [--port=7860]
 
 Drop a PNG, JPEG, TIFF, WebP or DICOM, type findings or phrases: calibrated probabilities,
 heat-maps on one scale, the nearest training pairs with their provenance, and a warning where the

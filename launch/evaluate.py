@@ -1,17 +1,17 @@
 """Measures a checkpoint and writes results.json and report.html.
 
-python launch/evaluate.py --checkpoint=runs/quickstart/train --out=runs/quickstart/eval
+.venv/bin/python launch/evaluate.py --checkpoint=runs/quickstart/train --out=runs/quickstart/eval
 
 measures on the sets of the run's own config. Other labelled data, for instance after
 launch/generate.py has imported it:
 
-python launch/evaluate.py --checkpoint=runs/quickstart/train --out=runs/nih \\
+.venv/bin/python launch/evaluate.py --checkpoint=runs/quickstart/train --out=runs/nih \\
     --data=data/nih --split=test --classes=pneumonia --validation=data/nih:validation \\
     --evaluators=zeroshot,baseline,pictures
 
 Real films beside the sets of the run, with heat-maps, in the same report:
 
-python launch/evaluate.py --checkpoint=runs/quickstart/train --out=runs/quickstart/eval \\
+.venv/bin/python launch/evaluate.py --checkpoint=runs/quickstart/train --out=runs/quickstart/eval \\
     --films=data/hospital:test
 """
 

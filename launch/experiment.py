@@ -1,15 +1,15 @@
 """Trains the same recipes on different data, several seeds each, and compares them in pairs.
 
-python launch/experiment.py --config=configs/cxr/synthetic_vs_real.py --out=runs/suffices
+.venv/bin/python launch/experiment.py --config=configs/cxr/synthetic_vs_real.py --out=runs/suffices
     [--config.data.real=data/mimic --config.data.cleaned=data/mimic_clean ...]
 
 Every trial is a process of its own. The same command goes on where it was stopped and writes
 report.html, table.csv, table.md and results.json from what is finished. On a cluster:
 
-python launch/experiment.py ... --list                    names of the trials
-python launch/experiment.py ... --only=NAME_OR_NUMBER     one trial, for a job array
+.venv/bin/python launch/experiment.py ... --list                    names of the trials
+.venv/bin/python launch/experiment.py ... --only=NAME_OR_NUMBER     one trial, for a job array
 sbatch --array=0-23 launch/experiment.sbatch ...          all of them, side by side
-python launch/experiment.py ... --table                   the table, training nothing
+.venv/bin/python launch/experiment.py ... --table                   the table, training nothing
 
 Exit status: 0 when done, 75 when a trial was asked to stop and saved, 2 after an error.
 """
