@@ -123,6 +123,8 @@ def _encoder(found: Source, to: pathlib.Path, layout: str, tower: str, dtype: st
     # What is read from bare files of CLIPs is written as open_clip has it.
     layout = layout or ("open_clip" if found.family.name in bare.BARE else found.family.name)
     known = inputs.of_folder(found.folder, found.pixels)
+    if named := bare.text_id(found.family.name, found.config):
+        known = dataclasses.replace(known, text_id=named, tokenizer_id=named, end=None)
     export(to, layout, found.config, params, buffers, inputs=known)
     _copy_companions(found.folder, to)
     written = _converted(layout, to, found.config, params, buffers)

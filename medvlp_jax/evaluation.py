@@ -17,6 +17,8 @@ from medvlp_jax.data.dataset import damaged_beside, open_dataset
 from medvlp_jax.eval.base import evaluate
 from medvlp_jax.eval.calibration import Calibration
 from medvlp_jax.eval.config import EvalSetConfig, film_configs
+from medvlp_jax.eval.notes import notes
+from medvlp_jax.eval.protocol import EvalError
 from medvlp_jax.eval.report.inputs import (
     Reject,
     Sample,
@@ -45,7 +47,7 @@ class Evaluation:
     report_path: pathlib.Path
 
     def summary(self) -> str:
-        """A line per evaluation with its headline and interval."""
+        """Per evaluation its headline with its interval, and what has to be said beside it."""
         lines = []
         for name, entry in self.results["evaluations"].items():
             metrics = entry["metrics"]
@@ -54,7 +56,14 @@ class Evaluation:
                     low, high = metrics.get(f"{key}_low"), metrics.get(f"{key}_high")
                     interval = f" [{low:.3f}, {high:.3f}]" if low is not None else ""
                     lines.append(f"  {name:<32} {key:<10} {metrics[key]:.3f}{interval}")
+            # The rules beside a model repeat what is said of it.
+            said = [f"    {_printable(note)}" for note in notes(entry)]
+            lines += [line for line in said if line not in lines]
         return "\n".join(lines)
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def evaluate_checkpoint(
@@ -105,6 +114,10 @@ def evaluate_checkpoint(
     predict = experiment.load(checkpoint, step)
     others = [_member(experiment, path, step) for path in ensemble]
     evaluators = experiment.evaluators(tokenizer, during_training=False, ensemble=others)
+    if not evaluators:
+        raise EvalError(
+            f"{checkpoint} has no set in config.eval to measure on; name one with --data"
+        )
     found = evaluate(evaluators, predict)
 
     results = collect(

@@ -15,7 +15,6 @@ from contextlib import nullcontext
 from typing import Any
 
 import jax
-import numpy as np
 from jax.sharding import Mesh
 
 from medvlp_jax.core import distributed, pretrained, sharding
@@ -44,11 +43,13 @@ from medvlp_jax.data.pipeline import eval_batches, find_tokenizer, open_sources,
 from medvlp_jax.data.tokenizer import Tokenizer
 from medvlp_jax.eval.base import EVALUATORS
 from medvlp_jax.eval.baselines import RULES
-from medvlp_jax.eval.config import EvalSetConfig, covered, located, scorable
+from medvlp_jax.eval.chosen import choose
+from medvlp_jax.eval.config import EvalSetConfig
 from medvlp_jax.eval.downstream import Sets
 from medvlp_jax.eval.downstream_config import TRAINS, make_downstream
 from medvlp_jax.eval.embedded import Embedded
 from medvlp_jax.eval.heatmap import MAPS
+from medvlp_jax.eval.prompt_tokens import PromptTokenizer
 from medvlp_jax.eval.promptbank import NO_FINDING, load_bank
 from medvlp_jax.eval.protocol import Evaluator, PredictFn
 from medvlp_jax.eval.tower import CALIBRATION, Tower, settled
@@ -222,52 +223,49 @@ class Experiment:
         e, test = self.config.eval, embedded[name]
         validation = embedded[one.validation] if one.validation else None
         counts, recipe = open_dataset(one.path, one.split).label_counts, e.recipe()
-        classes = one.classes or scorable(counts, self.config.data.labels)
-        bank = e.map_bank()
-        length = self.model_config.text.prompt_length
-
-        def tokenize(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-            return tokenizer(texts, length)
-
+        bank, labels = e.map_bank(), self.config.data.labels
+        prompts = load_bank(recipe.prompts, max_prompts=recipe.max_prompts, seed=recipe.prompt_seed)
+        where = f"set {name!r} ({one.path}, split {one.split})"
+        chosen = choose(
+            where, one.classes, one.evaluators, counts, labels, bank=prompts, maps=bank, how=recipe
+        )
+        tokenize = PromptTokenizer(
+            tokenizer, self.model_config.text.prompt_length, self.config.data.text.max_len
+        )
         # A heat-map stands against all that was learnt, also where the set has a class or two.
-        known = [c for c in self.config.data.labels if c in bank.classes and c != NO_FINDING]
-        shown = located(counts, one.classes or known)
+        known = [c for c in labels if c in bank.classes and c != NO_FINDING]
         maps = MAPS[e.maps]
         compared = {
             "validation": validation,
             "bootstrap": e.bootstrap,
             "subgroups": e.subgroups,
         }
-        prompts = load_bank(recipe.prompts, max_prompts=recipe.max_prompts, seed=recipe.prompt_seed)
-        scored = classes
-        if "zeroshot" in one.evaluators and not one.classes:
-            scored = covered(name, classes, prompts, recipe)
         built: dict[str, Evaluator] = {}
         for word in one.evaluators:
             make: Callable[..., Evaluator] = EVALUATORS[word]
             if word == "zeroshot":
                 built[f"{name}-zeroshot"] = make(
-                    test, scored, prompts, tokenize, recipe=recipe,
-                    word_ids=lambda texts: tokenizer.word_ids(texts, length),
+                    test, chosen.scored, prompts, tokenize, recipe=recipe,
+                    word_ids=tokenize.word_ids,
                     threshold_rule=e.threshold_rule, per_class=one.per_class,
-                    ensemble=ensemble, **compared,
+                    ensemble=ensemble, not_scored=chosen.left, **compared,
                 )  # fmt: skip
             elif word == "baseline":
                 for rule in RULES:
                     built[f"{name}-{rule}"] = make(
-                        test, scored, rule=rule, threshold_rule=e.threshold_rule, **compared
+                        test, chosen.scored, rule=rule, threshold_rule=e.threshold_rule, **compared
                     )
             elif word == "grounding":
                 query = "positive" if (e.heatmap, one.truth) == ("phrases", "masks") else e.heatmap
                 built[f"{name}-grounding"] = make(
-                    test, shown, bank, tokenize, validation=validation, truth=one.truth,
+                    test, chosen.shown, bank, tokenize, validation=validation, truth=one.truth,
                     query=query, among=known, maps=maps, untrained=untrained,
-                    bootstrap=e.bootstrap,
+                    bootstrap=e.bootstrap, not_scored=chosen.unseen,
                 )  # fmt: skip
             elif word == "pictures":
                 query = "positive" if e.heatmap == "phrases" else e.heatmap
                 built[f"{name}-pictures"] = make(
-                    test, shown or known, bank, tokenize, query=query, among=known, maps=maps
+                    test, chosen.shown or known, bank, tokenize, query=query, among=known, maps=maps
                 )
             elif word in TRAINS:
                 other = e.sets[one.validation]
@@ -277,8 +275,8 @@ class Experiment:
                     SourceConfig(one.path, one.split),
                 )
                 built[f"{name}-{word}"] = make_downstream(
-                    word, sets, e.downstream, classes, tower=self.tower, bootstrap=e.bootstrap,
-                    image_labels=self.config.data.labels,
+                    word, sets, e.downstream, chosen.labelled, tower=self.tower,
+                    bootstrap=e.bootstrap, image_labels=labels,
                 )  # fmt: skip
             else:
                 built[f"{name}-{word}"] = make(test, bootstrap=e.bootstrap)

@@ -19,7 +19,7 @@ from medvlp_jax.data.config import SourceConfig
 from medvlp_jax.data.dataset import open_dataset
 from medvlp_jax.eval.base import evaluate
 from medvlp_jax.eval.bootstrap import Bootstrap
-from medvlp_jax.eval.config import scorable
+from medvlp_jax.eval.chosen import scorable
 from medvlp_jax.eval.downstream import Sets
 from medvlp_jax.eval.downstream_config import TRAINS, DownstreamConfig, make_downstream
 from medvlp_jax.eval.protocol import PredictFn

@@ -5,6 +5,7 @@ what other pages count; the rest is for whoever wants to know why.
 """
 
 import dataclasses
+import math
 import pathlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -52,11 +53,16 @@ class RejectRow:
     labels: Mapping[str, int] = dataclasses.field(default_factory=dict)
     thumbnail: str = ""
 
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The scores that are numbers; JSON has no word for the others."""
+        return {k: v for k, v in self.scores.items() if math.isfinite(v)}
+
     def as_json(self) -> dict[str, Any]:
         """``where`` and ``kind`` first, then the fields that say something."""
         row: dict[str, Any] = {"where": self.id, "kind": self.reasons[0] if self.reasons else ""}
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
+            value = self.numbers if field.name == "scores" else getattr(self, field.name)
             if value or field.name == "attempt":
                 row[field.name] = dict(value) if isinstance(value, Mapping) else value
         return row

@@ -24,7 +24,7 @@ from data_gen.entities.dealing import Dealer, Pool, SamplerConfig
 from data_gen.entities.entity import NON_ANATOMY, Entity
 from data_gen.entities.rules import rules_of
 from medvlp_jax.core.config import to_plain
-from medvlp_jax.core.errors import UserError
+from medvlp_jax.core.errors import UserError, one_net
 from medvlp_jax.data.manifest import fingerprint
 
 PLAN, META = "plan.npy", "plan.json"
@@ -103,16 +103,21 @@ class SamplePlan:
           UserError: there is no plan, or it was drawn from another bank.
         """
         folder = pathlib.Path(folder)
-        try:
-            meta = json.loads((folder / META).read_text())
+        mend = "delete this folder, and the same plan is drawn again"
+        with one_net(folder, mend, verb="holds no plan"):
+            meta = json.loads((folder / META).read_text(encoding="utf-8"))
             indices = np.load(folder / PLAN)
-        except (OSError, ValueError) as error:
-            raise UserError(f"{folder} holds no plan: {error}") from error
+            config = SamplerConfig(**meta["config"])
+            width = config.k + config.m
+            if indices.shape != (meta["count"], width) or indices.min(initial=0) < 0:
+                raise ValueError(f"{indices.shape} entities for {meta['count']} x {width}")
+            if not isinstance(meta["fingerprint"], str) or not isinstance(meta["bank"], str):
+                raise TypeError("no fingerprint")
         if meta["bank"] != bank.fingerprint:
             raise UserError(
                 f"{folder / META} was drawn from another entity bank: give that one, or delete it"
             )
-        return cls(bank, indices, SamplerConfig(**meta["config"]), meta)
+        return cls(bank, indices, config, meta)
 
 
 def plan(bank: EntityBank, count: int, config: SamplerConfig) -> SamplePlan:

@@ -32,7 +32,10 @@ Images = Literal["phantom", "jax", "diffusers"]
 #: Splits in the order of their rows, and so of their right to a picture that two of them have.
 ORDER = ("test", "validation", "train")
 #: Keys that change no byte: an interrupted run may go on with others.
-_PACE = ("url", "key_variable", "concurrency", "timeout", "attempts", "backoff", "cache", "mesh")
+_PACE = (
+    "url", "key_variable", "concurrency", "timeout", "max_bytes", "attempts", "backoff", "patience",
+    "cache", "mesh",
+)  # fmt: skip
 FREE = (
     "processes",
     "ray",

@@ -1,7 +1,6 @@
 """What is told about a run: rejects with their pictures, and the numbers of each stage."""
 
 import dataclasses
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,7 +61,7 @@ class Way:
                 (reports, self.reports, report),
                 (images, self.images, name),
             ):
-                work.add_counts(total, json.loads(work.read_beside(folder, one, "counts.json")))
+                work.add_counts(total, work.read_json_beside(folder, one, "counts.json"))
         for stage, total in ((writing.STAGE, reports), (drawing.STAGE, images)):
             total["rejects"] = _count(r.reasons[0] for r in rejects if r.stage == stage)
         planted = images.pop("planted")

@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from data_gen.curation.rejects import RejectRow
 from data_gen.runners.job import Shard, cut
 from data_gen.syncxr.config import SynCXRConfig
 from medvlp_jax.core import jsonl
+from medvlp_jax.core.errors import one_net
 from medvlp_jax.data.dataset import open_array_record
-from medvlp_jax.data.manifest import ShardName
+from medvlp_jax.data.manifest import ShardError, ShardName
 from medvlp_jax.data.records import Record, from_example
 from medvlp_jax.data.shards import whole_file
 
@@ -45,13 +47,34 @@ def read_shard(folder: Path, name: ShardName) -> list[Record]:
 
 def write_beside(folder: Path, name: ShardName, kind: str, text: str) -> None:
     """A file that belongs to a shard; whole or not at all."""
-    with whole_file(folder / f"{name.filename}.{kind}") as temporary:
+    with whole_file(_beside(folder, name, kind)) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def read_beside(folder: Path, name: ShardName, kind: str) -> str:
-    """What :func:`write_beside` wrote."""
-    return (folder / f"{name.filename}.{kind}").read_text(encoding="utf-8")
+    """What :func:`write_beside` wrote.
+
+    Raises:
+        ShardError: the file is missing or damaged.
+    """
+    path = _beside(folder, name, kind)
+    with _mendable(path):
+        return path.read_text(encoding="utf-8")
+
+
+def read_json_beside(folder: Path, name: ShardName, kind: str) -> dict[str, Any]:
+    """:func:`read_beside` of an object in JSON; errors are the same."""
+    with _mendable(_beside(folder, name, kind)):
+        return jsonl.parse(read_beside(folder, name, kind).encode())
+
+
+def _beside(folder: Path, name: ShardName, kind: str) -> Path:
+    return folder / f"{name.filename}.{kind}"
+
+
+def _mendable(path: Path) -> AbstractContextManager[None]:
+    mend = "delete it and its shard, and the same command makes them again"
+    return one_net(path, mend, ShardError)
 
 
 def write_rejects_beside(
@@ -60,18 +83,25 @@ def write_rejects_beside(
     """Rejects of a shard, each with a small JPEG or nothing."""
     lines = []
     for row, picture in rows:
-        fields = {**dataclasses.asdict(row), "jpeg": base64.b64encode(picture).decode()}
-        lines.append(fields)
-    write_beside(folder, name, "rejects.jsonl", jsonl.dump(lines))
+        fields = {
+            **dataclasses.asdict(row),
+            "scores": row.numbers,
+            "jpeg": base64.b64encode(picture).decode(),
+        }
+        lines.append(jsonl.line(fields))
+    write_beside(folder, name, "rejects.jsonl", "".join(lines))
 
 
 def read_rejects_beside(folder: Path, name: ShardName) -> Iterator[tuple[RejectRow, bytes]]:
     """Inverse of :func:`write_rejects_beside`."""
-    path = folder / f"{name.filename}.rejects.jsonl"
-    for fields in jsonl.read(path, "delete the shard's files and rerun"):
-        picture = base64.b64decode(fields.pop("jpeg"))
-        fields["reasons"] = tuple(fields["reasons"])
-        yield RejectRow(**fields), picture
+    path = _beside(folder, name, "rejects.jsonl")
+    with _mendable(path):
+        rows = jsonl.read(path, "delete it and its shard", ShardError)
+        found = []
+        for fields in rows:
+            picture = base64.b64decode(fields.pop("jpeg"))
+            found.append((RejectRow(**{**fields, "reasons": tuple(fields["reasons"])}), picture))
+    yield from found
 
 
 def write_accepted(
@@ -85,7 +115,7 @@ def write_accepted(
             rows[i] = embedding
     # Into a stream: numpy would put .npz behind the temporary name.
     with (
-        whole_file(folder / f"{name.filename}.accepted.npz") as temporary,
+        whole_file(_beside(folder, name, "accepted.npz")) as temporary,
         temporary.open("wb") as stream,
     ):
         np.savez(stream, ids=np.array(list(ids), np.str_), embeddings=rows)
@@ -93,7 +123,8 @@ def write_accepted(
 
 def read_accepted(folder: Path, name: ShardName) -> tuple[list[str], Float[np.ndarray, "n d"]]:
     """Inverse of :func:`write_accepted`; a zero row where there is no embedding."""
-    with np.load(folder / f"{name.filename}.accepted.npz") as file:
+    path = _beside(folder, name, "accepted.npz")
+    with _mendable(path), np.load(path) as file:
         return [str(i) for i in file["ids"]], file["embeddings"]
 
 

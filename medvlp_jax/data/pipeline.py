@@ -41,7 +41,7 @@ from medvlp_jax.data.loaders import (
     UnreadableRecords,
 )
 from medvlp_jax.data.plan import Plan
-from medvlp_jax.data.text_index import Source, text_index
+from medvlp_jax.data.text_index import Source, TextIndex, text_index
 from medvlp_jax.data.tokenizer import Tokenizer, train_wordpiece
 from medvlp_jax.data.workers import Batches, threads_of
 
@@ -142,11 +142,24 @@ def train_iterator(
             "whose texts or labels say left or right; set it to 0, or image.allow_flip=True if "
             "you mean it"
         )
+    for source, index in zip(config.sources, indices, strict=True):
+        _say_cut(source, index, config.text.max_len)
     weights = [s.weight for s in config.sources]
     plan = Plan(indices, weights, config.text, config.batch_size, config.seed)
     builder = BatchBuilder(config, tokenizer)
     loader = TrainLoader(builder, plan, sources, rows, RowThreads(threads_of(config)))
     return TrainIterator(loader, plan.describe(), config, steps)
+
+
+def _say_cut(source: SourceConfig, index: TextIndex, longest: int) -> None:
+    cut = int((index.lengths > longest).sum())
+    if cut:
+        logging.warning(
+            "%s, split %s: %d of %d texts (%.1f %%) are longer than the last of data.text.buckets "
+            "and are cut to its %d tokens; the longest has %d",
+            source.path, source.split, cut, len(index.lengths), 100 * cut / len(index.lengths),
+            longest, int(index.lengths.max()),
+        )  # fmt: skip
 
 
 def process_rows(batch_size: int, process_index: int, process_count: int) -> slice:

@@ -221,7 +221,7 @@ def _published(name: str, local: bool) -> Any:
 
     file = pathlib.Path(name) / "tokenizer_config.json"
     said = json.loads(file.read_text()) if local and file.is_file() else {}
-    cls = getattr(transformers, _PLAIN.get(said.get("tokenizer_class"), "AutoTokenizer"))
+    cls = getattr(transformers, _PLAIN.get(str(said.get("tokenizer_class")), "AutoTokenizer"))
     return cls.from_pretrained(name, local_files_only=local, trust_remote_code=False)
 
 

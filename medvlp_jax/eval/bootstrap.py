@@ -6,6 +6,7 @@ serves all resamples, and two systems scored with the same counts are compared i
 """
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -191,7 +192,8 @@ def weighted_mean(
 
     A NaN value leaves its record out of that column.
     """
-    flat = values.reshape(len(values), -1)
+    # Not -1, which has no meaning where a class has no record at all.
+    flat = values.reshape(len(values), math.prod(values.shape[1:]))
     known = np.isfinite(flat)
     total = np.where(known, flat, 0.0).T @ counts
     return _divide(total, known.T.astype(np.float64) @ counts).reshape(

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 
 from medvlp_jax.core.predict import Predictor
 from medvlp_jax.eval.embedded import Column, GatherFn, Predicted
+from medvlp_jax.eval.prompt_tokens import check_cut
 from medvlp_jax.eval.promptbank import NO_FINDING, ClassPrompts, PromptBank
 from medvlp_jax.eval.protocol import Batch, EvalError, PredictFn, TokenizeFn
 from medvlp_jax.eval.recipes import Recipe
@@ -58,6 +59,8 @@ class ClassScores:
             sides += [p.negative for p in self.prompts]
         #: Prompts of every side: the affirming ones of all classes, then the denying ones.
         self.sides: tuple[tuple[str, ...], ...] = tuple(sides)
+        used = self.prompts if recipe.rule == "pos_vs_neg" else map(_affirming, self.prompts)
+        self._cut = check_cut(tokenize, dict(zip(self.scored, used, strict=True)), bank.name)
 
     def _without_pair(self) -> bool:
         prompts = self.bank.classes.get(NO_FINDING)
@@ -181,7 +184,26 @@ class ClassScores:
         }
         if self.derived:
             out["derived"] = f"{NO_FINDING} = 1 - max of the other classes"
-        return out
+        if depends := self._depends():
+            out["depends_on_classes"] = depends
+        return out | self._cut
+
+    def _depends(self) -> str:
+        """How the scores depend on which classes were named; empty where they do not."""
+        among = f"the {len(self.scored)} classes named ({', '.join(self.scored)})"
+        if self.recipe.rule == "multiclass":
+            how = "the arg-max of z-scores" if self.recipe.zscore else "a softmax"
+            return f"Every score is weighed by {how} against {among}; other classes, other scores."
+        if self.derived:
+            return (
+                f"The score of {self.derived!r} is one minus the largest of {among}; other "
+                "classes, another score."
+            )
+        return ""
+
+
+def _affirming(prompts: ClassPrompts) -> ClassPrompts:
+    return ClassPrompts(prompts.positive, ())
 
 
 def zscores(x: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:

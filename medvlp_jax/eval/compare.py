@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from medvlp_jax.eval.bootstrap import AucCounts, Bootstrap, interval
 from medvlp_jax.eval.classify import score_classes
 from medvlp_jax.eval.embedded import Embedded, FromBatch, Rows
-from medvlp_jax.eval.protocol import EvalResult
+from medvlp_jax.eval.protocol import EvalError, EvalResult
 from medvlp_jax.eval.scores import ThresholdRule, mean_defined
 
 
@@ -32,6 +32,9 @@ def classification_result(
     ``protocol`` says how the scores were made and joins the details; the other arguments are
     those of :func:`~medvlp_jax.eval.classify.score_classes`. The arrays hold ``ids``, ``labels``,
     ``scores``, ROC curves with bands, and ``clusters`` where patients are known.
+
+    Raises:
+      EvalError: no class has both a positive and a negative.
     """
     clusters = data.clusters(rows)
     table = score_classes(
@@ -44,6 +47,11 @@ def classification_result(
         threshold_rule=threshold_rule,
         clusters=clusters,
     )
+    if not table.details["macro"]["classes"]:
+        raise EvalError(
+            f"set {data.name!r}, split {data.split!r}, has nothing to score: no class of "
+            f"{', '.join(classes) or 'none'} has a positive and a negative record"
+        )
     groups = {}
     for column in subgroups:
         if FromBatch(column) in rows and len(set(rows[FromBatch(column)])) > 1:

@@ -1,9 +1,8 @@
 """``config.eval``: labelled sets, and what is measured on them and how."""
 
 import dataclasses
-import logging
 import pathlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
 from medvlp_jax.core.config import ConfigError, unknown_key
@@ -11,13 +10,13 @@ from medvlp_jax.core.fields import Count, Folder, Positive, Seed, Size
 from medvlp_jax.data.dataset import open_dataset
 from medvlp_jax.eval.base import EVALUATORS
 from medvlp_jax.eval.bootstrap import Bootstrap
+from medvlp_jax.eval.chosen import RANKED, class_names, scorable
 from medvlp_jax.eval.downstream_config import TRAINS, DownstreamConfig
 from medvlp_jax.eval.heatmap import MapProtocol
-from medvlp_jax.eval.promptbank import NO_FINDING, PromptBank, load_bank
+from medvlp_jax.eval.promptbank import PromptBank, load_bank
 from medvlp_jax.eval.recipes import Ensemble, Protocol, Recipe, Score, recipe
 from medvlp_jax.eval.scores import ThresholdRule
 
-_log = logging.getLogger(__name__)
 Word = Literal[
     "zeroshot", "retrieval", "grounding", "baseline", "pictures",
     "probe", "finetune", "segmentation", "detection",
@@ -35,8 +34,8 @@ class EvalSetConfig:
         ``pictures`` draws heat-maps on sets without boxes, to look at; ``probe``, ``finetune``,
         ``segmentation`` and ``detection`` train on the tower first (``eval.downstream``) and need
         ``validation``.
-      classes: labels that are scored, also such as the run never heard of; empty = all of
-        ``data.labels`` that occur in the set with both a positive and a negative and, for
+      classes: labels of the set that are scored, also such as the run never heard of; empty = all
+        of ``data.labels`` that occur in the set with both a positive and a negative and, for
         zero-shot, that the prompt bank of a protocol knows.
       truth: what heat-maps are held against: ``boxes`` or ``masks``.
       per_class: zero-shot on a balanced subset, so many records of each class that have no other
@@ -130,7 +129,8 @@ def set_configs(
     """Sets given on a command line, named after their folders.
 
     Args:
-      validation: ``FOLDER:SPLIT`` or empty; it is scored as well, under ``validation``.
+      validation: ``FOLDER:SPLIT`` or empty; it is scored as well, under ``validation``, where the
+        set is.
 
     Raises:
       ConfigError: an unknown evaluator, or a malformed ``validation``.
@@ -138,19 +138,23 @@ def set_configs(
     for word in evaluators:
         if word not in EVALUATORS:
             raise ConfigError(unknown_key("evaluators", word, EVALUATORS))
-    words: tuple[Any, ...] = tuple(evaluators)
+    if not evaluators:
+        raise ConfigError(f"evaluators is empty: name one or more of {', '.join(EVALUATORS)}")
+    words: tuple[Any, ...] = tuple(dict.fromkeys(evaluators))
+    classes = class_names(classes)
     sets = {}
     for folder in folders:
         name = pathlib.Path(folder).name
         if name in sets:
             raise ConfigError(f"two data folders are called {name!r}; rename one")
         sets[name] = EvalSetConfig(
-            folder, split, "validation" if validation else "", words, tuple(classes),
+            folder, split, "validation" if validation else "", words, classes,
             truth, per_class,
         )  # fmt: skip
     if validation:
         folder, part = _folder_and_split("validation", validation)
-        sets["validation"] = EvalSetConfig(folder, part, "", ("zeroshot",), tuple(classes), truth)
+        scored: tuple[Any, ...] = ("zeroshot",) if set(words) & set(RANKED) else ()
+        sets["validation"] = EvalSetConfig(folder, part, "", scored, classes, truth)
     return sets
 
 
@@ -185,40 +189,3 @@ def _folder_and_split(flag: str, place: str) -> tuple[str, str]:
     if not colon or not folder or not part:
         raise ConfigError(f"{flag}={place!r} must be FOLDER:SPLIT")
     return folder, part
-
-
-def scorable(counts: Mapping[str, Mapping[str, int]], labels: Sequence[str]) -> tuple[str, ...]:
-    """The labels that have a positive and a negative in a set, in the order of ``labels``."""
-    return tuple(
-        name
-        for name in labels
-        if counts.get(name, {}).get("positive", 0) and counts.get(name, {}).get("negative", 0)
-    )
-
-
-def located(counts: Mapping[str, Mapping[str, int]], labels: Sequence[str]) -> tuple[str, ...]:
-    """The findings that are present in a set: what a heat-map can be asked for."""
-    return tuple(
-        name for name in labels if name != NO_FINDING and counts.get(name, {}).get("positive", 0)
-    )
-
-
-def covered(name: str, classes: Sequence[str], bank: PromptBank, how: Recipe) -> tuple[str, ...]:
-    """The classes of a set, named by nobody, that a bank can score; the others are logged.
-
-    Raises:
-      ConfigError: there is none.
-    """
-    kept = tuple(
-        c for c in classes if c in bank.classes or (c == NO_FINDING and how.rule != "multiclass")
-    )
-    if not set(kept) - {NO_FINDING}:
-        raise ConfigError(
-            f"set {name!r} has no class to score: of {', '.join(classes) or 'no label'} with "
-            f"positives and negatives, prompt bank {bank.name!r} knows none; name classes in "
-            f"config.eval.sets.{name}.classes, or choose another bank"
-        )
-    left = [c for c in classes if c not in kept]
-    if left:
-        _log.warning("%s: not in prompt bank %r and not scored: %s", name, bank.name, left)
-    return kept

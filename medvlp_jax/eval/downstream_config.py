@@ -74,13 +74,18 @@ def make_downstream(
       folder: keeps checkpoints; None: none are kept.
 
     Raises:
-      ConfigError: ``segmentation`` without masks.
+      ConfigError: ``segmentation`` without masks, or no class at all.
       EvalError: a name that the training data never holds.
     """
     classes = config.classes or tuple(classes)
     common = {"tower": tower, "bootstrap": bootstrap}
 
     def shares(labels: Sequence[str], fractions: Sequence[float]) -> Shares:
+        if not labels:
+            raise ConfigError(
+                f"set {sets.name!r}: {word} has no class: no label of the run has a positive and a "
+                "negative record there; name some in config.eval.downstream"
+            )
         return Shares(tuple(labels), tuple(fractions), config.seeds, config.starts)
 
     if word in ("probe", "finetune"):

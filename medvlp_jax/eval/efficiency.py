@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from medvlp_jax.eval.bootstrap import AucCounts, Bootstrap, interval
 from medvlp_jax.eval.embedded import Embedded, FromBatch, Rows
-from medvlp_jax.eval.protocol import EvalResult
+from medvlp_jax.eval.protocol import EvalError, EvalResult
 from medvlp_jax.eval.scores import mean_defined, require_finite, roc_auc
 from medvlp_jax.eval.tower import STARTS, Start
 
@@ -120,7 +120,16 @@ def efficiency_result(
     Args:
       labels: of the test records: 1, 0; others are left out of their class.
       protocol: joins the details; its ``kind`` names the evaluator.
+
+    Raises:
+      EvalError: no class has both a positive and a negative test record.
     """
+    positive, negative = (labels == 1).any(0), (labels == 0).any(0)
+    if not (positive & negative).any():
+        raise EvalError(
+            f"{protocol.get('kind')}: no class of {', '.join(classes)} has a positive and a "
+            "negative record in the test set"
+        )
     told, metrics = [], {}
     for fraction, level in levels.items():
         entry: dict[str, Any] = {"fraction": fraction, "records": list(level.records)}

@@ -1,7 +1,7 @@
 """Phrase grounding: does the heat-map of a finding's phrase lie where the finding is."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +20,7 @@ from medvlp_jax.eval.pairs import (
     masks_of_classes,
     score_pairs,
 )
+from medvlp_jax.eval.prompt_tokens import check_cut, cut_texts
 from medvlp_jax.eval.promptbank import PromptBank
 from medvlp_jax.eval.protocol import EvalError, EvalResult, PredictFn, TokenizeFn
 from medvlp_jax.eval.regions import PhraseMaps, Pictures, RegionMasks, class_maps, distinct
@@ -72,6 +73,7 @@ class Grounding:
       untrained: gives the predict function of the same network from random initialisation, for a
         set; None: the comparison is left out.
       bootstrap: of the intervals; resamples records (patients), not pairs.
+      not_scored: other findings of the set -> why they are not looked for, for the result.
 
     Raises:
       EvalError: the set or the bank lacks a class.
@@ -93,6 +95,7 @@ class Grounding:
         pictures: int = 2,
         untrained: Callable[[PredictFn, Embedded], PredictFn] | None = None,
         bootstrap: Bootstrap | None = None,
+        not_scored: Mapping[str, str] | None = None,
     ):
         if truth not in ("boxes", "masks"):
             raise ValueError(f"truth {truth!r} must be 'boxes' or 'masks'")
@@ -107,7 +110,10 @@ class Grounding:
         self.truth, self.query = truth, query
         self.maps = maps or heatmap.MAPS["default"]
         self.bootstrap = bootstrap or Bootstrap()
+        self.not_scored = dict(not_scored or {})
         self._said: dict[str, str] = {}
+        self._tokenize, self._among = tokenize, tuple(among or classes)
+        self._cut_prompts: dict[str, Any] = {}
         self._maps: Column
         if query == "phrases":
             self._maps = PhraseMaps(tokenize)
@@ -115,6 +121,8 @@ class Grounding:
             self._maps = class_maps(bank, self.classes, tokenize, query, among)
             said = bank.select(self.classes)
             self._said = {c: p.positive[0] for c, p in zip(classes, said, strict=True)}
+            asked = dict(zip(classes, said, strict=True))
+            self._cut_prompts = check_cut(tokenize, asked, bank.name)
         columns: list[Column] = [self._maps]
         if truth == "masks":
             columns.append(RegionMasks(self.maps.size))
@@ -160,10 +168,30 @@ class Grounding:
             "query": self.query,
             "maps": dataclasses.asdict(self.maps),
             "phrases": self._said,
+            "not_scored": self.not_scored,
+            **self._depends(),
+            **self._cut(rows),
             "bootstrap": dataclasses.asdict(self.bootstrap),
         }
         arrays = {"pair_record": rows.ids[pairs.record].astype(str), "pair_values": values}
         return EvalResult(metrics, origin | thresholds | details, arrays | self._shown(rows, pairs))
+
+    def _depends(self) -> dict[str, str]:
+        """How the maps depend on which classes were named; empty where they do not."""
+        if self.query != "contrast":
+            return {}
+        named = f"{len(self._among)} classes ({', '.join(self._among)})"
+        return {
+            "depends_on_classes": f"Every map is what a phrase has over the mean of {named}; of "
+            "other classes, another map."
+        }
+
+    def _cut(self, rows: Rows) -> dict[str, Any]:
+        """The phrases of the records that are longer than the text tower reads."""
+        if self.query != "phrases":
+            return self._cut_prompts
+        phrases = {p for of_record in rows[FromBatch("box_phrase")] for p in of_record if p}
+        return cut_texts(self._tokenize, sorted(phrases))
 
     def _score(self, data: Embedded, rows: Rows) -> Pairs:
         size = self.maps.size

@@ -41,6 +41,8 @@ def multiway(
     balanced = mean_defined(samples[occurs]) if samples.size and occurs.any() else np.zeros(0)
     return {
         "records": int(single.sum()),
+        "depends_on_classes": f"One of the {len(classes)} classes named; of other classes, another "
+        "accuracy.",
         "accuracy": accuracy.to_json(),
         "balanced_accuracy": interval(
             float(mean_defined(recalls)), balanced, bootstrap.level

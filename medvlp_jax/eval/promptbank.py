@@ -25,30 +25,29 @@ twice: it gives its own sentences, or is left out of the bank.
 
 import dataclasses
 import itertools
-import json
+import math
 import pathlib
 import re
-import string
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
-from medvlp_jax.eval.protocol import EvalError
+from medvlp_jax.eval.promptfile import (
+    MAX_CHARACTERS,
+    NAME_FIELDS,
+    NO_FINDING,
+    BankFile,
+    PromptError,
+    fields_of,
+    read_bank,
+)
+
+__all__ = ["NO_FINDING", "ClassPrompts", "PromptBank", "PromptError", "load_bank"]
 
 #: The banks that come with the package.
 FOLDER = pathlib.Path(__file__).parent / "prompts"
-
-#: Never filled into the templates: "no no finding" would be the opposite of what it says
-#: (CheXzero's AUC of 0.07 for this class).
-NO_FINDING = "no finding"
-
-_BANK_KEYS = {"name", "description", "positive", "negative", "slots", "classes"}
-_CLASS_KEYS = {"names", "slots", "positive", "negative"}
-
-
-class PromptError(EvalError):
-    """A bank is malformed; the message names the file and the entry."""
+#: Sentences of one side of a class, and of a whole bank, before some are drawn.
+MAX_SENTENCES, MAX_ALL = 20_000, 100_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,82 +87,104 @@ def load_bank(name: str | pathlib.Path, *, max_prompts: int = 0, seed: int = 0) 
         0 keeps all. Slots multiply quickly.
 
     Raises:
-      PromptError: no such bank, unknown or missing keys, a template that names an unknown slot.
+      PromptError: no such bank; a malformed file, see :func:`promptfile.read_bank`; a template that
+        names an unknown slot; more sentences than :data:`MAX_SENTENCES`; a class without an
+        affirming sentence, or with one that also denies it.
     """
-    path = pathlib.Path(name) if str(name).endswith(".json") else FOLDER / f"{name}.json"
-    if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in FOLDER.glob("*.json")))
-        raise PromptError(f"no prompt bank {str(name)!r}: give a .json file or one of {known}")
+    known = sorted(p.stem for p in FOLDER.glob("*.json"))
+    if str(name).endswith(".json"):
+        path = pathlib.Path(name)
+    elif str(name) in known:
+        path = FOLDER / f"{name}.json"
+    else:
+        raise PromptError(
+            f"no prompt bank {str(name)!r}: give a .json file or one of {', '.join(known)}"
+        )
+    raw = read_bank(path)
     try:
-        raw = json.loads(path.read_text())
-    except json.JSONDecodeError as e:
-        raise PromptError(f"{path}: not JSON: {e}") from e
-    _check_keys(path, "the bank", raw, _BANK_KEYS, required={"classes"})
-    classes = {}
-    for class_name, entry in raw["classes"].items():
-        _check_keys(path, f"class {class_name!r}", entry, _CLASS_KEYS, required=set())
-        if class_name == NO_FINDING and "positive" not in entry:
-            raise PromptError(
-                f"{path}: class {NO_FINDING!r} must give its own 'positive' sentences (and "
-                "'negative' ones), because the denying templates would deny it twice; or leave it "
-                "out, and it is one minus the most likely finding"
-            )
-        slots = raw.get("slots", {}) | entry.get("slots", {})
-        names = entry.get("names", [class_name])
-        sides = [
-            _thin(
-                _expand(
-                    entry.get(side, [] if class_name == NO_FINDING else raw.get(side, [])),
-                    names,
-                    slots,
-                    path,
-                    class_name,
-                ),
-                max_prompts,
-                seed,
-            )
-            for side in ("positive", "negative")
-        ]
-        if not sides[0]:
-            raise PromptError(f"{path}: class {class_name!r} has no positive prompt")
-        classes[class_name] = ClassPrompts(*sides)
-    return PromptBank(raw.get("name", path.stem), classes)
+        _check_size(raw)
+        classes = {c: _prompts(raw, c, max_prompts, seed) for c in raw.classes}
+    except ValueError as error:
+        raise PromptError(f"{path}: {error}") from error
+    return PromptBank(raw.name, classes)
 
 
-def _check_keys(
-    path: pathlib.Path, what: str, entry: Any, known: set[str], required: set[str]
-) -> None:
-    if not isinstance(entry, dict):
-        raise PromptError(f"{path}: {what} must be an object, not {entry!r}")
-    for key in entry:
-        if key not in known:
-            raise PromptError(f"{path}: {what} has the unknown key {key!r}; valid: {sorted(known)}")
-    for key in required - set(entry):
-        raise PromptError(f"{path}: {what} lacks the key {key!r}")
+def _sides(raw: BankFile, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The templates that affirm and deny a class."""
+    entry = raw.classes[name]
+    if name == NO_FINDING:
+        if entry.positive is None:
+            raise ValueError(
+                f"class {NO_FINDING!r} must give its own 'positive' sentences (and 'negative' "
+                "ones), because the denying templates would deny it twice; or leave it out, and it "
+                "is one minus the most likely finding"
+            )
+        return entry.positive, entry.negative or ()
+    return (
+        raw.positive if entry.positive is None else entry.positive,
+        raw.negative if entry.negative is None else entry.negative,
+    )
+
+
+def _check_size(raw: BankFile) -> None:
+    """Counts the sentences before any is made: a few slots are a billion of them."""
+    total = 0
+    for name, entry in raw.classes.items():
+        slots = {**raw.slots, **entry.slots}
+        for templates in _sides(raw, name):
+            count = 0
+            for template in templates:
+                fields = fields_of(template)
+                for slot in sorted(fields - {*NAME_FIELDS, *slots}):
+                    raise ValueError(
+                        f"class {name!r}: template {template!r} names the slot {slot!r}; there are "
+                        f"{sorted(slots) or 'none'}"
+                    )
+                names = len(entry.names or [name]) if fields & {*NAME_FIELDS} else 1
+                count += names * math.prod(len(slots[s]) for s in fields - {*NAME_FIELDS})
+            if count > MAX_SENTENCES:
+                raise ValueError(
+                    f"class {name!r}: its slots make {count} sentences of one side, more than "
+                    f"{MAX_SENTENCES}; leave out some of their words"
+                )
+            total += count
+    if total > MAX_ALL:
+        raise ValueError(f"the bank makes {total} sentences, more than {MAX_ALL}; split it")
+
+
+def _prompts(raw: BankFile, name: str, max_prompts: int, seed: int) -> ClassPrompts:
+    entry = raw.classes[name]
+    names, slots = entry.names or (name,), {**raw.slots, **entry.slots}
+    positive, negative = (_expand(side, names, slots, name) for side in _sides(raw, name))
+    if not positive:
+        raise ValueError(f"class {name!r} has no positive prompt")
+    both = [p for p in positive if p in negative]
+    if both:
+        raise ValueError(f"class {name!r}: {both[0]!r} affirms and denies it")
+    return ClassPrompts(_thin(positive, max_prompts, seed), _thin(negative, max_prompts, seed))
 
 
 def _expand(
     templates: Sequence[str],
     names: Sequence[str],
     slots: Mapping[str, Sequence[str]],
-    path: pathlib.Path,
     class_name: str,
 ) -> tuple[str, ...]:
     out: dict[str, None] = {}
     for template in templates:
-        fields = {f for _, f, _, _ in string.Formatter().parse(template) if f is not None}
-        used = sorted(fields - {"a", "c"})
-        for slot in used:
-            if slot not in slots:
-                raise PromptError(
-                    f"{path}: class {class_name!r}: template {template!r} names the slot "
-                    f"{slot!r}; there are {sorted(slots) or 'none'}"
-                )
-        for name in names if fields & {"a", "c"} else [""]:
+        fields = fields_of(template)
+        used = sorted(fields - {*NAME_FIELDS})
+        for name in names if fields & {*NAME_FIELDS} else [""]:
             bare = re.sub(r"^(an?|the) ", "", name)
             for words in itertools.product(*(slots[s] for s in used)):
                 filled = template.format(a=name, c=bare, **dict(zip(used, words, strict=True)))
-                out[_tidy(filled)] = None
+                sentence = _tidy(filled)
+                if not sentence or len(sentence) > MAX_CHARACTERS:
+                    raise ValueError(
+                        f"class {class_name!r}: template {template[:80]!r} makes a sentence of "
+                        f"{len(sentence)} characters; 1 to {MAX_CHARACTERS} are of use"
+                    )
+                out[sentence] = None
     return tuple(out)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from medvlp_jax.core.config import dumps, to_plain
 from medvlp_jax.eval.bootstrap import Bootstrap
 from medvlp_jax.eval.compare import comparable, compare
+from medvlp_jax.eval.notes import not_measured
 from medvlp_jax.eval.protocol import EvalResult
 
 #: Raised when a key changes its meaning.
@@ -39,7 +40,8 @@ def collect(
     """Gathers all that ``results.json`` and the report show, as plain JSON values.
 
     Every zero-shot result is compared, on the same resamples, with every baseline that scored the
-    same set and classes. NaN becomes ``null``.
+    same set and classes. NaN becomes ``null``, with its reason in ``not_measured``; the flat
+    ``metrics`` leave it out.
 
     Args:
       evaluations: name -> result.
@@ -83,17 +85,18 @@ def collect(
 
 
 def _entry(result: EvalResult) -> dict[str, Any]:
-    entry = {**result.details, "metrics": result.metrics}
+    measured = {k: v for k, v in result.metrics.items() if math.isfinite(v)}
+    entry = {**result.details, "metrics": measured}
     if "roc_grid" in result.arrays:
         names = [row["name"] for row in result.details["classes"]]
+        defined = [
+            k for k, curve in enumerate(result.arrays["roc_value"]) if np.isfinite(curve).all()
+        ]
         entry["roc"] = {"false_positive_rate": np.round(result.arrays["roc_grid"], 4)} | {
-            part: {
-                name: np.round(curve, 4)
-                for name, curve in zip(names, result.arrays[f"roc_{part}"], strict=True)
-            }
+            part: {names[k]: np.round(result.arrays[f"roc_{part}"][k], 4) for k in defined}
             for part in ("value", "low", "high")
         }
-    return entry
+    return entry | {"not_measured": not_measured(entry | {"metrics": result.metrics})}
 
 
 def to_json(value: Any) -> Any:

@@ -58,12 +58,16 @@ class Retrieval:
     """Recall at k and median rank, from images to texts and from texts to images.
 
     Every record is one query in each direction against all records of the set; its text is the
-    one that the batches carry. Intervals resample the queries, the gallery stays as it is.
+    one that the batches carry. Records without a text are left out and counted. Intervals resample
+    the queries, the gallery stays as it is.
 
     Args:
       test: the set; its batches carry ``text``, ``text_mask`` and ``text_key``.
       at: the values of k.
       bootstrap: of the intervals.
+
+    Raises:
+      EvalError: no two records have different texts; an embedding is not finite.
     """
 
     def __init__(
@@ -78,9 +82,16 @@ class Retrieval:
         self._image = test.want(Predicted("image_embed"))
         self._text = test.want(Predicted("text_embed"))
         self._key = test.want(FromBatch("text_key"))
+        self._mask = test.want(FromBatch("text_mask"))
 
     def __call__(self, predict: PredictFn) -> EvalResult:
-        rows = self.test.rows(predict)
+        every = self.test.rows(predict)
+        rows = every.take(np.flatnonzero(every[self._key] != 0))  # 0: a record without text
+        if len(np.unique(rows[self._key])) < 2:
+            raise EvalError(
+                f"set {self.test.name!r}, split {self.test.split!r}, has nothing to retrieve: "
+                f"{len(rows)} of {len(every)} records have a text, and no two differ"
+            )
         image, text = rows[self._image], rows[self._text]
         for what, x in (("image", image), ("text", text)):
             bad = np.flatnonzero(~np.isfinite(x).all(1))
@@ -111,6 +122,9 @@ class Retrieval:
             "set": self.test.name,
             "split": self.test.split,
             "records": len(rows),
+            "without_text": len(every) - len(rows),
+            "texts_full": int(rows[self._mask].all(1).sum()),
+            "text_length": rows[self._mask].shape[1],
             "distinct_texts": int(keys.max()) + 1,
             **directions,
             "chance": {f"r@{k}": chance_recall(keys, k) for k in self.at},

@@ -1,6 +1,6 @@
 """Zero-shot classification from prompts, with thresholds from validation data and intervals."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,7 @@ class ZeroShot:
         as CheXzero does with checkpoints; ``ClassScores.average`` says how.
       bootstrap: of the intervals.
       subgroups: host string columns (``view``) whose values are scored on their own as well.
+      not_scored: other labels of the set -> why they are not scored, for the result.
 
     Raises:
       EvalError: a class is unknown to the set or the bank, or lacks denying prompts.
@@ -60,6 +61,7 @@ class ZeroShot:
         ensemble: Sequence[PredictFn] = (),
         bootstrap: Bootstrap | None = None,
         subgroups: Sequence[str] = ("view",),
+        not_scored: Mapping[str, str] | None = None,
     ):
         self.test, self.validation = test, validation
         self.classes = tuple(classes)
@@ -68,6 +70,7 @@ class ZeroShot:
         self.per_class, self.subset_seed = per_class, subset_seed
         self.bootstrap = bootstrap or Bootstrap()
         self.subgroups = tuple(subgroups)
+        self.not_scored = dict(not_scored or {})
         self.class_scores = ClassScores(self.classes, bank, self.recipe, tokenize, word_ids)
         self._column = self.class_scores.column()
         # Every model has a cache of its own, so that none drives out the columns of another.
@@ -103,6 +106,7 @@ class ZeroShot:
             validation_scores=validation,
             protocol={"kind": "zeroshot", "models": len(models)}
             | self.class_scores.describe()
+            | {"not_scored": self.not_scored}
             | subset,
         )
         if self.recipe.rule == "multiclass":

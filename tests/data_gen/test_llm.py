@@ -253,7 +253,9 @@ def test_the_writer_of_a_config():
     chat = ChatConfig(backend="openai", model="m", url="http://127.0.0.1:9/v1")
     writer = make_writer(ReportWriterConfig(backend="chat", chat=chat))
     assert writer.name == "llm:openai:m"
-    faster = dataclasses.replace(chat, concurrency=99, url="http://elsewhere/v1")
+    faster = dataclasses.replace(
+        chat, concurrency=99, url="http://elsewhere/v1", max_bytes=99, patience=9.0
+    )
     same = make_writer(ReportWriterConfig(backend="chat", chat=faster))
     assert same.fingerprint == writer.fingerprint
     warmer = make_writer(

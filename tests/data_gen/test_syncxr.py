@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -299,3 +300,63 @@ class TestConfig:
     def test_rows_of_splits_do_not_meet(self):
         config = SynCXRConfig(splits=SplitCounts(100, 0, 7), spare=0.1)
         assert config.rows == {"test": range(8), "train": range(8, 118)}
+
+
+DAMAGE = (b"", b'{"finished": true', b"[" * 50_000, b"null", b"\xff\xfe", b'{"finished": 3}')
+
+
+class TestDamagedFolder:
+    """What is damaged in a finished folder is named in one line, or made again as it was."""
+
+    @pytest.fixture
+    def folder(self, whole, tmp_path):
+        return pathlib.Path(shutil.copytree(whole, tmp_path / "copy"))
+
+    @pytest.mark.parametrize("damage", DAMAGE)
+    def test_settings_are_named(self, folder, damage):
+        (folder / "syncxr.json").write_bytes(damage)
+        with pytest.raises(UserError, match=r"syncxr.json cannot be read .*; delete it") as error:
+            generate(CONFIG, folder, progress=False)
+        assert "\n" not in str(error.value)
+
+    def test_deleted_settings_are_written_again(self, whole, folder):
+        (folder / "syncxr.json").unlink()
+        assert generate(CONFIG, folder, progress=False).made == 0
+        assert content(folder) == content(whole)
+
+    @pytest.mark.parametrize("damage", [DAMAGE[1], b'{"splits": {"test": {"records": 2}}}'])
+    def test_a_summary_is_written_again(self, whole, folder, damage):
+        (folder / "summary.json").write_bytes(damage)
+        assert generate(CONFIG, folder, progress=False).made == 0
+        assert content(folder) == content(whole)
+
+    @pytest.mark.parametrize(
+        ("split", "damage"), [("test", b""), ("validation", b"{"), ("test", b"\x00\x00")]
+    )
+    def test_a_split_whose_only_line_is_damaged_is_made_again(self, whole, folder, split, damage):
+        lines = (folder / MANIFEST).read_bytes().split(b"\n")
+        mine = [i for i, line in enumerate(lines) if f'"syncxr-{split}.'.encode() in line]
+        assert len(mine) == 1
+        lines[mine[0]] = damage
+        (folder / MANIFEST).write_bytes(b"\n".join(lines))
+        assert generate(CONFIG, folder, progress=False).made == 1
+        assert content(folder) == content(whole)
+
+    @pytest.mark.parametrize("kind", ["counts.json", "accepted.npz", "rejects.jsonl"])
+    def test_what_lies_beside_a_shard_is_named(self, folder, kind):
+        (folder / "summary.json").unlink()
+        beside = sorted((folder / "work" / "images").glob(f"*.{kind}"))[0]
+        beside.write_bytes(b'{"a": \x00\n')
+        with pytest.raises(UserError, match=f"{kind}.* cannot be read .*; delete it and its shard"):
+            generate(CONFIG, folder, progress=False)
+
+    def test_a_damaged_plan_is_named(self, folder):
+        (folder / "summary.json").unlink()
+        for name in ("plan.json", "plan.npy"):
+            path = folder / "work" / "plan" / name
+            kept = path.read_bytes()
+            for damage in (b"", kept[:40], b"{}"):
+                path.write_bytes(damage)
+                with pytest.raises(UserError, match=r"holds no plan .*delete this folder"):
+                    generate(CONFIG, folder, progress=False)
+            path.write_bytes(kept)

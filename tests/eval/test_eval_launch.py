@@ -16,7 +16,8 @@ from medvlp_jax.data.manifest import ShardName
 from medvlp_jax.data.records import Box, Image, Mask, Record, Text
 from medvlp_jax.data.shards import write_shard
 from medvlp_jax.eval.calibration import Calibration
-from medvlp_jax.eval.config import EvalConfig, EvalSetConfig, covered, film_configs, set_configs
+from medvlp_jax.eval.chosen import covered
+from medvlp_jax.eval.config import EvalConfig, EvalSetConfig, film_configs, set_configs
 from medvlp_jax.eval.promptbank import load_bank
 from medvlp_jax.eval.protocol import EvalError
 from medvlp_jax.eval.recipes import recipe

@@ -309,6 +309,19 @@ def test_markup_is_escaped():
     assert "–" in interval({"value": None, "low": None, "high": None})
 
 
+@pytest.mark.parametrize(
+    ("phrase", "text"),
+    [
+        ("5 \u00b5m nodule", "A 5 \u03bcm Nodule."), ("5 \u03bcm nodule", "A 5 \u00b5m nodule."),
+        ("ma\u017fs", "A mass."), ("mass", "A ma\u017fS."), ("l\u0131ne", "A LINE."),
+        ("line (left)", "A line (left)."), ("\u212a-wire", "A k-wire."),
+    ],
+)  # fmt: skip
+def test_a_phrase_in_letters_that_only_look_alike_is_marked(phrase, text):
+    got = mark_phrases(text, [LabelledBox(0, 0, 1, 1, label="a", phrase=phrase)], Colours())
+    assert got == f'A <mark class="k0">{text[2:-1]}</mark>.'
+
+
 def test_phrases_are_marked_in_the_text():
     boxes = [
         LabelledBox(0, 0, 1, 1, "nodule", "Small nodule"),

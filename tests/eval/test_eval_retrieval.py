@@ -51,7 +51,7 @@ def test_chance_is_what_random_embeddings_get(k):
 
 def test_evaluator_counts_equal_texts_as_correct():
     n = 12
-    key = np.arange(n, dtype=np.uint32)
+    key = np.arange(1, n + 1, dtype=np.uint32)
     key[1] = key[0]
     labels = np.zeros((n, 3), int)
     ids, mask = tokenize([chr(ord("a") + i) for i in range(n)])

@@ -333,7 +333,7 @@ def test_missing_and_broken_bank(tmp_path):
     ):
         load_bank("nothing")
     (tmp_path / "bad.json").write_text("{")
-    with pytest.raises(PromptError, match="not JSON"):
+    with pytest.raises(PromptError, match="JSONDecodeError"):
         load_bank(tmp_path / "bad.json")
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from medvlp_jax.eval.notes import notes
 from medvlp_jax.eval.report.charts import Mark, label, shape, ticks, whisker, whisker_axis
 from medvlp_jax.eval.report.html import count, esc, interval, legend, number, table, tag
 from medvlp_jax.eval.report.tables import (
@@ -68,7 +69,8 @@ def how(entry: Entry, what: str) -> str:
         f"{percent(entry)} intervals from {count(b['resamples'])} bootstrap resamples of {unit}; "
         "both starts on the same resamples. Subsets are drawn by patient and label.",
     ]
-    return tag("p", esc(" ".join(filter(None, parts))), class_="how")
+    said = [tag("p", esc(note), class_="how note") for note in notes(entry)]
+    return tag("p", esc(" ".join(filter(None, parts))), class_="how") + "".join(said)
 
 
 def efficiency_chart(entry: Entry) -> str:

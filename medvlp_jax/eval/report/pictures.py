@@ -139,10 +139,13 @@ def mark_phrases(text: str, boxes: Sequence[LabelledBox], colours: Colours) -> s
     if not kinds:
         return esc(text)
     longest_first = sorted(kinds, key=len, reverse=True)
-    pattern = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)
+    # By the number of the group: what matches without regard to case need not be equal in lower
+    # case (the micro sign and the Greek letter).
+    pattern = re.compile("|".join(f"({re.escape(p)})" for p in longest_first), re.IGNORECASE)
     out, last = [], 0
     for m in pattern.finditer(text):
-        out += [esc(text[last : m.start()]), tag("mark", esc(m[0]), class_=kinds[m[0].lower()])]
+        kind = kinds[longest_first[(m.lastindex or 1) - 1]]
+        out += [esc(text[last : m.start()]), tag("mark", esc(m[0]), class_=kind)]
         last = m.end()
     return "".join([*out, esc(text[last:])])
 

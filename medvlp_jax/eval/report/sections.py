@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from medvlp_jax.eval.notes import notes
 from medvlp_jax.eval.report.charts import Mark, whisker, whisker_axis
 from medvlp_jax.eval.report.html import count, esc, interval, legend, number, table, tag
 from medvlp_jax.eval.report.scores import calibration_table, multiway_block, threshold_table
@@ -62,7 +63,8 @@ def _how(entry: Entry) -> str:
         parts.append(
             f"{level} intervals from {count(b['resamples'])} bootstrap resamples of {unit}"
         )
-    return tag("p", "; ".join(parts) + ".", class_="how")
+    said = [tag("p", esc(note), class_="how note") for note in notes(entry)]
+    return tag("p", "; ".join(parts) + ".", class_="how") + "".join(said)
 
 
 def zeroshot_section(
@@ -71,17 +73,17 @@ def zeroshot_section(
     rules, differences = rules_of(name, entry, results, of_kind)
     groups = groups_table(entry, rules)
     undefined = entry["macro"]["undefined"]
-    notes = []
+    remarks = []
     if undefined:
         names = esc(", ".join(undefined))
-        notes.append(f"Left out of the macro means, without a positive or a negative: {names}.")
+        remarks.append(f"Left out of the macro means, without a positive or a negative: {names}.")
     if any(map(has_few, entry["classes"])):
-        notes.append(
+        remarks.append(
             f"* Fewer than {FEW} positives or negatives: the interval is narrower than what is "
             "known, and no difference is judged."
         )
     if entry.get("rule") == "pos_vs_neg" and entry["temperature"] == 1:
-        notes.append(
+        remarks.append(
             "Scores are differences of two similarities without a temperature: they rank, and only "
             "a calibration makes probabilities of them."
         )
@@ -93,7 +95,7 @@ def zeroshot_section(
             roc_grid(entry, rules),
             class_table(entry, rules, differences),
             legend(rule="rule without training") if rules else "",
-            *(tag("p", note, class_="how") for note in notes),
+            *(tag("p", note, class_="how") for note in remarks),
             tag("h4", "Beside rules that need no training") + rules_table(entry, rules, differences)
             if rules
             else "",
