@@ -1,10 +1,10 @@
 """Compiles a program for a TPU slice that is not here, and prints what fits.
 
-python launch/compile.py --config=configs/cxr/clip_b16.py --topology=v5e:4x4
+.venv/bin/python launch/compile.py --config=configs/cxr/clip_b16.py --topology=v5e:4x4
     [--config.data.batch_size=4096 --config.mesh.fsdp=16 ...]        a training step
-python launch/compile.py --config=configs/lm/decode.py:llama3.1_70b --topology=v6e:2x4
+.venv/bin/python launch/compile.py --config=configs/lm/decode.py:llama3.1_70b --topology=v6e:2x4
     [--config.storage=int8 --config.generation.rows=64 ...]          text generation
-python launch/compile.py --config=configs/diffusion/sample.py:sd2.1 --topology=v5e:4x4
+.venv/bin/python launch/compile.py --config=configs/diffusion/sample.py:sd2.1 --topology=v5e:4x4
     [--config.batch_size=64 --config.size=512 ...]                   image sampling
 
 Several topologies may be given, separated by commas. Each text bucket is a program of its own;

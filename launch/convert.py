@@ -1,7 +1,7 @@
 """Converts published weights between folders and layouts, and our runs to published layouts.
 
-python launch/convert.py --from=FOLDER_OR_HUB_ID --to=FOLDER --check
-python launch/convert.py --from=runs/clip --to=FOLDER --layout=open_clip --check
+.venv/bin/python launch/convert.py --from=FOLDER_OR_HUB_ID --to=FOLDER --check
+.venv/bin/python launch/convert.py --from=runs/clip --to=FOLDER --layout=open_clip --check
 
 With --check the largest differences are printed between our outputs and those of the libraries that
 the files belong to, for what was read and for what was written; that needs the extra torch.

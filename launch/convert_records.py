@@ -1,6 +1,7 @@
 """Converts a data folder between ArrayRecord and TFRecord shards.
 
-python launch/convert_records.py --from=data/phantom --to=data/phantom_tf --format=tfrecord
+.venv/bin/python launch/convert_records.py --from=data/phantom --to=data/phantom_tf \
+    --format=tfrecord
 """
 
 import shlex
@@ -29,7 +30,7 @@ def main(_: list[str]) -> None:
         print(f"next, in Python: tfds.builder_from_directory({_TO.value!r}).as_dataset()")
     else:
         print(
-            f"next: python launch/train.py --config=configs/cxr/clip.py:small:{folder} "
+            f"next: .venv/bin/python launch/train.py --config=configs/cxr/clip.py:small:{folder} "
             "--workdir=runs/clip"
         )
 

@@ -1,26 +1,25 @@
 """Measures a checkpoint and writes results.json and report.html.
 
-python launch/evaluate.py --checkpoint=runs/quickstart/train --out=runs/quickstart/eval
+.venv/bin/python launch/evaluate.py --checkpoint=runs/quickstart/train --out=runs/quickstart/eval
 
 measures on the sets of the run's own config. Other labelled data, for instance after
 launch/generate.py has imported it:
 
-python launch/evaluate.py --checkpoint=runs/quickstart/train --out=runs/nih \\
+.venv/bin/python launch/evaluate.py --checkpoint=runs/quickstart/train --out=runs/nih \\
     --data=data/nih --split=test --classes=pneumonia --validation=data/nih:validation \\
     --evaluators=zeroshot,baseline,pictures
 
 Real films beside the sets of the run, with heat-maps, in the same report:
 
-python launch/evaluate.py --checkpoint=runs/quickstart/train --out=runs/quickstart/eval \\
+.venv/bin/python launch/evaluate.py --checkpoint=runs/quickstart/train --out=runs/quickstart/eval \\
     --films=data/hospital:test
 """
 
-import sys
 from typing import Any
 
 from absl import flags
 
-from medvlp_jax.core import distributed, pretrained
+from medvlp_jax.core import distributed, pretrained, provenance
 from medvlp_jax.core.errors import run
 from medvlp_jax.core.folders import output_folder
 from medvlp_jax.core.presets import apply_cpu_preset
@@ -58,7 +57,7 @@ FILMS = flags.DEFINE_multi_string(
 SUBGROUPS = flags.DEFINE_list("subgroups", ["view"], "columns whose values are scored apart")
 
 
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> None:
     apply_cpu_preset()
     distributed.initialize()
     out = output_folder(OUT.value)
@@ -87,7 +86,7 @@ def main(argv: list[str]) -> None:
     done = evaluate_checkpoint(
         CHECKPOINT.value,
         out,
-        command="python " + " ".join([argv[0], *sys.argv[1:]]),
+        command=provenance.command(),
         sets=sets,
         overrides=overrides,
         films=FILMS.value,

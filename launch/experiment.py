@@ -1,15 +1,15 @@
 """Trains the same recipes on different data, several seeds each, and compares them in pairs.
 
-python launch/experiment.py --config=configs/cxr/synthetic_vs_real.py --out=runs/suffices
+.venv/bin/python launch/experiment.py --config=configs/cxr/synthetic_vs_real.py --out=runs/suffices
     [--config.data.real=data/mimic --config.data.cleaned=data/mimic_clean ...]
 
 Every trial is a process of its own. The same command goes on where it was stopped and writes
 report.html, table.csv, table.md and results.json from what is finished. On a cluster:
 
-python launch/experiment.py ... --list                    names of the trials
-python launch/experiment.py ... --only=NAME_OR_NUMBER     one trial, for a job array
+.venv/bin/python launch/experiment.py ... --list                    names of the trials
+.venv/bin/python launch/experiment.py ... --only=NAME_OR_NUMBER     one trial, for a job array
 sbatch --array=0-23 launch/experiment.sbatch ...          all of them, side by side
-python launch/experiment.py ... --table                   the table, training nothing
+.venv/bin/python launch/experiment.py ... --table                   the table, training nothing
 
 Exit status: 0 when done, 75 when a trial was asked to stop and saved, 2 after an error.
 """
@@ -21,7 +21,7 @@ from typing import Any
 
 from absl import flags
 
-from medvlp_jax.core import distributed
+from medvlp_jax.core import distributed, provenance
 from medvlp_jax.core.config_flag import define_config
 from medvlp_jax.core.errors import UserError, run
 from medvlp_jax.core.folders import output_folder
@@ -42,7 +42,7 @@ LIST = flags.DEFINE_bool("list", False, "print the trials and what is finished")
 TABLE = flags.DEFINE_bool("table", False, "write the table of what is finished")
 
 
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> None:
     apply_cpu_preset()
     if ONLY.value:
         distributed.initialize()
@@ -78,10 +78,10 @@ def main(argv: list[str]) -> None:
                     f"{trial.name} ended with status {status}; its message is above. The same "
                     "command goes on from here"
                 )
-    table(argv[0], grid, out)
+    table(grid, out)
 
 
-def table(script: str, grid: object, out: pathlib.Path) -> None:
+def table(grid: object, out: pathlib.Path) -> None:
     """Writes the table of the finished trials and prints it."""
     from medvlp_jax.trials import run as trial_run
     from medvlp_jax.trials.grid import GridConfig, trials
@@ -93,8 +93,14 @@ def table(script: str, grid: object, out: pathlib.Path) -> None:
     done = {t: trial_run.run_trial(grid, t, out) for t in every if trial_run.is_done(out, t)}
     if not done:
         raise UserError(f"no trial in {out} is finished; run without --table")
-    command = "python " + " ".join([script, *sys.argv[1:]])
-    page = write_page(out, summarise(grid, done), name=grid.name, command=command, total=len(every))
+    page = write_page(
+        out,
+        summarise(grid, done),
+        name=grid.name,
+        command=provenance.command(),
+        total=len(every),
+        data=grid.data,
+    )
     print((out / "table.md").read_text())
     print(f"{len(done)} of {len(every)} trials; next: open {page} in a browser")
 

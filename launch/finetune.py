@@ -1,6 +1,7 @@
 """Fine-tunes the vision tower of a checkpoint on labelled data; results.json and report.html.
 
-python launch/finetune.py --checkpoint=runs/clip --config=configs/cxr/finetune.py:full --out=runs/ft
+.venv/bin/python launch/finetune.py --checkpoint=runs/clip --config=configs/cxr/finetune.py:full \
+    --out=runs/ft
     --config.downstream.train[0].path=data/rsna --config.validation.path=data/rsna
     --config.test.path=data/rsna [--config.downstream.seeds=3 ...]
 

@@ -1,13 +1,13 @@
 """Makes a data folder: generates studies, or imports a data set.
 
-python launch/generate.py --config=configs/data_gen/phantom.py --out=data/phantom
+.venv/bin/python launch/generate.py --config=configs/data_gen/phantom.py --out=data/phantom
     [--config.splits.train=4000 --config.size=128 --config.processes=2 ...]
 
 The folder holds ArrayRecord shards, a manifest, the metadata that lets TFDS read it,
 ``summary.json`` and ``preview.png``. The same command goes on where it was stopped, by shard. Exit
 status: 0 when done, 130 after Ctrl-C, 2 after an error that the message says how to mend.
 
-python launch/generate.py --out=data/phantom --verify
+.venv/bin/python launch/generate.py --out=data/phantom --verify
 
 compares every file of a finished folder with the digest that was kept of it (after a copy, say);
 exit status 2 if one differs.
@@ -200,12 +200,13 @@ def main(_: list[str]) -> None:
 def _next(generator: str, out: str) -> str:
     if generator == "entities":
         return (
-            "python launch/generate.py --config=configs/data_gen/syncxr.py "
+            ".venv/bin/python launch/generate.py --config=configs/data_gen/syncxr.py "
             f"--config.bank={out}/bank.jsonl --out=data/syncxr"
         )
     return (
-        f"python launch/train.py --config=configs/cxr/clip.py:small:{out} --workdir=runs/clip; or, "
-        f"with a trained model, python launch/evaluate.py --checkpoint=RUN --data={out} --out=OUT"
+        f".venv/bin/python launch/train.py --config=configs/cxr/clip.py:small:{out} "
+        "--workdir=runs/clip; or, with a trained model, "
+        f".venv/bin/python launch/evaluate.py --checkpoint=RUN --data={out} --out=OUT"
     )
 
 

@@ -79,7 +79,7 @@ def main(_: list[str]) -> None:
 def stage(title: str, script: str, *arguments: str) -> None:
     """Runs one launch script and ends the quickstart where it fails."""
     # Written relative to the repository, as a user would type it.
-    print(f"\n== {title}\n$ python launch/{script} {shlex.join(arguments)}", flush=True)
+    print(f"\n== {title}\n$ .venv/bin/python launch/{script} {shlex.join(arguments)}", flush=True)
     status = subprocess.run(
         [sys.executable, str(HERE / script), *arguments], check=False
     ).returncode

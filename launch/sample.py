@@ -1,6 +1,6 @@
 """Samples texts or images from a model: prompts or a records folder in, a folder of results out.
 
-python launch/sample.py --config=configs/data_gen/texts.py --out=samples/reports
+.venv/bin/python launch/sample.py --config=configs/data_gen/texts.py --out=samples/reports
     --config.records=data/phantom --config.writer.chat.model=path/to/model [--config.limit=10 ...]
 
 The same command goes on where it was stopped. Exit status: 0 when done, 3 if some inputs got no

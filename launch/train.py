@@ -1,6 +1,6 @@
 """Trains what a config describes.
 
-python launch/train.py --config=configs/cxr/quickstart.py --workdir=runs/quickstart
+.venv/bin/python launch/train.py --config=configs/cxr/quickstart.py --workdir=runs/quickstart
     [--config.optim.lr=1e-3 --config.mesh.fsdp=4 ...]
 
 The same command goes on from the newest checkpoint in the workdir. Exit status: 0 when done, 75
@@ -46,7 +46,7 @@ def main(_: list[str]) -> None:
     if distributed.is_main():
         given = shlex.quote(WORKDIR.value)
         print(
-            f"next: python launch/evaluate.py --checkpoint={given} "
+            f"next: .venv/bin/python launch/evaluate.py --checkpoint={given} "
             f"--out={shlex.quote(str(workdir / 'eval'))}"
         )
 

@@ -123,6 +123,8 @@ def _encoder(found: Source, to: pathlib.Path, layout: str, tower: str, dtype: st
     # What is read from bare files of CLIPs is written as open_clip has it.
     layout = layout or ("open_clip" if found.family.name in bare.BARE else found.family.name)
     known = inputs.of_folder(found.folder, found.pixels)
+    if named := bare.text_id(found.family.name, found.config):
+        known = dataclasses.replace(known, text_id=named, tokenizer_id=named, end=None)
     export(to, layout, found.config, params, buffers, inputs=known)
     _copy_companions(found.folder, to)
     written = _converted(layout, to, found.config, params, buffers)
@@ -135,7 +137,7 @@ def _run(source: str, to: pathlib.Path, layout: str, tower: str, dtype: str) -> 
     config: Any = experiment.model_config
     model = experiment.model_def
     arrays = pretrained.load_model(source, *abstract_model(model, experiment.mesh))
-    known = run_inputs(experiment)
+    known = run_inputs(experiment, texts=tower != "vision")
     if tower:
         layout = _needed(layout, tower)
         config = getattr(config, tower)
@@ -152,8 +154,8 @@ def _run(source: str, to: pathlib.Path, layout: str, tower: str, dtype: str) -> 
     return dataclasses.replace(written, notes=_notes(config, params, known))
 
 
-def run_inputs(experiment: Experiment) -> inputs.Inputs:
-    """How a run prepares images and texts, as its export says it."""
+def run_inputs(experiment: Experiment, texts: bool = True) -> inputs.Inputs:
+    """How a run prepares images and, with ``texts``, texts, as its export says it."""
     data, text = experiment.config.data, experiment.model_config.text
     task: Any = experiment.task
     pixels: PixelConfig = task.config
@@ -162,15 +164,20 @@ def run_inputs(experiment: Experiment) -> inputs.Inputs:
         obstacle = "it standardises the pixels of every image by themselves (task.pixels=image)"
     if pixels.upsample:
         obstacle = f"it enlarges images to {pixels.upsample} pixels (task.upsample)"
-    tokenizer = experiment.tokenizer()
-    special, _ = tokenizer.encode("")
-    ids, tail = tokenizer.encode(SAMPLE)
-    folder = pathlib.Path(tokenizer.name)
-    return inputs.Inputs(
+    images = inputs.Inputs(
         pixels=None if obstacle else inputs.Pixels(pixels.mean, pixels.std),
         obstacle=obstacle,
         resize=data.image.resize,
         interpolation="bilinear",
+    )
+    if not texts:
+        return images
+    tokenizer = experiment.tokenizer()
+    special, _ = tokenizer.encode("")
+    ids, tail = tokenizer.encode(SAMPLE)
+    folder = pathlib.Path(tokenizer.name)
+    return dataclasses.replace(
+        images,
         length=text.max_length if text.see_padding else data.text.max_len,
         start=special[0] if len(special) > 1 else None,
         end=ids[-1] if tail else None,

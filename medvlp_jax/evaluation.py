@@ -12,13 +12,16 @@ from medvlp_jax.core.config import ConfigError, dumps
 from medvlp_jax.core.metrics import FILE as METRICS
 from medvlp_jax.core.metrics import read_metrics
 from medvlp_jax.core.predict import Predictor
+from medvlp_jax.core.provenance import last_start
 from medvlp_jax.core.state import param_count
 from medvlp_jax.data.dataset import damaged_beside, open_dataset
+from medvlp_jax.data.tokenizer import Tokenizer
 from medvlp_jax.eval.base import evaluate
 from medvlp_jax.eval.calibration import Calibration
 from medvlp_jax.eval.config import EvalSetConfig, film_configs
 from medvlp_jax.eval.notes import notes
-from medvlp_jax.eval.protocol import EvalError
+from medvlp_jax.eval.protocol import EvalError, EvalResult
+from medvlp_jax.eval.report.examples import READERS, SetRecords
 from medvlp_jax.eval.report.inputs import (
     Reject,
     Sample,
@@ -26,7 +29,7 @@ from medvlp_jax.eval.report.inputs import (
     sample_of,
     segmented_of,
 )
-from medvlp_jax.eval.report.page import write_report
+from medvlp_jax.eval.report.page import data_pages, write_report
 from medvlp_jax.eval.results import collect, write_results
 from medvlp_jax.experiment import Experiment
 from medvlp_jax.experiment_config import stored_config, workdir_of
@@ -134,11 +137,13 @@ def evaluate_checkpoint(
             "parameters": param_count(experiment.model_def.abstract_params),
             **_timing(workdir),
         },
+        training={k: v for k, v in last_start(workdir).items() if k in ("command", "commit")},
     )
     out = pathlib.Path(out)
     heatmaps = [h for r in found.values() for h in heatmaps_of(r)]
     segmented = [s for r in found.values() for s in segmented_of(r)]
     samples, rejects = _pictures(experiment)
+    examples = _examples(experiment, found, tokenizer)
     if not distributed.is_main():
         return Evaluation(results, out / "results.json", out / "report.html")
     out.mkdir(parents=True, exist_ok=True)
@@ -155,6 +160,8 @@ def evaluate_checkpoint(
             heatmaps=heatmaps,
             rejects=rejects,
             segmented=segmented,
+            examples=examples,
+            links=_links(experiment, out),
         ),
     )
 
@@ -256,9 +263,34 @@ def _pictures(experiment: Experiment) -> tuple[list[Sample], list[Reject]]:
         source = open_dataset(one.path, one.split)
         step = max(len(source) // SHOWN, 1)
         for i in range(0, min(len(source), SHOWN * step), step):
-            samples.append(sample_of(source[i], note=f"{name} ({one.split})"))
+            note = name if name == one.split else f"{name} ({one.split})"
+            samples.append(sample_of(source[i], note=note))
     rejects = [
         Reject(reason=str(r.get("detail", r.get("kind", ""))), id=str(r.get("where", "")))
         for _, r in zip(range(SHOWN), _rejected_rows(experiment), strict=False)
     ]
     return samples, rejects
+
+
+def _examples(
+    experiment: Experiment, found: Mapping[str, EvalResult], tokenizer: Tokenizer
+) -> list[Any]:
+    """What the report shows of retrieval, of the worst errors, and of detection."""
+    examples: list[Any] = []
+    for name, one in experiment.config.eval.sets.items():
+        mine = [r for r in found.values() if r.details.get("set") == name]
+        if not any(r.details.get("kind") in READERS for r in mine):
+            continue
+        data = dataclasses.replace(experiment.config.data, workers=0)
+        records = SetRecords(open_dataset(one.path, one.split), data, tokenizer)
+        for result in mine:
+            if read := READERS.get(result.details["kind"]):
+                examples += read(result, records)
+    return examples
+
+
+def _links(experiment: Experiment, out: pathlib.Path) -> dict[str, str]:
+    """The pages of the data folders, as far as they are there."""
+    c = experiment.config
+    folders = [s.path for s in c.data.sources] + [s.path for s in c.eval.sets.values()]
+    return data_pages({pathlib.Path(f).name: f for f in folders}, out)

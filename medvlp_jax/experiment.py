@@ -17,7 +17,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from medvlp_jax.core import distributed, pretrained, sharding
+from medvlp_jax.core import distributed, pretrained, provenance, sharding
 from medvlp_jax.core.checkpoint import Checkpointer
 from medvlp_jax.core.config import ConfigError, dumps, parse
 from medvlp_jax.core.errors import one_net
@@ -357,6 +357,7 @@ class Experiment:
                     )
             if distributed.is_main():
                 (workdir / "config.json").write_text(dumps(c))
+                provenance.note_start(workdir, restored.step if restored else 0)
                 print(self.describe(), flush=True)
 
             kept = workdir / TOKENIZER

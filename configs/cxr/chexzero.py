@@ -1,6 +1,6 @@
 """CheXzero (Tiu et al. 2022): OpenAI's CLIP ViT-B/32, fine-tuned on impressions with plain SGD.
 
-python launch/train.py --config=configs/cxr/chexzero.py:clip_b32:DATA --workdir=...
+.venv/bin/python launch/train.py --config=configs/cxr/chexzero.py:clip_b32:DATA --workdir=...
     --config.model.init=FOLDER_OF_CLIP_VIT_B32
 
 Constants of run_train.py of rajpurkarlab/CheXzero: SGD with momentum 0.9, learning rate 1e-4, batch
@@ -9,7 +9,8 @@ Constants of run_train.py of rajpurkarlab/CheXzero: SGD with momentum 0.9, learn
 little. ``resnet50``, ``vit_b16`` and ``small`` apply the recipe to the towers of the other methods.
 CheXzero's score is the mean over several checkpoints::
 
-    python launch/evaluate.py --protocol=chexzero --checkpoint=A --ensemble=B --ensemble=C --out=...
+    .venv/bin/python launch/evaluate.py --protocol=chexzero --checkpoint=A --ensemble=B \
+        --ensemble=C --out=...
 """
 
 from configs.cxr import methods

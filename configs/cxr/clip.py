@@ -1,6 +1,6 @@
 """CLIP (Radford et al. 2021): whole images against whole reports, the yardstick of the others.
 
-python launch/train.py --config=configs/cxr/clip.py:ARCH:DATA --workdir=...
+.venv/bin/python launch/train.py --config=configs/cxr/clip.py:ARCH:DATA --workdir=...
 
 ``configs/cxr/methods.py`` says what ARCH and DATA may be. ``clip_b16.py`` and ``clip_l14.py`` are
 for thousands of pairs a batch.

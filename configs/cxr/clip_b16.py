@@ -1,8 +1,8 @@
 """ViT-B/16 + BERT-base at global batch 4,096: the size that fits a v5e 4x4 slice.
 
-    python launch/train.py --config=configs/cxr/clip_b16.py --workdir=... \
+    .venv/bin/python launch/train.py --config=configs/cxr/clip_b16.py --workdir=... \
         --config.data.sources[0].path=DATA_FOLDER
-    python launch/compile.py --config=configs/cxr/clip_b16.py --topology=v5e:4x4
+    .venv/bin/python launch/compile.py --config=configs/cxr/clip_b16.py --topology=v5e:4x4
 """
 
 from configs import common

@@ -1,6 +1,6 @@
 """ViT-L/14 + BERT-base at global batch 16,384, for a v6e 8x8 or v5p 4x4x4 slice.
 
-python launch/compile.py --config=configs/cxr/clip_l14.py --topology=v6e:8x8,v5p:4x4x4
+.venv/bin/python launch/compile.py --config=configs/cxr/clip_l14.py --topology=v6e:8x8,v5p:4x4x4
 """
 
 from configs import common

@@ -2,9 +2,10 @@
 
 The size of OpenAI's largest CLIP and of UniMed-CLIP's. From published towers, or from scratch:
 
-    python launch/train.py --config=configs/cxr/clip_l14_336.py --workdir=runs/l14 \
+    .venv/bin/python launch/train.py --config=configs/cxr/clip_l14_336.py --workdir=runs/l14 \
         --config.model.vision.init=FOLDER_OR_HUB_ID --config.model.text.init=FOLDER_OR_HUB_ID
-    python launch/compile.py --config=configs/cxr/clip_l14_336.py --topology=v6e:4x8,v5p:2x4x4
+    .venv/bin/python launch/compile.py --config=configs/cxr/clip_l14_336.py \
+        --topology=v6e:4x8,v5p:2x4x4
 """
 
 from configs import common

@@ -1,6 +1,6 @@
 """ConVIRT (Zhang et al. 2020): asymmetric InfoNCE at a fixed temperature.
 
-python launch/train.py --config=configs/cxr/convirt.py:ARCH:DATA --workdir=...
+.venv/bin/python launch/train.py --config=configs/cxr/convirt.py:ARCH:DATA --workdir=...
     [--config.model.text.init=FOLDER_OF_A_CLINICAL_BERT --config.model.vision.init=...]
 
 Rates are those of edreisMD/ConVIRT-pytorch. No flips: reports name sides. The first half of

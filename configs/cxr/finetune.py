@@ -1,6 +1,7 @@
 """Label efficiency of a checkpoint on labelled data: 1, 10 and 100 % of the patients.
 
-    python launch/finetune.py --checkpoint=RUN --config=configs/cxr/finetune.py:WORD --out=OUT
+    .venv/bin/python launch/finetune.py --checkpoint=RUN --config=configs/cxr/finetune.py:WORD \
+        --out=OUT
         --config.downstream.train[0].path=FOLDER --config.validation.path=FOLDER
         --config.test.path=FOLDER
 

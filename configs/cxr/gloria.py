@@ -1,6 +1,6 @@
 """GLoRIA (Huang et al. 2021): words against regions, beside whole texts against whole images.
 
-python launch/train.py --config=configs/cxr/gloria.py:ARCH:DATA --workdir=...
+.venv/bin/python launch/train.py --config=configs/cxr/gloria.py:ARCH:DATA --workdir=...
     [--config.model.text.init=FOLDER_OF_A_CLINICAL_BERT]
 
 Constants of ``configs/chexpert_pretrain_config.yaml`` of marshuang80/gloria, but for the learning

@@ -1,6 +1,6 @@
 """MedCLIP (Wang et al. 2022): semantic matching by labels instead of pairs alone.
 
-python launch/train.py --config=configs/cxr/medclip.py:ARCH:DATA --workdir=...
+.venv/bin/python launch/train.py --config=configs/cxr/medclip.py:ARCH:DATA --workdir=...
     [--config.model.text.init=FOLDER_OF_A_CLINICAL_BERT]
 
 Constants of run_medclip_pretrain.py of RyanWangZf/MedCLIP. The data needs labels; their names are

@@ -1,6 +1,6 @@
 """MGCA (Wang et al. 2022): whole images, words and patches, and prototypes of diseases.
 
-python launch/train.py --config=configs/cxr/mgca.py:ARCH:DATA --workdir=...
+.venv/bin/python launch/train.py --config=configs/cxr/mgca.py:ARCH:DATA --workdir=...
     [--config.model.text.init=FOLDER_OF_A_CLINICAL_BERT]
 
 Constants of ``mgca/models/mgca/mgca_module.py`` of HKU-MedAI/MGCA and its command line. 500

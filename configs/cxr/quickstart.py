@@ -1,6 +1,7 @@
 """A small CLIP on synthetic radiographs that two CPU cores train in a few minutes.
 
-    python launch/train.py --config=configs/cxr/quickstart.py:DATA_FOLDER --workdir=runs/quickstart
+    .venv/bin/python launch/train.py --config=configs/cxr/quickstart.py:DATA_FOLDER \
+        --workdir=runs/quickstart
 
 A narrow ResNet at 128 px and a one-layer text tower. What makes them learn within minutes: pixels
 standardised per image (exposure differs between films), mean and maximum pooling (a nodule is not

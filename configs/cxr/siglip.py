@@ -1,6 +1,6 @@
 """SigLIP (Zhai et al. 2023): every pair of a batch a question of its own, yes or no.
 
-python launch/train.py --config=configs/cxr/siglip.py:ARCH:DATA --workdir=...
+.venv/bin/python launch/train.py --config=configs/cxr/siglip.py:ARCH:DATA --workdir=...
 """
 
 from configs.cxr import methods

@@ -1,6 +1,7 @@
 """Does purely synthetic data suffice? {real, cleaned, synthetic, mixed} x methods x seeds.
 
-    python launch/experiment.py --config=configs/cxr/synthetic_vs_real.py:ARCH --out=runs/suffices \
+    .venv/bin/python launch/experiment.py --config=configs/cxr/synthetic_vs_real.py:ARCH \
+        --out=runs/suffices \
         --config.data.real=data/mimic --config.data.cleaned=data/mimic_clean \
         --config.data.synthetic=data/syncxr
 

@@ -1,6 +1,6 @@
 """CheXpert (v1.0 or v1.0-small): images and labels, no texts.
 
-python launch/generate.py --config=configs/data_gen/chexpert.py --out=data/chexpert
+.venv/bin/python launch/generate.py --config=configs/data_gen/chexpert.py --out=data/chexpert
     --config.root=/data/CheXpert-v1.0-small
 
 Irvin et al., AAAI 2019. The valid set is by radiologists; the test set comes where its table is:

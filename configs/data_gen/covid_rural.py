@@ -1,6 +1,6 @@
 """COVID-19 Rural (COVID-19-AR): images and masks; no texts.
 
-python launch/generate.py --config=configs/data_gen/covid_rural.py --out=data/covid_rural
+.venv/bin/python launch/generate.py --config=configs/data_gen/covid_rural.py --out=data/covid_rural
     --config.root=/data/covid_rural
 
 Desai et al., Scientific Data 2020. ``--config.split_name=mavl`` needs the lists of its authors.

@@ -1,6 +1,6 @@
 """COVIDx (CXR-2 and later, or 9A with three classes): images and labels; no texts.
 
-python launch/generate.py --config=configs/data_gen/covidx.py --out=data/covidx
+.venv/bin/python launch/generate.py --config=configs/data_gen/covidx.py --out=data/covidx
     --config.root=/data/covidx
 
 Wang et al., Scientific Reports 2020. ``--config.split_name=cxr2_mavl`` (or cxr4_benchx) says which

@@ -1,6 +1,6 @@
 """Any CSV with image paths, texts, labels or boxes; flags say which column is what.
 
-python launch/generate.py --config=configs/data_gen/csv.py --out=data/mine
+.venv/bin/python launch/generate.py --config=configs/data_gen/csv.py --out=data/mine
     --config.root=/data/mine --config.csv=table.csv --config.image=path --config.patient=patient_id
     --config.texts.report=findings --config.labels.columns.Effusion="pleural effusion"
 

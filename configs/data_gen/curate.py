@@ -1,6 +1,6 @@
 """Cleans a data folder, real or synthetic: every image is reviewed, every drop has its reason.
 
-python launch/generate.py --config=configs/data_gen/curate.py --config.source=data/x
+.venv/bin/python launch/generate.py --config=configs/data_gen/curate.py --config.source=data/x
     --out=data/x_clean [--config.gate.statistics.max_layout=0.6
     --config.gate.encoder.kind=dinov2 --config.gate.encoder.model=weights/rad-dino
     --config.gate.agreement.checkpoint=runs/x ...]

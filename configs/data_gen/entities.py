@@ -1,6 +1,6 @@
 """An entity bank from the reports of a data folder, for ``configs/data_gen/syncxr.py``.
 
-python launch/generate.py --config=configs/data_gen/entities.py --config.source=data/mimic
+.venv/bin/python launch/generate.py --config=configs/data_gen/entities.py --config.source=data/mimic
     --out=data/mimic_entities
     [--config.extractor=rate-ner --config.model=weights/rate-ner --config.min_count=2]
 

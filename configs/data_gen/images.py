@@ -1,6 +1,6 @@
 """Pictures of prompts or of a data folder's texts, by the phantom or by a diffusion model.
 
-python launch/sample.py --config=configs/data_gen/images.py --out=samples/mine
+.venv/bin/python launch/sample.py --config=configs/data_gen/images.py --out=samples/mine
     --config.prompts=prompts.txt --config.maker.backend=jax --config.maker.model=weights/sd
     [--config.records=data/phantom --config.copies=4 --config.maker.steps=20 ...]
 

@@ -1,6 +1,6 @@
 """MIMIC-CXR-JPG with the reports of MIMIC-CXR and its official split.
 
-python launch/generate.py --config=configs/data_gen/mimic_cxr.py --out=data/mimic_cxr
+.venv/bin/python launch/generate.py --config=configs/data_gen/mimic_cxr.py --out=data/mimic_cxr
     --config.root=/data/mimic-cxr-jpg --config.reports=/data/mimic-cxr
 
 Johnson et al., Scientific Data 2019. What is made of it stays under PhysioNet's agreement.

@@ -1,6 +1,6 @@
 """MS-CXR: boxes of phrases on images of MIMIC-CXR-JPG.
 
-python launch/generate.py --config=configs/data_gen/ms_cxr.py --out=data/ms_cxr
+.venv/bin/python launch/generate.py --config=configs/data_gen/ms_cxr.py --out=data/ms_cxr
     --config.root=/data/ms_cxr --config.images=/data/mimic-cxr-jpg
 
 Boecking et al., ECCV 2022. What is made of it stays under PhysioNet's agreement.

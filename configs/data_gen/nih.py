@@ -1,6 +1,7 @@
 """NIH ChestX-ray14: images, labels and the boxes of 984 images; no texts.
 
-python launch/generate.py --config=configs/data_gen/nih.py --out=data/nih --config.root=/data/NIH
+.venv/bin/python launch/generate.py --config=configs/data_gen/nih.py --out=data/nih \
+    --config.root=/data/NIH
 
 Wang et al., CVPR 2017. The official test list is the test split; ``split_fractions`` divides the
 patients of the other list.

@@ -1,6 +1,6 @@
 """OpenI / Indiana University: images with reports; labels from the MeSH terms.
 
-python launch/generate.py --config=configs/data_gen/openi.py --out=data/openi
+.venv/bin/python launch/generate.py --config=configs/data_gen/openi.py --out=data/openi
     --config.root=/data/openi [--config.view_table=/data/openi/projections.csv]
 
 Demner-Fushman et al., JAMIA 2016. The collection has no view and no split of its own.

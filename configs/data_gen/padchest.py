@@ -1,6 +1,6 @@
 """PadChest: 16-bit images, Spanish reports, many findings.
 
-python launch/generate.py --config=configs/data_gen/padchest.py --out=data/padchest
+.venv/bin/python launch/generate.py --config=configs/data_gen/padchest.py --out=data/padchest
     --config.root=/data/padchest
 
 Bustos et al., Medical Image Analysis 2020. ``--config.physicians_only=True`` leaves out what a

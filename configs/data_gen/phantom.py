@@ -1,6 +1,6 @@
 """Synthetic chest radiographs with reports, boxes and masks; no real data, no downloads.
 
-python launch/generate.py --config=configs/data_gen/phantom.py --out=data/phantom
+.venv/bin/python launch/generate.py --config=configs/data_gen/phantom.py --out=data/phantom
     [--config.splits.train=4000 --config.size=128 --config.processes=2 --config.seed=1 ...]
 
 The same command goes on where it was stopped. Study i of a seed is the same in every data set, and

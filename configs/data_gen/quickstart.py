@@ -1,6 +1,7 @@
 """The data of the quickstart: small pictures, at most one finding a study, few faint ones.
 
-python launch/generate.py --config=configs/data_gen/quickstart.py --out=runs/quickstart/data
+.venv/bin/python launch/generate.py --config=configs/data_gen/quickstart.py \
+    --out=runs/quickstart/data
 
 configs/data_gen/phantom.py is the set for real work: larger, up to three findings a study, and as
 many mild ones as moderate ones. Two cores and ten minutes do not suffice to learn those.

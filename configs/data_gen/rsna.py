@@ -1,6 +1,6 @@
 """RSNA pneumonia (Kaggle, stage 2): DICOM images, labels, boxes; no texts.
 
-python launch/generate.py --config=configs/data_gen/rsna.py --out=data/rsna
+.venv/bin/python launch/generate.py --config=configs/data_gen/rsna.py --out=data/rsna
     --config.root=/data/rsna
 
 Published splits: ``--config.split_name=gloria`` or ``mgca_detection`` are made by their recipes;

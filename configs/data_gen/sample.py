@@ -1,6 +1,6 @@
 """The chest radiographs of a small mixed folder of real images, as a data set of its own.
 
-python launch/generate.py --config=configs/data_gen/sample.py --out=data/sample
+.venv/bin/python launch/generate.py --config=configs/data_gen/sample.py --out=data/sample
     --config.root=../shared/data/sample
 
 Expects ``manifest.csv`` with path, labels ("Effusion;Pneumonia"), text, mask_path, masks_other

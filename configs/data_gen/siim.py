@@ -1,6 +1,6 @@
 """SIIM-ACR pneumothorax: DICOM images, labels and masks; no texts.
 
-python launch/generate.py --config=configs/data_gen/siim.py --out=data/siim
+.venv/bin/python launch/generate.py --config=configs/data_gen/siim.py --out=data/siim
     --config.root=/data/siim
 
 Published splits (mavl, benchx, mrm) need their authors' lists: ``--config.split_name=mavl

@@ -1,6 +1,6 @@
 """SynCXR: 20,000 synthetic chest radiographs with checked reports, boxes and masks.
 
-python launch/generate.py --config=configs/data_gen/syncxr.py --out=data/syncxr
+.venv/bin/python launch/generate.py --config=configs/data_gen/syncxr.py --out=data/syncxr
     [--config.splits.train=200000 --config.bank=banks/mimic.json ...]
 
 Another back end is one word, and the group beside it says which model:

@@ -1,6 +1,6 @@
 """Reports by a language model, from lists of findings or from the records of a data folder.
 
-python launch/sample.py --config=configs/data_gen/texts.py --out=samples/reports
+.venv/bin/python launch/sample.py --config=configs/data_gen/texts.py --out=samples/reports
     --config.records=data/phantom --config.writer.chat.model=path/to/model
 
 ``writer.chat.model`` is a folder as transformers saves it or a GGUF file. For a server:

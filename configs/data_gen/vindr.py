@@ -1,6 +1,6 @@
 """VinDr-CXR 1.0.0 (PhysioNet) or its Kaggle copy: DICOM images, labels and boxes; no texts.
 
-python launch/generate.py --config=configs/data_gen/vindr.py --out=data/vindr
+.venv/bin/python launch/generate.py --config=configs/data_gen/vindr.py --out=data/vindr
     --config.root=/data/vindr
 
 Nguyen et al., Scientific Data 2022. The test set is the official one; benchx needs its lists.

@@ -1,6 +1,6 @@
 """Image sampling of Stable Diffusion, compiled for a slice that is not here.
 
-python launch/compile.py --config=configs/diffusion/sample.py:sd2.1 --topology=v5e:4x4
+.venv/bin/python launch/compile.py --config=configs/diffusion/sample.py:sd2.1 --topology=v5e:4x4
     [--config.batch_size=64 --config.size=512 --config.sampler.steps=20 ...]
 
 The part after the colon is a preset of medvlp_jax/text_to_image.py: sd1.5 or sd2.1.

@@ -1,6 +1,6 @@
 """Text generation by a language model of a published size, to be compiled without its weights.
 
-python launch/compile.py --config=configs/lm/decode.py:llama3.1_70b --topology=v6e:2x4
+.venv/bin/python launch/compile.py --config=configs/lm/decode.py:llama3.1_70b --topology=v6e:2x4
     [--config.storage=int8 --config.generation.rows=64 --config.mesh.tensor=8 ...]
 """
 

@@ -24,6 +24,7 @@ from data_gen.curation.review import (
 )
 from data_gen.runners.job import JobError, Runner, Shard
 from data_gen.runners.local import local
+from medvlp_jax.core.errors import one_net
 from medvlp_jax.core.fields import Cosine, Count, Workers
 from medvlp_jax.core.lock import workdir_lock
 from medvlp_jax.data.dataset import keep_digests, open_dataset, splits
@@ -221,7 +222,8 @@ def _digest(drops: Mapping[str, Drop]) -> str:
 @functools.lru_cache(maxsize=1)
 def _decisions(review: str, decided: str) -> frozenset[str]:
     path = pathlib.Path(review) / DECISIONS
-    names = json.loads(path.read_text(encoding="utf-8"))
+    with one_net(path, "delete it and repeat the command", JobError):
+        names = list(json.loads(path.read_bytes()))
     if fingerprint(names) != decided:
         raise JobError(f"{path} was changed by another run; wait for it, then repeat the command")
     return frozenset(names)

@@ -81,7 +81,9 @@ def read_rejects(folder: pathlib.Path) -> list[dict[str, Any]]:
       UserError: a line is no JSON object; the message names it.
     """
     path = folder / FILE
-    return jsonl.read(path, "delete the line") if path.exists() else []
+    if not path.exists():
+        return []
+    return jsonl.read(path, "delete the line")
 
 
 def small(image: Pixels) -> bytes:

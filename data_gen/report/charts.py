@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from medvlp_jax.eval.report.charts import label, shape, short, ticks
+from medvlp_jax.eval.report.charts import edge_label, label, shape, short, ticks
 from medvlp_jax.eval.report.html import esc, tag
 
 _WIDTH, _HEIGHT = 320, 180
@@ -64,8 +64,8 @@ def histogram(
                     )
                 )
     for value in ticks(float(edges[0]), float(edges[-1]), 5):
-        out.append(label(short(value), x_at(value), floor + 15, "middle"))
-    out.append(label(x_label, (_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 4, "middle"))
+        out.append(edge_label(short(value), x_at(value), floor + 15, _WIDTH))
+    out.append(edge_label(x_label, (_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 5, _WIDTH))
     if mark is not None:
         at = x_at(mark[0])
         out.append(shape("line", "reference", x1=at, x2=at, y1=_TOP, y2=floor))

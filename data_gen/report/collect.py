@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 from jaxtyping import Float
 
@@ -19,7 +18,6 @@ from medvlp_jax.data.dataset import RecordSource, open_dataset, splits
 from medvlp_jax.data.image import ImageError, decode
 from medvlp_jax.data.records import Record
 from medvlp_jax.eval.report import Reject, Sample, sample_of
-from medvlp_jax.eval.report.pictures import SIDE
 
 #: Records that lengths, entities and scores are counted in, and whose images are compared.
 _COUNTED, _COMPARED = 20_000, 1500
@@ -177,19 +175,10 @@ def _samples(sources: Sequence[RecordSource]) -> list[Sample]:
         record = source[i]
         if record.images:
             try:
-                found.append(_enlarged(sample_of(record, note=record.split)))
+                found.append(sample_of(record, note=record.split))
             except ImageError:
                 continue
     return found
-
-
-def _enlarged(sample: Sample) -> Sample:
-    """Small pictures in the size of the page, or the names of their boxes would cover them."""
-    factor = SIDE / max(sample.image.shape[:2])
-    if factor <= 1:
-        return sample
-    image = cv2.resize(sample.image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
-    return dataclasses.replace(sample, image=image)
 
 
 def _pictured(folder: pathlib.Path, rejects: Sequence[Mapping[str, Any]]) -> list[Reject]:

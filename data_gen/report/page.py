@@ -17,11 +17,11 @@ from data_gen.report.making import making_section
 from medvlp_jax.eval.report.charts import bar
 from medvlp_jax.eval.report.html import count, empty, esc, facts, table, tag
 from medvlp_jax.eval.report.inputs import Reject
-from medvlp_jax.eval.report.page import write_page
+from medvlp_jax.eval.report.page import DATA_PAGE, write_page
 from medvlp_jax.eval.report.pictures import data_uri, samples_section, to_pil
 from medvlp_jax.eval.report.tables import counts_table, name_cell, nth, td, th
 
-FILE = "data_report.html"
+FILE = DATA_PAGE
 #: Entities listed per type; rejects without a picture quoted per reason, and their longest text.
 _TOP, _QUOTED, _LONG = 25, 3, 240
 #: Scores that the page draws, with their names there.

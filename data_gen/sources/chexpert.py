@@ -209,7 +209,7 @@ def _resolve(config: ChexpertConfig, split: str, path: str) -> pathlib.Path:
         return pathlib.Path(config.root, config.test_images, inside)
     if split == "test":
         return present(root / inside, root.parent / "CheXpert" / inside, root.parent / path)
-    return root / inside if inside != path or (root / path).exists() else root.parent / path
+    return root / inside if inside != path or os.path.exists(root / path) else root.parent / path
 
 
 SOURCE = Source(ChexpertConfig, items, splits=SPLITS, key=image_key)

@@ -6,6 +6,7 @@ positive or negative, 9A: normal, pneumonia or COVID-19) and images at
 """
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Iterator
 
@@ -74,7 +75,7 @@ def items(config: CovidxConfig, rejects: Rejects) -> Iterator[Item]:
     if not lists:
         raise SourceError(f"{root} has no train.txt or test.txt; set config.lists.SPLIT")
     for split, path in lists.items():
-        if not path.exists():
+        if not os.path.exists(path):
             raise SourceError(f"{path} is missing; check config.lists.{split}")
         folders = _FOLDERS.get(split, (split,))
         for number, line in enumerate(text_lines(path, config.encoding), start=1):

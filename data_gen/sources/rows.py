@@ -20,7 +20,9 @@ from data_gen.sources.labels import is_number
 #: Physical lines of one row; a cell of more is an unclosed quote.
 MAX_LINES = 2_000
 DELIMITERS = ",;\t|"
-_NAME = re.compile(r"[\w./\\+:-]*[\d./\\_][\w./\\+:-]*")
+_NAME = re.compile(r"[\w./\\+:-]*[\d/\\_][\w./\\+:-]*")
+_ENDING = re.compile(r"\.[a-z][a-z0-9]{1,5}")
+_PATTERNS = 50  # ids of more patterns have none
 _AGREE = 0.9  # of the rows looked at must have the shape
 
 csv.field_size_limit(MAX_LINE)  # of the whole process; the default of 131,072 is less than a report
@@ -47,44 +49,73 @@ class RawRow:
 
 
 @dataclasses.dataclass(frozen=True)
+class NameShape:
+    """What ids or paths of a column look like: letters and digits by their runs, and lengths."""
+
+    runs: frozenset[str]
+    shortest: int
+    longest: int
+
+    @classmethod
+    def of(cls, cells: Sequence[str]) -> "NameShape | None":
+        """None unless nearly all cells are without blanks and hold a digit, slash or underscore."""
+        names = [cell for cell in cells if _NAME.fullmatch(cell)]
+        if not names or len(names) < _AGREE * len(cells):
+            return None
+        lengths = [len(name) for name in names]
+        return cls(frozenset(map(_runs, names)), min(lengths), max(lengths))
+
+    def fits(self, cell: str) -> bool:
+        """Whether a cell could be one of them; of ids without a pattern, by their length."""
+        if not _NAME.fullmatch(cell) or not self.shortest <= len(cell) <= self.longest + 1:
+            return False
+        return len(self.runs) > _PATTERNS or _runs(cell) in self.runs
+
+
+@dataclasses.dataclass(frozen=True)
 class RowShape:
-    """What single lines of a table look like, to know a row that a quoted cell has swallowed.
+    """What rows of a table look like, to know one that a quoted cell has swallowed.
 
     Attributes:
       width: cells.
       files: column -> endings of the file names in it (lower case).
-      names: columns of ids or paths: no blank, but a digit, point, slash or underscore.
+      names: column -> what its ids look like.
       numbers: columns of numbers.
     """
 
     delimiter: str
     width: int
     files: dict[int, frozenset[str]]
-    names: frozenset[int]
+    names: dict[int, NameShape]
     numbers: frozenset[int]
 
     @classmethod
     def of(cls, lines: Sequence[str], delimiter: str, width: int) -> "RowShape":
-        """The shape of those lines that are rows by themselves."""
-        rows = [c for line in lines if len(c := cells_of(line, delimiter)) == width]
+        """The shape of the rows that these lines hold, lines inside of quotes left out."""
+        found = (row.cells for row in read_rows(iter(lines), delimiter))
+        rows = [cells for cells in found if cells is not None and len(cells) == width]
         files: dict[int, frozenset[str]] = {}
-        names, numbers = set(), set()
+        names: dict[int, NameShape] = {}
+        numbers = set()
         for column in range(width):
             cells = [cell for row in rows if (cell := row[column].strip())]
-            endings = [pathlib.PurePosixPath(cell).suffix.lower() for cell in cells]
-            known = {e for e in endings if re.fullmatch(r"\.[a-z][a-z0-9]{1,5}", e)}
             if not cells:
                 continue
-            if sum(e in known for e in endings) >= _AGREE * len(cells) and len(known) <= 8:
-                files[column] = frozenset(known)
+            endings = [_ending(cell) for cell in cells]
+            known = frozenset(filter(None, endings))
+            shape = NameShape.of(cells)
+            if sum(map(bool, endings)) >= _AGREE * len(cells) and len(known) <= 8:
+                files[column] = known
             elif sum(map(is_number, cells)) >= _AGREE * len(cells):
                 numbers.add(column)
-            elif sum(bool(_NAME.fullmatch(c)) for c in cells) >= _AGREE * len(cells):
-                names.add(column)
-        return cls(delimiter, width, files, frozenset(names), frozenset(numbers))
+            elif shape is not None:
+                names[column] = shape
+        return cls(delimiter, width, files, names, frozenset(numbers))
 
     def fits(self, line: str) -> bool:
-        """Whether a line is a row by itself: nothing speaks against it and an id or two for it."""
+        """Whether a line is a row by itself: nothing speaks against it, and an id for it."""
+        if line.count(self.delimiter) < self.width - 1:
+            return False
         cells = [cell.strip() for cell in cells_of(line, self.delimiter)]
         if len(cells) != self.width:
             return False
@@ -93,18 +124,27 @@ class RowShape:
             if not cell:
                 continue
             if column in self.files:
-                if pathlib.PurePosixPath(cell).suffix.lower() not in self.files[column]:
+                if _ending(cell) not in self.files[column]:
                     return False
-                signs += 2
+                signs += 3
             elif column in self.names:
-                if not _NAME.fullmatch(cell):
+                if not self.names[column].fits(cell):
                     return False
-                signs += 2
+                signs += 3
             elif column in self.numbers:
                 if not is_number(cell):
                     return False
                 signs += 1
-        return signs >= 2
+        return signs >= 3
+
+
+def _ending(cell: str) -> str:
+    ending = pathlib.PurePosixPath(cell).suffix.lower()
+    return ending if _ENDING.fullmatch(ending) else ""
+
+
+def _runs(name: str) -> str:
+    return re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "0", name))
 
 
 def cells_of(line: str, delimiter: str) -> list[str]:

@@ -9,6 +9,7 @@ this package: ``config.split_lists`` says where they are.
 
 import dataclasses
 import math
+import os
 import pathlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -102,7 +103,7 @@ def read_list(path: pathlib.Path, encoding: str = "") -> list[str]:
       SourceError: no such file, a table without a column of ids, a file that is no text, or a row
         of a table that lacks its id.
     """
-    if not path.exists():
+    if not os.path.exists(path):
         raise SourceError(f"split list {path} is missing; check config.split_lists")
     lines = text_lines(path, encoding)
     start = next((i for i, line in enumerate(lines) if line.strip()), len(lines))

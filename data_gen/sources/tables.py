@@ -8,6 +8,7 @@ write for "nothing" are empty cells.
 
 import difflib
 import itertools
+import os
 import pathlib
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -56,7 +57,7 @@ class Table:
         Raises:
           SourceError: no file, another kind of file, no header, or a column name twice.
         """
-        if not path.exists():
+        if not os.path.exists(path):
             raise SourceError(f"{path} is missing; check config.root and the file's name")
         self.path = path
         self._rejects, self._records = rejects, records
@@ -171,6 +172,10 @@ class Table:
                     self._rejects.refuse(self.where(row.number), kind, detail, int(self._records))
             if not kind:
                 yield row.number, self._row(row.cells or [])
+        if first and read.several_lines:
+            self._rejects.note(
+                f"{read.several_lines} of {read.rows} rows of {self._name} span several lines"
+            )
 
     def _fault(self, row: RawRow) -> tuple[str, str]:
         """Kind and detail of what makes a row unusable; "" if nothing does."""
@@ -180,11 +185,11 @@ class Table:
         if len(row.cells) not in self._widths:
             kind = "short row" if len(row.cells) < len(self.columns) else "long row"
             return kind, f"{len(row.cells)} of {len(self.columns)} fields"
-        for cell in row.cells:
-            if "\0" in cell:
-                return "NUL character", f"in {cell[:60]!r}"
-            if has_bad_bytes(cell):
-                return "bad bytes", f"no {self._encoding}: {cell[:60]!r}"
+        whole = " ".join(row.cells)
+        if "\0" in whole:
+            return "NUL character", f"in {whole[:60]!r}"
+        if has_bad_bytes(whole):
+            return "bad bytes", f"no {self._encoding}: {whole[:60]!r}"
         return "", ""
 
     def _row(self, cells: Sequence[str]) -> Row:
@@ -248,4 +253,4 @@ def index_files(root: pathlib.Path, patterns: Sequence[str]) -> dict[str, pathli
 
 def present(*paths: pathlib.Path) -> pathlib.Path:
     """The first of several places that exists; else the first, for the message of what is gone."""
-    return next((path for path in paths if path.exists()), paths[0])
+    return next((path for path in paths if os.path.exists(path)), paths[0])

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from data_gen.curation.rejects import RejectRow
 from data_gen.runners.job import Shard, cut
 from data_gen.syncxr.config import SynCXRConfig
-from medvlp_jax.core import jsonl
+from medvlp_jax.core import jsonl, npz
 from medvlp_jax.core.errors import one_net
 from medvlp_jax.data.dataset import open_array_record
 from medvlp_jax.data.manifest import ShardError, ShardName
@@ -124,8 +124,9 @@ def write_accepted(
 def read_accepted(folder: Path, name: ShardName) -> tuple[list[str], Float[np.ndarray, "n d"]]:
     """Inverse of :func:`write_accepted`; a zero row where there is no embedding."""
     path = _beside(folder, name, "accepted.npz")
-    with _mendable(path), np.load(path) as file:
-        return [str(i) for i in file["ids"]], file["embeddings"]
+    with _mendable(path):
+        kept = npz.read(path)
+        return [str(i) for i in kept["ids"]], kept["embeddings"]
 
 
 def add_counts(total: dict[str, Any], more: Mapping[str, Any]) -> None:

@@ -106,8 +106,9 @@ class Checkpointer:
 
     def _write_digests(self) -> None:
         """Called on process 0, when all files are written but the folder has no final name yet."""
-        named = [p for p in self.folder.iterdir() if p.name.split(".")[0] == str(self._writing)]
-        digests.write(next((p for p in named if p.name.endswith("-tmp")), named[0]), ITEMS)
+        name = str(self._writing)
+        unnamed = (p for p in self.folder.iterdir() if p.name.startswith(f"{name}.orbax"))
+        digests.write(next(unnamed, self.folder / name), ITEMS)  # a bucket has no names to come
 
     def score(self, metrics: dict[str, float]) -> float:
         """Larger is better; a missing or NaN metric is the worst."""

@@ -104,7 +104,7 @@ def load_config(file: str) -> ml_collections.ConfigDict:
     name, colon, word = file.partition(":")
     path = pathlib.Path(name)
     if "\0" in name or not path.exists():
-        raise ConfigError(f"there is no config file {name!r}")
+        raise ConfigError(f"there is no config file {name}")
     if not path.is_file():
         raise ConfigError(f"{name} is a folder or device, not a config file such as configs/x.py")
     words = (word,) if colon else ()
@@ -266,7 +266,7 @@ def _set_references(config: Any, path: Path, value: Any) -> None:
 
 
 def _put(tree: Any, path: Path, value: Any, where: str) -> None:
-    at = tree
+    at: Any = tree
     for i, part in enumerate(path):
         last = i == len(path) - 1
         if isinstance(at, dict) and isinstance(part, str):
@@ -283,4 +283,4 @@ def _put(tree: Any, path: Path, value: Any, where: str) -> None:
             there = f"config{_joined(path[:i])}"
             what = f"a list of {len(at)}" if isinstance(at, list) else f"{at!r:.60}"
             raise ConfigError(f"--{where}: {there} is {what}, which has no {part!r}")
-        at = at[part]
+        at = _look_up(at, (part,))

@@ -43,11 +43,6 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return record
 
 
-def whole_lines(raw: bytes) -> list[bytes]:
-    """The lines of a file's bytes, newlines taken off, without a last one that was cut short."""
-    return raw.split(b"\n")[:-1]
-
-
 def text_lines(path: str | os.PathLike[str]) -> list[str]:
     """The lines of a text file in UTF-8, with or without a byte order mark; LF or CR LF ends one.
 
@@ -62,13 +57,21 @@ def text_lines(path: str | os.PathLike[str]) -> list[str]:
 def tolerant(path: str | os.PathLike[str]) -> tuple[list[dict[str, Any]], dict[int, str]]:
     """``(records, {line number: what is wrong with it})``; a broken line costs no other one.
 
-    Blank lines are left out; line numbers count from 1.
+    For a file that is appended to: a last line that was cut counts as not written. Blank lines are
+    left out; line numbers count from 1.
 
     Raises:
       UserError: the file itself cannot be read.
     """
+    records, broken, last = _read(path)
+    broken.pop(last, None)
+    return records, broken
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[list[dict[str, Any]], dict[int, str], int]:
+    """Records, broken lines, and the number of the line behind the last newline."""
     with one_net(path, "check the path and its permissions"):
-        raw = pathlib.Path(path).read_bytes()
+        raw = read_bytes(path)
     records: list[dict[str, Any]] = []
     broken: dict[int, str] = {}
     lines = raw.split(b"\n")
@@ -78,9 +81,8 @@ def tolerant(path: str | os.PathLike[str]) -> tuple[list[dict[str, Any]], dict[i
         try:
             records.append(parse(text))
         except (ValueError, RecursionError) as error:
-            if number < len(lines):
-                broken[number] = reason(error)
-    return records, broken
+            broken[number] = reason(error)
+    return records, broken, len(lines)
 
 
 def read(
@@ -94,7 +96,7 @@ def read(
     Raises:
       UserError: (or ``error``) the file cannot be read, or a line of it, named by its number.
     """
-    records, broken = tolerant(path)
+    records, broken, _ = _read(path)
     for number, what in broken.items():
         raise error(f"{path}, line {number}, cannot be read ({what}); {mend}")
     return records
@@ -105,7 +107,8 @@ def resumed(
 ) -> list[dict[str, Any]]:
     """The records of a file that is appended to, so that more can follow; none without the file.
 
-    A last line that a kill cut short is taken out of the file.
+    A last line that a kill cut short is taken out of the file; one that lacks nothing but its end
+    gets that.
 
     Raises:
       UserError: (or ``error``) as :func:`read`.
@@ -116,9 +119,19 @@ def resumed(
     with one_net(path, "check the path and its permissions", error):
         raw = path.read_bytes()
         end = raw.rfind(b"\n") + 1
-        if end < len(raw):
+        if _is_whole(raw[end:]):
+            with open(path, "ab") as f:
+                f.write(b"\n")
+        elif end < len(raw):
             os.truncate(path, end)
     return read(path, mend, error)
+
+
+def _is_whole(text: bytes) -> bool:
+    try:
+        return bool(parse(text))
+    except (ValueError, RecursionError):
+        return False
 
 
 def dump(records: Iterable[Any]) -> str:

@@ -14,8 +14,8 @@ _LIMIT = 1 << 36  # bytes; millions of records take megabytes
 def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """The arrays of a file, each compared with its CRC-32.
 
-    ``numpy.load`` reads no byte after the last value and so never gets to that comparison: a bit
-    turned in the deflate stream can come back as other numbers.
+    ``numpy.load`` alone stops reading at the last value, and for some bits that are turned in a
+    deflate stream it never gets to that comparison: other numbers come back.
 
     Raises:
       FileNotFoundError: there is no such file.

@@ -21,7 +21,7 @@ import tokenizers
 from jaxtyping import Bool, Int32
 from tokenizers import models, normalizers, pre_tokenizers, processors, trainers
 
-from medvlp_jax.core.errors import UserError
+from medvlp_jax.core.errors import UserError, one_net
 
 # transformers says at import that it misses PyTorch; here it serves for tokenizers alone.
 os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
@@ -93,9 +93,10 @@ class Tokenizer:
         tokenizer = cls(hf, name)
         metadata = pathlib.Path(name) / _METADATA
         if local and metadata.exists():
-            saved = json.loads(metadata.read_text())
-            sample = sample or saved["sample"]
-            if saved["sha256"] != _sha256(pathlib.Path(name) / "tokenizer.json"):
+            with one_net(metadata, "delete the folder and train again", TokenizerError):
+                saved = json.loads(metadata.read_bytes())
+                sample, digest = sample or str(saved["sample"]), saved["sha256"]
+            if digest != _sha256(pathlib.Path(name) / "tokenizer.json"):
                 raise TokenizerError(
                     f"{name}/tokenizer.json is not the file that {_METADATA} describes: it was "
                     "changed after training; delete the folder and train again"
@@ -221,7 +222,7 @@ def _published(name: str, local: bool) -> Any:
 
     file = pathlib.Path(name) / "tokenizer_config.json"
     said = json.loads(file.read_text()) if local and file.is_file() else {}
-    cls = getattr(transformers, _PLAIN.get(said.get("tokenizer_class"), "AutoTokenizer"))
+    cls = getattr(transformers, _PLAIN.get(str(said.get("tokenizer_class")), "AutoTokenizer"))
     return cls.from_pretrained(name, local_files_only=local, trust_remote_code=False)
 
 

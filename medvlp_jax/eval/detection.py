@@ -11,7 +11,13 @@ from medvlp_jax.core.config import to_plain
 from medvlp_jax.core.fields import Extent, Fraction, Size
 from medvlp_jax.core.predict import Predictor
 from medvlp_jax.eval.bootstrap import Bootstrap, Interval, interval
-from medvlp_jax.eval.boxes import THRESHOLDS, ClassDetections, detections_of, optimistic
+from medvlp_jax.eval.boxes import (
+    THRESHOLDS,
+    ClassDetections,
+    detections_of,
+    optimistic,
+    suppress,
+)
 from medvlp_jax.eval.downstream import Sets
 from medvlp_jax.eval.efficiency import Shares
 from medvlp_jax.eval.embedded import FromBatch, Predicted, Rows
@@ -26,6 +32,8 @@ from medvlp_jax.tasks.detection import known_classes
 _BOXES = Predicted("boxes")
 #: Resamples of an interval of mAP; each sorts nothing anew, but walks every detection.
 _RESAMPLES = 500
+#: Films that the report shows with true and predicted boxes.
+_SHOWN = 6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +105,7 @@ class Detection:
         found: dict[float, dict[str, list[list[ClassDetections]]]] = {}
         sizes: dict[float, list[int]] = {}
         rows: Any = None
+        pictures: dict[str, np.ndarray] = {}
         for start in self.plan.starts:
             for fraction, seed in self.plan.subsets():
                 chosen = towers.rows(fraction, seed)
@@ -107,6 +116,9 @@ class Detection:
                 )  # fmt: skip
                 rows = test.rows(bound)
                 found.setdefault(fraction, {}).setdefault(start, []).append(self._detections(rows))
+                first = start == self.plan.starts[0] and seed == 0
+                if first and fraction == max(self.plan.fractions):
+                    pictures = self._pictures(rows)
                 if start == self.plan.starts[0]:
                     sizes.setdefault(fraction, []).append(sum(map(len, chosen)))
         if not (rows[FromBatch("box_label")] >= 0).any():
@@ -138,7 +150,34 @@ class Detection:
             for end, key in (("", "value"), ("_low", "low"), ("_high", "high")):
                 value = last[start]["macro"][key]
                 metrics[f"{name}{end}"] = float("nan") if value is None else value
-        return EvalResult(metrics, details)
+        return EvalResult(metrics, details, pictures)
+
+    def _pictures(self, rows: Rows) -> dict[str, np.ndarray]:
+        """The first records with a box of each class: their boxes, and the strongest detections.
+
+        As many detections are kept as a record has boxes, after suppression; NaN fills up.
+        """
+        boxes, labels = rows[FromBatch("boxes")], rows[FromBatch("box_label")]
+        first = {int(k): i for i in reversed(range(len(labels))) for k in labels[i] if k >= 0}
+        chosen = sorted(set(first.values()))[:_SHOWN]
+        most = boxes.shape[1]
+        found = np.full((len(chosen), most, 6), np.nan)
+        for n, i in enumerate(chosen):
+            kept = []
+            for k in range(len(self.plan.classes)):
+                mine = rows[_BOXES][i][rows[_BOXES][i][:, 5] == k]
+                if len(mine):
+                    kept.append(mine[suppress(mine[:, :4], mine[:, 4], self.config.nms)])
+            every = np.concatenate(kept) if kept else np.zeros((0, 6))
+            strongest = np.argsort(-every[:, 4], kind="stable")[: int((labels[i] >= 0).sum())]
+            found[n, : len(strongest)] = every[strongest]
+        return {
+            "ids": rows.ids.astype(str),
+            "detected_at": np.array(chosen, np.int64),
+            "detected_truth": boxes[chosen],
+            "detected_label": labels[chosen],
+            "detected_boxes": found,
+        }
 
     def _detections(self, rows: Rows) -> list[ClassDetections]:
         labels, box_label = rows[FromBatch("labels")], rows[FromBatch("box_label")]

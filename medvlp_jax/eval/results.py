@@ -16,7 +16,9 @@ import jax
 import numpy as np
 
 from medvlp_jax.core.config import dumps, to_plain
+from medvlp_jax.core.provenance import commit
 from medvlp_jax.eval.bootstrap import Bootstrap
+from medvlp_jax.eval.calibration import Calibration, reliability
 from medvlp_jax.eval.compare import comparable, compare
 from medvlp_jax.eval.notes import not_measured
 from medvlp_jax.eval.protocol import EvalResult
@@ -36,6 +38,7 @@ def collect(
     bootstrap: Bootstrap,
     data: Mapping[str, Any] | None = None,
     facts: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Gathers all that ``results.json`` and the report show, as plain JSON values.
 
@@ -54,6 +57,7 @@ def collect(
         n, "uncertain": n}}}], "generation": {key: value}, "rejects": {reason: count}}``; each part
         may be absent.
       facts: more about the run, shown as it is: step, parameters, seconds.
+      training: ``command`` and ``commit`` of the training, as far as they are known.
     """
     comparisons = []
     for model_name, model in evaluations.items():
@@ -76,6 +80,7 @@ def collect(
             "config": config,
             "config_sha256": config_hash(config),
             "facts": facts or {},
+            "training": training or {},
             "environment": environment(),
             "data": data or {},
             "evaluations": {k: _entry(v) for k, v in evaluations.items()},
@@ -96,7 +101,22 @@ def _entry(result: EvalResult) -> dict[str, Any]:
             part: {names[k]: np.round(result.arrays[f"roc_{part}"][k], 4) for k in defined}
             for part in ("value", "low", "high")
         }
+    if result.details.get("kind") == "zeroshot" and result.details.get("calibration"):
+        entry["reliability"] = _reliability(result)
     return entry | {"not_measured": not_measured(entry | {"metrics": result.metrics})}
+
+
+def _reliability(result: EvalResult) -> dict[str, Any]:
+    """Class -> bins of equal width: records in each, mean probability said, share of positives."""
+    fit = Calibration.from_json(result.details["calibration"])
+    said = fit.probabilities(result.arrays["scores"])
+    out = {}
+    for name, y, p in zip(fit.classes, result.arrays["labels"].T, said.T, strict=True):
+        if np.isfinite(p).all():
+            bins = reliability(y, p)
+            out[name] = {"count": bins.count, "said": np.round(bins.said, 4),
+                         "true": np.round(bins.true, 4)}  # fmt: skip
+    return out
 
 
 def to_json(value: Any) -> Any:
@@ -127,6 +147,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "cpus": os.cpu_count(),
+        "commit": commit() or "unknown",
         "devices": f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})",
         "processes": jax.process_count(),
         "versions": {p: _version(p) for p in _PACKAGES},

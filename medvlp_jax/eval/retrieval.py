@@ -14,6 +14,8 @@ from medvlp_jax.eval.protocol import EvalError, EvalResult, PredictFn
 from medvlp_jax.eval.vectors import cosine
 
 _QUERY_BLOCK = 512
+#: Images that the report shows with their nearest texts, and texts of each.
+_SHOWN, _ANSWERS = 6, 5
 
 
 def ranks(
@@ -130,7 +132,9 @@ class Retrieval:
             "chance": {f"r@{k}": chance_recall(keys, k) for k in self.at},
             "bootstrap": dataclasses.asdict(self.bootstrap),
         }
-        return EvalResult(metrics, details, {f"rank_{d}": r for d, r in found.items()})
+        arrays = {f"rank_{d}": r for d, r in found.items()}
+        arrays |= {"ids": rows.ids.astype(str), **_examples(image, text, keys)}
+        return EvalResult(metrics, details, arrays)
 
     def _summary(
         self, rank: Int[np.ndarray, "n"], clusters: Int[np.ndarray, "n"] | None
@@ -149,3 +153,19 @@ class Retrieval:
         }
         out["median_rank"] = interval(float(np.median(rank)), median, level).to_json()
         return out
+
+
+def _examples(
+    image: Float[np.ndarray, "n e"], text: Float[np.ndarray, "n e"], keys: Int[np.ndarray, "n"]
+) -> dict[str, np.ndarray]:
+    """For images evenly spaced over the set the nearest distinct texts, as positions in the set."""
+    chosen = np.unique(np.linspace(0, len(image) - 1, min(_SHOWN, len(image))).astype(int))
+    first = np.unique(keys, return_index=True)[1]  # a text that several records share counts once
+    similarity = cosine(image[chosen], text[first])
+    order = np.argsort(-similarity, axis=1, kind="stable")[:, :_ANSWERS]
+    return {
+        "shown_query": chosen,
+        "shown_answer": first[order],
+        "shown_similarity": np.take_along_axis(similarity, order, 1),
+        "shown_right": keys[first[order]] == keys[chosen, None],
+    }

@@ -204,7 +204,7 @@ def _told(about: Mapping[str, Any]) -> str:
 def _best(folder: pathlib.Path) -> pretrained.Which:
     try:
         pretrained.resolve(folder, "best")
-    except pretrained.CheckpointError:
+    except pretrained.NoScoreError:
         # No evaluation was defined, for instance a validation set of one class.
         _log.warning("%s: validation never gave a number, the last state is tested", folder)
         return "latest"

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from medvlp_jax.core.config import ConfigError, parse, to_plain, unknown_key, unknown_word
+from medvlp_jax.core.config import ConfigError, group, parse, to_plain, unknown_key, unknown_word
 from medvlp_jax.core.fields import Count, NonNegative, Seed
 from medvlp_jax.core.loop import LoopConfig
 from medvlp_jax.data.dataset import open_dataset
@@ -66,12 +66,12 @@ class GridConfig:
                     raise ValueError(unknown_key(f"conditions.{condition}", name, self.data))
         if len(set(self.seeds)) < len(self.seeds) or not self.seeds:
             raise ValueError(f"seeds={self.seeds} must be different numbers, at least one")
-        for group in ("methods", "conditions", "budgets"):
-            if not getattr(self, group):
-                raise ValueError(f"{group} is empty; name at least one")
-            for name in getattr(self, group):
+        for key in ("methods", "conditions", "budgets"):
+            if not getattr(self, key):
+                raise ValueError(f"{key} is empty; name at least one")
+            for name in getattr(self, key):
                 if not re.fullmatch(r"[a-z0-9_]+", name):
-                    raise ValueError(f"{group}.{name}: use small letters, digits and _")
+                    raise ValueError(f"{key}.{name}: use small letters, digits and _")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +101,11 @@ def parse_grid(config: Mapping[str, Any]) -> GridConfig:
     """
     grid = parse(GridConfig, to_plain(config))
     for name, method in grid.methods.items():
-        parse(ExperimentConfig, method, f"config.methods.{name}")
+        where = f"config.methods.{name}"
+        # The grid says these two, whatever the method says.
+        data = group(method, "data", where) | {"sources": [{"path": "replaced"}]}
+        loop = group(method, "loop", where) | {"steps": 1}
+        parse(ExperimentConfig, method | {"data": data, "loop": loop}, where)
     return grid
 
 
@@ -140,7 +144,7 @@ def training_config(grid: GridConfig, trial: Trial) -> dict[str, Any]:
     config["seed"] = trial.seed
     config["data"]["sources"] = [{"path": path, "split": "train"} for path in folders]
     steps = steps_of(grid.budgets[trial.budget], folders, config["data"]["batch_size"])
-    loop, optim = config["loop"], config.setdefault("optim", {})
+    loop, optim = config.setdefault("loop", {}), config.setdefault("optim", {})
     loop["steps"] = steps
     loop["eval_every"] = steps
     loop["save_every"] = min(loop.get("save_every", LoopConfig.save_every), steps)

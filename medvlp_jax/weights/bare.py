@@ -236,6 +236,18 @@ BARE: dict[str, Family] = {
 }
 
 
+#: By the width of their text tower: the published BERT that UniMed-CLIP's texts begin from.
+_UNIMED_TEXTS = {
+    768: "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract",
+    1024: "microsoft/BiomedNLP-BiomedBERT-large-uncased-abstract",
+}
+
+
+def text_id(name: str, config: Any) -> str:
+    """Hub id whose settings and tokenizer a publication's text tower has; empty: not known."""
+    return _UNIMED_TEXTS.get(config.text.width, "") if name == "unimed_clip" else ""
+
+
 def recognise(names: Collection[str]) -> str:
     """The publication whose names these are; empty where they are nobody's, or several ones'."""
     if any(re.match(r"text_encoder\.transformer\.", name) for name in names):

@@ -29,9 +29,10 @@ def library(name: str, attribute: str = "") -> Any:
         module = importlib.import_module(name)
         return getattr(module, attribute) if attribute else module
     except ModuleNotFoundError as error:
-        missing = error.name or name
+        if error.name is None:  # the library is there, and words a failure inside of it like this
+            raise Absent(f"{name} cannot be used here ({reason(error)})") from error
         raise Absent(
-            f"{missing} is missing; EXTRAS=torch bash launch/setup.sh installs it"
+            f"{error.name} is missing; EXTRAS=torch bash launch/setup.sh installs it"
         ) from error
     except Exception as error:  # whatever its own imports raise
         raise Absent(f"{name} cannot be used here ({reason(error)})") from error

@@ -184,6 +184,9 @@ def _checked(config: Any) -> Any:
 
 
 def _recognise(folder: pathlib.Path, path: pathlib.Path) -> Family:
+    # Settings in its folder may be those of another file (BioViL's image tower beside its BERT).
+    if path.is_file() and (found := bare.recognise(_open(path).tensors.keys())):
+        return KNOWN[found]
     if (folder / "open_clip_config.json").is_file() and _is_open_clip(folder, path):
         return FAMILIES["open_clip"]
     file = folder / "config.json"

@@ -115,7 +115,7 @@ def main() -> int:
             cached = draw.random() < 0.75
             pid = child(workdir, root / "cache" if cached else None)
             if more:
-                more = killed(pid, draw.uniform(0, took[cached]))
+                more = killed(pid, took[cached] * draw.random() ** 0.5)
                 done += more
                 seen[phase(workdir)] = seen.get(phase(workdir), 0) + more
             else:

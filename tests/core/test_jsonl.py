@@ -18,9 +18,21 @@ def test_only_a_newline_ends_a_line(tmp_path):
 def test_a_last_line_that_is_cut_is_none(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"id": 1}\n\n{"id": 2')
-    assert jsonl.read(path, "mend it") == [{"id": 1}]
-    path.write_text('{"id": 1}\n\n{"id": 2}')  # an editor that ends files without a newline
+    assert jsonl.tolerant(path) == ([{"id": 1}], {})
+    with pytest.raises(UserError, match=r"line 3.*mend it"):  # of a file that is written whole
+        jsonl.read(path, "mend it")
+    assert jsonl.resumed(path, "mend it") == [{"id": 1}]
+    assert path.read_text() == '{"id": 1}\n\n'
+
+
+def test_a_last_line_needs_no_newline(tmp_path):
+    """Some editors end files without one."""
+    path, text = tmp_path / "a.jsonl", '{"id": 1}\n\n{"id": 2}'
+    path.write_text(text)
     assert jsonl.read(path, "mend it") == [{"id": 1}, {"id": 2}]
+    assert jsonl.tolerant(path) == ([{"id": 1}, {"id": 2}], {})
+    assert jsonl.resumed(path, "mend it") == [{"id": 1}, {"id": 2}]
+    assert path.read_text() == text + "\n"
 
 
 @pytest.mark.parametrize(

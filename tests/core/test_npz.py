@@ -33,14 +33,3 @@ def test_no_turned_bit_gives_other_numbers(tmp_path, flips):
             np.testing.assert_array_equal(got[name], ARRAYS[name])
     print(f"{found} of {flips} found, the others harmless")
     assert found > flips / 2
-
-
-def test_a_bit_that_numpy_does_not_notice(tmp_path):
-    """The last bytes of a stored member: ``numpy.load`` returns other numbers."""
-    np.savez(tmp_path / "a.npz", records=np.arange(500))
-    raw = bytearray((tmp_path / "a.npz").read_bytes())
-    at = raw.index(np.int64(321).tobytes() + np.int64(322).tobytes())
-    raw[at] ^= 1
-    (tmp_path / "a.npz").write_bytes(raw)
-    with pytest.raises(Exception, match=r"records\.npy"):
-        npz.read(tmp_path / "a.npz")

@@ -194,11 +194,11 @@ def test_fingerprint_follows_the_output_only():
         (["--config.sze=3"], "config.sze is not a known key; did you mean config.size?"),
         (["--config.splits.tain=3"], "did you mean config.splits.train?"),
         (["--config.size=16"], "size=16 must be at least 32"),
-        (["--config.size=big"], "--config.size=big"),
-        (["--config.generator=fantom"], "config.generator='fantom' must be one of"),
+        (["--config.size=big"], "config.size='big' must be int"),
+        (["--config.generator=fantom"], "did you mean 'phantom'?"),
         (["--config=configs/data_gen/fantom.py"], "no config file configs/data_gen/fantom.py"),
         (["--config.seed=1"], "other settings"),
-        (["--out=pyproject.toml"], "pyproject.toml cannot be the output folder"),
+        (["--out=pyproject.toml"], "pyproject.toml is a file, not a folder"),
     ],
 )
 def test_mistakes_are_one_line(cli, made, args, message):

@@ -26,9 +26,10 @@ def test_configs_as_they_are_can_start(starts):
 
 def test_a_sample_of_all_changes(starts):
     """A few thousand of them, the same at every run."""
-    ends = tried([s for s in starts if not s.groups], 0.01)
-    assert ends["refused"] > 300
-    assert ends["accepted"] > 20
+    ends = tried([s for s in starts if s.name == "quickstart"], 0.003)
+    ends += tried([s for s in starts if s.name != "quickstart" and not s.groups], 0.03)
+    assert ends["refused"] > 500
+    assert ends["accepted"] > 50
 
 
 @pytest.mark.slow

@@ -189,7 +189,10 @@ def test_the_page(tmp_path):
     text = page.read_text()
     assert "4 of 6 trials" in text
     assert "toy &lt;1&gt;" in text
-    assert text.count("data:image/png") == 4  # values and differences of two evaluations
+    assert len(list(tmp_path.glob("*_values.png"))) == 2
+    assert len(list(tmp_path.glob("*_differences.png"))) == 2
+    assert "single seeds" in text
+    assert "minus real" in text
     rows = list(csv.DictReader((tmp_path / "table.csv").open()))
     assert {r["condition"] for r in rows} == {"real", "synthetic", "mixed"}
     assert json.loads((tmp_path / "results.json").read_text())["finished"] == 4

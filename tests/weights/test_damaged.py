@@ -1,6 +1,7 @@
 """Damaged, hostile and odd weights files: one line each, and never other numbers."""
 
 import copy
+import functools
 import itertools
 import json
 import math
@@ -29,9 +30,14 @@ from medvlp_jax.weights.source import open_source
 HERE = pathlib.Path(__file__).parent
 
 
+@functools.cache
+def model_of(config):
+    return ModelDef.of(build(config))
+
+
 def load(folder, dtype=None):
     source = open_source(folder)
-    model = ModelDef.of(build(source.config))
+    model = model_of(source.config)
     params, buffers = source.load(model.abstract_params, model.abstract_buffers, dtype=dtype)
     both = flatten(params) | flatten(buffers)
     return {path_str(p): np.asarray(x) for p, x in both.items()}
@@ -49,6 +55,7 @@ def test_a_few_hundred_pickles(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_twenty_thousand_pickles(tmp_path):
     read = sum(
         fuzz_pickles.attempt(raw, tmp_path / "w.pt")
@@ -485,8 +492,13 @@ def test_a_few_mutated_folders(tmp_path):
     assert refused + same > 40
 
 
+SMALL = ("bert", "clip_quick_gelu", "siglip", "open_clip_bert", "dinov2", "vit", "timm_vit")
+
+
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_a_thousand_mutated_folders(tmp_path):
-    refused, same = count(1200, 1, tmp_path, tuple(CASES))
+    refused, same = count(1200, 1, tmp_path, SMALL)
+    print(f"1200 mutated folders: {refused} refused, {same} read with the same arrays' names")
     assert refused > 400
     assert refused + same > 1000

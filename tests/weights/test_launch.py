@@ -142,7 +142,7 @@ def test_resuming_reads_the_folders_settings_again(trained, run):
     assert done.returncode == 0, done.stderr
 
 
-def test_layouts_and_the_parity_line(run, tmp_path):
+def test_source_and_result_are_compared(run, tmp_path):
     pytest.importorskip("torch")
     write("clip_quick_gelu", tmp_path / "clip")
     done = run(
@@ -154,10 +154,11 @@ def test_layouts_and_the_parity_line(run, tmp_path):
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].startswith("clip model, 0.0 M parameters")
-    parity = [line for line in lines if line.startswith("parity: max abs difference")]
-    assert len(parity) == 1
-    assert float(parity[0].split()[4]) < 2e-5
-    assert "logits" in parity[0]
+    assert [line.split(":")[0] for line in lines[-2:]] == ["source", "written"]
+    for line in lines[-2:]:
+        assert "max abs difference" in line
+        assert float(line.split("difference ")[1].split()[0]) < 2e-5
+        assert "logits" in line
 
 
 def test_a_folder_with_faults(run, tmp_path):

@@ -6,11 +6,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from medvlp_jax.eval.report.boxes import Colours
 from medvlp_jax.eval.report.charts import whisker_axis
 from medvlp_jax.eval.report.downstream import LEGEND, how, pair, share
-from medvlp_jax.eval.report.html import count, esc, legend, number, table, tag
+from medvlp_jax.eval.report.example_cards import detected_figures
+from medvlp_jax.eval.report.examples import Detected
+from medvlp_jax.eval.report.html import count, esc, legend, number, table, tag, where
 from medvlp_jax.eval.report.inputs import Segmented
-from medvlp_jax.eval.report.pictures import Colours, data_uri, to_pil
+from medvlp_jax.eval.report.pictures import data_uri, to_pil
 from medvlp_jax.eval.report.tables import Entry, name_cell, nth, percent, td, th
 
 #: Colours of masks, those of the chips k0 to k11 of the style sheet.
@@ -31,7 +34,7 @@ def segmentation_section(entry: Entry, pictures: Sequence[Segmented]) -> str:
         f"{entry['size']} pixels. Dice of positives: over the records that have the region. Dice "
         "of all also counts the others, 1 where nothing is predicted: it rises with their share."
     )
-    out = [tag("h3", esc(f"{entry['set']}, {entry['split']}")), how(entry, what)]
+    out = [tag("h3", esc(where(entry))), how(entry, what)]
     for level in sorted(entry["levels"], key=lambda e: -e["fraction"]):
         head = [th("region"), nth("records"), nth(f"Dice of positives, {percent(entry)} interval"),
                 th(whisker_axis(domain)), nth("random start"), nth("difference, paired"),
@@ -127,8 +130,8 @@ def overlay(film: Image.Image, masks: np.ndarray, colours: Sequence[int]) -> Ima
     return Image.fromarray(pixels.round().astype(np.uint8))
 
 
-def detection_section(entry: Entry) -> str:
-    """mAP and the average precision of every class."""
+def detection_section(entry: Entry, pictures: Sequence[Detected] = ()) -> str:
+    """mAP and the average precision of every class, and films with true and predicted boxes."""
     low, high = entry["thresholds"][0], entry["thresholds"][-1]
     tower = "The tower is frozen" if entry["frozen"] else "The whole network is trained"
     what = (
@@ -137,7 +140,7 @@ def detection_section(entry: Entry) -> str:
         "false, boxes where nothing is detected are missed. “Optimistic” leaves such records out, "
         "as published code does."
     )
-    out = [tag("h3", esc(f"{entry['set']}, {entry['split']}")), how(entry, what)]
+    out = [tag("h3", esc(where(entry))), how(entry, what)]
     domain = (0.0, 1.0)
     for level in sorted(entry["levels"], key=lambda e: -e["fraction"]):
         head = [th("class"), nth("boxes"), nth(f"trained tower, {percent(entry)} interval"),
@@ -159,7 +162,7 @@ def detection_section(entry: Entry) -> str:
         if len(entry["levels"]) > 1:
             out.append(tag("h4", f"{share(level['fraction'])} of the training data"))
         out.append(table(head, rows))
-    return "".join([*out, legend(**LEGEND)])
+    return "".join([*out, legend(**LEGEND), detected_figures(pictures)])
 
 
 def _of_class(level: Mapping[str, Any], name: str | None) -> Callable[[str], Any]:

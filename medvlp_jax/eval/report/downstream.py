@@ -5,8 +5,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from medvlp_jax.eval.notes import notes
-from medvlp_jax.eval.report.charts import Mark, label, shape, ticks, whisker, whisker_axis
-from medvlp_jax.eval.report.html import count, esc, interval, legend, number, table, tag
+from medvlp_jax.eval.report.charts import (
+    Mark,
+    edge_label,
+    label,
+    shape,
+    spread,
+    ticks,
+    whisker,
+    whisker_axis,
+)
+from medvlp_jax.eval.report.html import count, esc, interval, legend, number, table, tag, where
 from medvlp_jax.eval.report.tables import (
     AUC_DOMAIN,
     Entry,
@@ -19,7 +28,10 @@ from medvlp_jax.eval.report.tables import (
 )
 
 STARTS = (("pretrained", "trained tower", "a"), ("random", "random start", "b"))
-LEGEND = {"rule": "the same network from random initialisation"}
+LEGEND = {
+    "value": "trained tower, with its interval",
+    "rule": "the same network from random initialisation",
+}
 
 
 def share(fraction: float) -> str:
@@ -40,7 +52,7 @@ def efficiency_section(entry: Entry) -> str:
     last = max(entry["levels"], key=lambda e: e["fraction"])
     return "".join(
         [
-            tag("h3", esc(f"{entry['set']}, {entry['split']}")),
+            tag("h3", esc(where(entry))),
             how(entry, what),
             tag("div", tag("div", efficiency_chart(entry)), class_="charts"),
             levels_table(entry, AUC_DOMAIN),
@@ -76,7 +88,7 @@ def how(entry: Entry, what: str) -> str:
 def efficiency_chart(entry: Entry) -> str:
     """Macro AUC against the share of labels, logarithmic, with bands."""
     levels = sorted(entry["levels"], key=lambda e: e["fraction"])
-    width, height, left, right, top, bottom = 360, 220, 36, 48, 12, 36
+    width, height, left, right, top, bottom = 360, 220, 40, 52, 12, 36
     values = [
         v
         for level in levels
@@ -105,8 +117,9 @@ def efficiency_chart(entry: Entry) -> str:
         out.append(label(f"{y:g}", left - 7, v + 3.5, "end"))
     for level in levels:
         u = at(level["fraction"], low)[0]
-        out.append(label(share(level["fraction"]), u, height - bottom + 16, "middle"))
-    out.append(label("share of the labels", (left + width - right) / 2, height - 4, "middle"))
+        out.append(edge_label(share(level["fraction"]), u, height - bottom + 16, width))
+    out.append(label("share of the labels", (left + width - right) / 2, height - 5, "middle"))
+    said: list[tuple[float, float, str, str]] = []
     for key, name, kind in STARTS:
         shown = [e for e in levels if key in e and e[key]["auc"]["value"] is not None]
         points = [at(e["fraction"], e[key]["auc"]["value"]) for e in shown]
@@ -121,9 +134,10 @@ def efficiency_chart(entry: Entry) -> str:
         path = "M" + "L".join(f"{u:.1f} {v:.1f}" for u, v in points)
         if points:
             out.append(shape("path", f"line {kind}", d=path))
-            u, v = points[-1]
-            out.append(label(number(shown[-1][key]["auc"]["value"]), u + 7, v + 4,
-                             class_=f"end {kind}"))  # fmt: skip
+            said.append((*points[-1], number(shown[-1][key]["auc"]["value"]), kind))
+    heights = spread([v for _, v, _, _ in said], 12, top, height - bottom)
+    for (u, _, text, kind), v in zip(said, heights, strict=True):
+        out.append(label(text, u + 7, v + 4, class_=f"end {kind}"))
     svg = tag("svg", *out, viewBox=f"0 0 {width} {height}", role="img",
               aria_label="macro AUC by share of the labels")  # fmt: skip
     keys = (

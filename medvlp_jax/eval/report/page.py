@@ -10,6 +10,7 @@ from typing import Any
 from medvlp_jax.eval.report.curves import curves_section
 from medvlp_jax.eval.report.dense import detection_section, segmentation_section
 from medvlp_jax.eval.report.downstream import efficiency_section
+from medvlp_jax.eval.report.examples import Answered, Detected, WrongCall
 from medvlp_jax.eval.report.headline import headline
 from medvlp_jax.eval.report.html import count, esc, facts, table, tag
 from medvlp_jax.eval.report.inputs import Heatmap, Reject, Sample, Segmented
@@ -34,6 +35,8 @@ def write_report(
     heatmaps: Sequence[Heatmap] = (),
     rejects: Sequence[Reject] = (),
     segmented: Sequence[Segmented] = (),
+    examples: Sequence[Any] = (),
+    links: Mapping[str, str] | None = None,
 ) -> pathlib.Path:
     """Writes the page; it needs no model, no network and no other file.
 
@@ -44,12 +47,15 @@ def write_report(
       heatmaps: phrases on images (``inputs.heatmaps_of``).
       rejects: studies that the checks refused.
       segmented: films with regions (``inputs.segmented_of``).
+      examples: of ``examples.READERS``: answers, errors, detections.
+      links: words -> address of other pages, relative to this one.
 
     Returns:
       ``path``; written atomically.
     """
-    sections = _sections(results, history, samples, heatmaps, rejects, segmented)
-    return write_page(path, str(results["name"]), _header(results) + strip(heatmaps), sections)
+    sections = _sections(results, history, samples, heatmaps, rejects, segmented, examples)
+    header = _header(results, links or {}) + strip(heatmaps)
+    return write_page(path, str(results["name"]), header, sections)
 
 
 def write_page(
@@ -88,26 +94,32 @@ def _sections(
     heatmaps: Sequence[Heatmap],
     rejects: Sequence[Reject],
     segmented: Sequence[Segmented],
+    examples: Sequence[Any],
 ) -> list[tuple[str, str, str]]:
     """(anchor, title, markup) in page order; parts without content are left out."""
     of_kind: dict[str, dict[str, Entry]] = {}
     for name, entry in results["evaluations"].items():
         of_kind.setdefault(entry["kind"], {})[name] = entry
     data = results.get("data", {})
+
+    def of(kind: type, entry: Entry) -> list[Any]:
+        return [e for e in examples if isinstance(e, kind) and e.set == entry["set"]]
+
     sections = [("results", "Results", headline(results, of_kind))]
     if data:
         sections.append(("data", "Data", _data(data)))
     sections.append(("studies", "Sample studies", samples_section(samples)))
     if rejects or data.get("rejects"):
         sections.append(("rejects", "Rejected, and why", _rejects(data, rejects)))
-    sections.append(("training", "Training", curves_section(history)))
+    sections.append(("training", "Training", curves_section(history, results["config"])))
     if "zeroshot" in of_kind:
         parts = [
-            zeroshot_section(name, e, results, of_kind) for name, e in of_kind["zeroshot"].items()
+            zeroshot_section(name, e, results, of_kind, of(WrongCall, e))
+            for name, e in of_kind["zeroshot"].items()
         ]
         sections.append(("zeroshot", "Zero-shot classification", "".join(parts)))
     if "retrieval" in of_kind:
-        parts = [retrieval_section(e) for e in of_kind["retrieval"].values()]
+        parts = [retrieval_section(e, of(Answered, e)) for e in of_kind["retrieval"].values()]
         sections.append(("retrieval", "Image-report retrieval", "".join(parts)))
     if "grounding" in of_kind or heatmaps:
         body = _phrases(list(of_kind.get("grounding", {}).values()), heatmaps)
@@ -123,13 +135,33 @@ def _sections(
         ]
         sections.append(("segmentation", "Segmentation", "".join(parts)))
     if "detection" in of_kind:
-        body = "".join(map(detection_section, of_kind["detection"].values()))
-        sections.append(("detection", "Detection", body))
+        parts = [detection_section(e, of(Detected, e)) for e in of_kind["detection"].values()]
+        sections.append(("detection", "Detection", "".join(parts)))
     sections.append(("again", "To do it again", _reproduce(results)))
     return sections
 
 
-def _header(results: Mapping[str, Any]) -> str:
+#: The page of a data folder, as ``data_gen/report/page.py`` writes it.
+DATA_PAGE = "data_report.html"
+
+
+def data_pages(folders: Mapping[str, str], out: str | os.PathLike[str]) -> dict[str, str]:
+    """Words -> address, seen from ``out``, of the pages of data folders that have one."""
+    pages = {name: pathlib.Path(folder) / DATA_PAGE for name, folder in folders.items()}
+    return {
+        f"Data: {name}": os.path.relpath(page, out) for name, page in pages.items() if page.exists()
+    }
+
+
+def link_list(links: Mapping[str, str]) -> str:
+    """Other pages, one after the other."""
+    if not links:
+        return ""
+    shown = (tag("a", esc(words), href=address) for words, address in links.items())
+    return tag("p", *shown, class_="links")
+
+
+def _header(results: Mapping[str, Any], links: Mapping[str, str]) -> str:
     created = str(results["created"]).replace("T", " ").replace("+00:00", " UTC")
     shown = {str(k): v for k, v in results.get("facts", {}).items()}
     return (
@@ -143,6 +175,7 @@ def _header(results: Mapping[str, Any]) -> str:
                 "config": results["config_sha256"][:12],
             }
         )
+        + link_list(links)
     )
 
 
@@ -182,10 +215,11 @@ def _reproduce(results: Mapping[str, Any]) -> str:
     environment = dict(results["environment"])
     versions = environment.pop("versions", {})
     config = json.dumps(results["config"], indent=1, sort_keys=True, ensure_ascii=False)
+    training = results.get("training", {})
     return "".join(
         [
-            tag("h4", "Command"),
-            tag("pre", tag("code", esc(results["command"])), class_="command"),
+            *_command("Training", training.get("command"), training.get("commit")),
+            *_command("Evaluation", results["command"], environment.get("commit")),
             tag("h4", "Where it ran"),
             facts(environment),
             tag("h4", "Versions"),
@@ -197,3 +231,10 @@ def _reproduce(results: Mapping[str, Any]) -> str:
             ),
         ]
     )
+
+
+def _command(title: str, command: str | None, commit: str | None) -> list[str]:
+    if not command:
+        return []
+    code = tag("small", f" at commit {esc(commit)}") if commit else ""
+    return [tag("h4", title, code), tag("pre", tag("code", esc(command)), class_="command")]

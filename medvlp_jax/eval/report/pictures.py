@@ -4,17 +4,20 @@ import base64
 import io
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, features
 
+from medvlp_jax.eval.report.boxes import Colours, boxes_svg
 from medvlp_jax.eval.report.html import empty, esc, tag
 from medvlp_jax.eval.report.inputs import Heatmap, LabelledBox, Pixels, Reject, Sample
 
 #: Longest side of an inlined picture in pixels, and of the coordinate system of its overlay.
 SIDE = 288
+#: Width of the colour bar beside a heat-map, with its words.
+BAR = 62
 #: Heat from cold to hot: blue, violet, red, orange, yellow. No white, which is bone here.
 _RAMP = np.array(
     [(24, 20, 140), (110, 0, 168), (190, 40, 130), (235, 95, 60), (253, 165, 20), (255, 225, 40)],
@@ -41,7 +44,50 @@ def to_pil(pixels: Pixels) -> Image.Image:
     return image
 
 
-def heat_layer(heat: Float[np.ndarray, "s s"]) -> UInt8[np.ndarray, "s s 4"]:
+def colour_bar(height: float) -> str:
+    """The colours of :func:`heat_layer` from the largest value of a map to its smallest."""
+    steps = np.linspace(1, 0, 33)[:-1]
+    tall = height / len(steps)
+    out = []
+    for i, (r, g, b, alpha) in enumerate(heat_layer(steps)):
+        out.append(
+            f'<rect x="0" y="{i * tall:.2f}" width="12" height="{tall + 0.3:.2f}" '
+            f'fill="rgb({r},{g},{b})" fill-opacity="{alpha / 255:.2f}"/>'
+        )
+    for text, y in (("max", 18.0), ("min", height - 6)):
+        out.append(f'<text class="bar-end" x="17" y="{y:.1f}">{text}</text>')
+    return (
+        f'<rect class="bar-ground" width="12" height="{height:.1f}"/>'
+        + "".join(out)
+        + f'<rect class="bar-frame" width="12" height="{height:.1f}"/>'
+    )
+
+
+def shown_size(picture: Image.Image) -> tuple[float, float]:
+    """Width and height in the coordinates of an overlay: small pictures are shown larger.
+
+    The names of boxes have one size in these coordinates; on 32 pixels they would not fit.
+    """
+    factor = SIDE / max(picture.size)
+    return picture.width * factor, picture.height * factor
+
+
+def film_svg(picture: Image.Image, *layers: str, name: str) -> str:
+    """A picture under layers in the coordinates of :func:`shown_size`."""
+    width, height = shown_size(picture)
+    return tag(
+        "svg",
+        f'<image href="{data_uri(picture)}" width="{width:g}" height="{height:g}" '
+        'preserveAspectRatio="none"/>',
+        *layers,
+        viewBox=f"0 0 {width:g} {height:g}",
+        role="img",
+        aria_label=name,
+        class_="film",
+    )
+
+
+def heat_layer(heat: Float[np.ndarray, "*s"]) -> UInt8[np.ndarray, "*s 4"]:
     """RGBA: colour by heat, transparent where cold so that the anatomy stays visible."""
     position = np.clip(heat, 0, 1) * (len(_RAMP) - 1)
     low = np.minimum(position.astype(int), len(_RAMP) - 2)
@@ -52,62 +98,11 @@ def heat_layer(heat: Float[np.ndarray, "s s"]) -> UInt8[np.ndarray, "s s 4"]:
     return np.concatenate([colour, alpha[..., None]], -1).round().astype(np.uint8)
 
 
-class Colours:
-    """A colour class per label, by order of first use."""
-
-    COUNT = 12
-
-    def __init__(self) -> None:
-        self._of: dict[str, int] = {}
-
-    def __getitem__(self, label: str) -> str:
-        return f"k{self._of.setdefault(label, len(self._of)) % self.COUNT}"
-
-    def key(self) -> str:
-        """The legend of what was drawn."""
-        chips = (tag("span", esc(label), class_=f"chip {self[label]}") for label in self._of)
-        return tag("p", *chips, class_="key")
-
-
-#: Width of a letter of a box's name, in units of the picture (page.css: 10 px, bold).
-_LETTER = 6.2
-
-
-def boxes_svg(
-    boxes: Iterable[LabelledBox], width: float, height: float, colours: Colours, names: bool = True
-) -> str:
-    """Rectangles with their names, in a coordinate system of width x height."""
-    out = []
-    for b in boxes:
-        x, y, w, h = b.x0 * width, b.y0 * height, (b.x1 - b.x0) * width, (b.y1 - b.y0) * height
-        kind = colours[b.label]
-        title = f"<title>{esc(b.phrase or b.label)}</title>"
-        out.append(
-            f'<rect class="box {kind}" x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}" '
-            f'rx="2">{title}</rect>'
-        )
-        if names:
-            above = y - 4 if y > 14 else y + h + 11 if y + h < height - 14 else y + 11
-            at = max(min(x, width - 2 - _LETTER * len(b.label)), 2)
-            out.append(
-                f'<text class="box-name {kind}" x="{at:.1f}" y="{above:.1f}">{esc(b.label)}</text>'
-            )
-    return tag("g", *out, class_="boxes")
-
-
 def sample_card(sample: Sample, colours: Colours) -> str:
     """Picture with boxes beside the report; phrases of boxes are marked in the text."""
     picture = to_pil(sample.image)
-    width, height = picture.size
-    svg = tag(
-        "svg",
-        f'<image href="{data_uri(picture)}" width="{width}" height="{height}"/>',
-        boxes_svg(sample.boxes, width, height, colours),
-        viewBox=f"0 0 {width} {height}",
-        role="img",
-        aria_label=f"radiograph {sample.id}",
-        class_="film",
-    )
+    drawn = boxes_svg(sample.boxes, *shown_size(picture), colours)
+    svg = film_svg(picture, drawn, name=f"radiograph {sample.id}")
     chips = [
         tag("span", esc(k) + (" ?" if v == -1 else ""), class_=f"chip {colours[k]}")
         for k, v in sample.labels.items()
@@ -135,17 +130,18 @@ def sample_card(sample: Sample, colours: Colours) -> str:
 
 def mark_phrases(text: str, boxes: Sequence[LabelledBox], colours: Colours) -> str:
     """Escaped text in which the phrases of the boxes carry the colour of their box."""
-    kinds = {b.phrase.lower(): colours[b.label] for b in boxes if b.phrase}
+    kinds = [(b.phrase, colours[b.label]) for b in boxes if b.phrase]
     if not kinds:
         return esc(text)
-    longest_first = sorted(kinds, key=len, reverse=True)
-    # By the number of the group: what matches without regard to case need not be equal in lower
-    # case (the micro sign and the Greek letter).
-    pattern = re.compile("|".join(f"({re.escape(p)})" for p in longest_first), re.IGNORECASE)
+    # The group that matched says which phrase it was: letters that match without regard to case
+    # (µ and μ, s and ſ) need not be equal when lowered.
+    kinds.sort(key=lambda one: -len(one[0]))
+    pattern = "|".join(f"({re.escape(phrase)})" for phrase, _ in kinds)
     out, last = [], 0
-    for m in pattern.finditer(text):
-        kind = kinds[longest_first[(m.lastindex or 1) - 1]]
-        out += [esc(text[last : m.start()]), tag("mark", esc(m[0]), class_=kind)]
+    for m in re.finditer(pattern, text, re.IGNORECASE):
+        assert m.lastindex is not None
+        marked = tag("mark", esc(m[0]), class_=kinds[m.lastindex - 1][1])
+        out += [esc(text[last : m.start()]), marked]
         last = m.end()
     return "".join([*out, esc(text[last:])])
 
@@ -153,7 +149,7 @@ def mark_phrases(text: str, boxes: Sequence[LabelledBox], colours: Colours) -> s
 def heatmap_card(picture: Heatmap, number: int, colours: Colours) -> str:
     """The film, and beside it the same film under the heat of the phrase, its peak marked."""
     film = to_pil(picture.image)
-    width, height = film.size
+    width, height = shown_size(film)
     gap = 6
     layer = data_uri(Image.fromarray(heat_layer(picture.heat), "RGBA"))
     row, column = np.unravel_index(int(np.argmax(picture.heat)), picture.heat.shape)
@@ -161,19 +157,21 @@ def heatmap_card(picture: Heatmap, number: int, colours: Colours) -> str:
     y = (row + 0.5) / picture.heat.shape[0] * height
     boxes = [LabelledBox(*b.tolist(), label=picture.label) for b in picture.boxes]
     drawn = boxes_svg(boxes, width, height, colours, names=False)
+    size = f'width="{width:g}" height="{height:g}" preserveAspectRatio="none"'
     svg = tag(
         "svg",
-        f'<image id="film{number}" href="{data_uri(film)}" width="{width}" height="{height}"/>',
+        f'<image id="film{number}" href="{data_uri(film)}" {size}/>',
         f'<g id="boxes{number}">{drawn}</g>',
-        f'<use class="under" href="#film{number}" x="{width + gap}"/>',
-        f'<g transform="translate({width + gap} 0)"><image class="heat" id="heat{number}" '
-        f'href="{layer}" width="{width}" height="{height}" preserveAspectRatio="none"/></g>',
-        f'<use href="#boxes{number}" x="{width + gap}"/>',
+        f'<use class="under" href="#film{number}" x="{width + gap:g}"/>',
+        f'<g transform="translate({width + gap:g} 0)"><image class="heat" id="heat{number}" '
+        f'href="{layer}" {size}/></g>',
+        f'<use href="#boxes{number}" x="{width + gap:g}"/>',
         f'<path class="peak" d="M{x - 6:.1f} {y:.1f}h12M{x:.1f} {y - 6:.1f}v12"/>',
-        viewBox=f"0 0 {2 * width + gap} {height}",
+        f'<g transform="translate({2 * width + 2 * gap:g} 0)">{colour_bar(height)}</g>',
+        viewBox=f"0 0 {2 * width + 2 * gap + BAR:g} {height:g}",
         role="img",
         aria_label=f"heat-map of {picture.phrase}",
-        class_="film",
+        class_="film wide",
     )
     chips = []
     if not math.isnan(picture.hit):
@@ -197,13 +195,13 @@ def strip(heatmaps: Sequence[Heatmap], most: int = 6) -> str:
         first.setdefault(picture.label, number)
     figures = []
     for number in list(first.values())[:most]:
-        width, height = to_pil(heatmaps[number].image).size
+        width, height = shown_size(to_pil(heatmaps[number].image))
         phrase = heatmaps[number].phrase
         svg = tag(
             "svg",
             f'<use class="under" href="#film{number}"/><use href="#heat{number}"/>',
             f'<use href="#boxes{number}"/>',
-            viewBox=f"0 0 {width} {height}",
+            viewBox=f"0 0 {width:g} {height:g}",
             role="img",
             aria_label=f"heat-map of {phrase}",
             class_="film",
@@ -227,8 +225,12 @@ def heatmaps_section(heatmaps: Mapping[int, Heatmap]) -> str:
     cards = "".join(heatmap_card(h, number, colours) for number, h in heatmaps.items())
     how = (
         "The first records of each class in the order of the set, not a selection. Left the film, "
-        "right the same film under the heat of the phrase; + marks its peak."
+        "right the same film under the heat of the phrase; + marks its peak. The colours of every "
+        "map reach from its own smallest value (min) to its own largest (max): they say where, "
+        "not how sure."
     )
+    if any(len(h.boxes) for h in heatmaps.values()):
+        how += " Rectangles are the boxes that the set gives to the finding."
     if all(math.isnan(h.hit) for h in heatmaps.values()):
         how += (
             " This set has no boxes: where the heat belongs is for the reader to judge. Films "

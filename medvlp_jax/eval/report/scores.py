@@ -69,16 +69,23 @@ def multiway_block(entry: Entry) -> str:
     )
     names = top1["confusion"]["classes"]
     counts = top1["confusion"]["counts"]
-    head = [th("truth, rows; called, columns"), *(nth(esc(n)) for n in names), nth("recall")]
+    head = [th("truth, rows; called, columns"), *(th(esc(n)) for n in names), th("recall")]
     rows = [
         [
             name_cell(name),
             *(
-                td(number(c, 0 if c == int(c) else 1), class_="n" if i == j else "n muted")
+                td(
+                    number(c, 0 if c == int(c) else 1),
+                    class_="hit" if i == j else "none" if not c else None,
+                )
                 for j, c in enumerate(counts[i])
             ),
             td(number(top1["recall"][name]["value"]), class_="n"),
         ]
         for i, name in enumerate(names)
     ]
-    return tag("h4", "One of several classes") + tag("p", line, class_="how") + table(head, rows)
+    return (
+        tag("h4", "One of several classes")
+        + tag("p", line, class_="how")
+        + table(head, rows, class_="matrix")
+    )

@@ -1,11 +1,14 @@
 """The sections of the page that show one kind of evaluation."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medvlp_jax.eval.notes import notes
 from medvlp_jax.eval.report.charts import Mark, whisker, whisker_axis
-from medvlp_jax.eval.report.html import count, esc, interval, legend, number, table, tag
+from medvlp_jax.eval.report.example_cards import answered_figures, wrong_figures
+from medvlp_jax.eval.report.examples import Answered, WrongCall
+from medvlp_jax.eval.report.html import count, esc, interval, legend, number, table, tag, where
+from medvlp_jax.eval.report.reliability import reliability_grid
 from medvlp_jax.eval.report.scores import calibration_table, multiway_block, threshold_table
 from medvlp_jax.eval.report.tables import (
     FEW,
@@ -31,7 +34,7 @@ def _how(entry: Entry) -> str:
     unit = (
         f"{count(b['patients'])} patients" if b.get("patients") and b["by_patient"] else "records"
     )
-    parts = [f"{esc(entry['set'])}, split {esc(entry['split'])}"]
+    parts = []
     if "prompt_bank" in entry:
         joined = {
             "embeddings": "mean embedding",
@@ -55,21 +58,33 @@ def _how(entry: Entry) -> str:
         rule = {"youden": "Youden", "max_f1": "largest F1", "max_mcc": "largest MCC"}[
             entry["threshold_rule"]
         ]
-        parts.append(f"thresholds from {esc(entry['validation'])} ({rule})")
+        parts.append(f"thresholds from {_validation(entry)} ({rule})")
     elif "threshold" in entry:
-        parts.append(f"threshold {entry['threshold']:.2f} from {esc(entry['validation'])}")
+        parts.append(f"threshold {entry['threshold']:.2f} from {_validation(entry)}")
     if b["resamples"]:
         level = f"{100 * b['level']:g} %"
         parts.append(
             f"{level} intervals from {count(b['resamples'])} bootstrap resamples of {unit}"
         )
-    said = [tag("p", esc(note), class_="how note") for note in notes(entry)]
-    return tag("p", "; ".join(parts) + ".", class_="how") + "".join(said)
+    said = "; ".join(parts)
+    first = tag("p", f"{said[:1].upper()}{said[1:]}.", class_="how") if said else ""
+    return first + "".join(tag("p", esc(note), class_="how note") for note in notes(entry))
+
+
+def _validation(entry: Entry) -> str:
+    """Where a threshold is from; a set that is named after its split is named once."""
+    name, _, split = str(entry["validation"]).rpartition(", split ")
+    return esc(where({"set": name or split, "split": split}))
 
 
 def zeroshot_section(
-    name: str, entry: Entry, results: Mapping[str, Any], of_kind: Mapping[str, Mapping[str, Entry]]
+    name: str,
+    entry: Entry,
+    results: Mapping[str, Any],
+    of_kind: Mapping[str, Mapping[str, Entry]],
+    wrong: Sequence[WrongCall] = (),
 ) -> str:
+    """One set: curves, tables, thresholds, probabilities, the worst errors, prompts."""
     rules, differences = rules_of(name, entry, results, of_kind)
     groups = groups_table(entry, rules)
     undefined = entry["macro"]["undefined"]
@@ -90,11 +105,11 @@ def zeroshot_section(
     calibration = calibration_table(entry)
     return "".join(
         [
-            tag("h3", esc(f"{entry['set']}, {entry['split']}")),
+            tag("h3", esc(where(entry))),
             _how(entry),
             roc_grid(entry, rules),
             class_table(entry, rules, differences),
-            legend(rule="rule without training") if rules else "",
+            legend(**_marks(entry, bool(rules))),
             *(tag("p", note, class_="how") for note in remarks),
             tag("h4", "Beside rules that need no training") + rules_table(entry, rules, differences)
             if rules
@@ -102,14 +117,25 @@ def zeroshot_section(
             multiway_block(entry),
             tag("details", tag("summary", "At a threshold"), threshold_table(entry)),
             tag(
-                "details", tag("summary", "As probabilities, calibrated on validation"), calibration
+                "details",
+                tag("summary", "As probabilities, calibrated on validation"),
+                tag("div", reliability_grid(entry), calibration, class_="inside"),
             )
             if calibration
             else "",
+            tag("h4", "The surest errors") + wrong_figures(wrong) if wrong else "",
             tag("h4", "Subgroups") + groups if groups else "",
             _prompts(entry),
         ]
     )
+
+
+def _marks(entry: Entry, rules: bool) -> dict[str, str]:
+    """What the marks of a table of AUC mean."""
+    interval = f"with its {percent(entry)} interval" if entry["bootstrap"]["resamples"] else ""
+    marks = {"value": f"AUC of the zero-shot model {interval}".strip()}
+    marks |= {"rule": "AUC of a rule without training"} if rules else {}
+    return marks | {"reference": "chance, 0.5"}
 
 
 def _prompts(entry: Entry) -> str:
@@ -150,9 +176,14 @@ def retrieval_table(entry: Entry) -> str:
     return table(head, rows)
 
 
-def retrieval_section(entry: Entry) -> str:
+def retrieval_section(entry: Entry, shown: Sequence[Answered] = ()) -> str:
+    """Recall, and images with the reports that the model finds for them."""
     return (
-        tag("h3", esc(f"{entry['set']}, {entry['split']}")) + _how(entry) + retrieval_table(entry)
+        tag("h3", esc(where(entry)))
+        + _how(entry)
+        + retrieval_table(entry)
+        + legend(value="recall, with its interval", chance="recall of a random order")
+        + answered_figures(shown)
     )
 
 
@@ -171,12 +202,16 @@ def grounding_section(entry: Entry) -> str:
         f"{esc(entry['truth'])} at {maps['size']} pixels."
     )
     return (
-        tag("h3", esc(f"{entry['set']}, {entry['split']}"))
+        tag("h3", esc(where(entry)))
         + _how(entry)
         + tag("p", asked, class_="how")
         + grounding_table(entry)
         + _against_untrained(entry)
-        + legend(chance="chance: area of the boxes", rule="the same boxes under other phrases")
+        + legend(
+            value="pointing game, with its interval",
+            chance="chance: area of the boxes",
+            rule="the same boxes under other phrases",
+        )
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medvlp_jax.eval.report.charts import Mark, bar, roc_panel, whisker, whisker_axis
-from medvlp_jax.eval.report.html import count, esc, interval, number, table, tag
+from medvlp_jax.eval.report.html import count, esc, interval, legend, number, table, tag
 
 Entry = Mapping[str, Any]
 AUC_DOMAIN = (0.3, 1.0)
@@ -37,7 +37,7 @@ def name_cell(text: str) -> str:
 def counts_table(sets: Sequence[Entry]) -> str:
     """Records of every set, and how many of them have each label."""
     labels = list(dict.fromkeys(label for s in sets for label in s.get("labels", {})))
-    head = [th("label"), *(nth(f"{esc(s['name'])}<small>{esc(s['split'])}</small>") for s in sets)]
+    head = [th("label"), *(nth(_set_name(s)) for s in sets)]
     total = [tag("th", "studies", scope="row")]
     total += [td(tag("b", count(s["records"])), class_="n") for s in sets]
     rows = [total]
@@ -54,6 +54,12 @@ def counts_table(sets: Sequence[Entry]) -> str:
             row.append(td(text + bar(share), class_="n"))
         rows.append(row)
     return table(head, rows, class_="counts")
+
+
+def _set_name(one: Entry) -> str:
+    """A set with its split below it, unless it is named after it."""
+    name, split = str(one["name"]), str(one["split"])
+    return esc(name) + (tag("small", esc(split)) if split and split != name else "")
 
 
 def class_table(entry: Entry, rules: Mapping[str, Entry], differences: Mapping[str, Entry]) -> str:
@@ -205,7 +211,7 @@ def rules_table(model: Entry, rules: Mapping[str, Entry], differences: Mapping[s
 
 
 def roc_grid(entry: Entry, rules: Mapping[str, Entry]) -> str:
-    """One small ROC chart per defined class."""
+    """One small ROC chart per defined class, and what its lines are."""
     roc = entry.get("roc")
     if not roc:
         return ""
@@ -224,7 +230,14 @@ def roc_grid(entry: Entry, rules: Mapping[str, Entry]) -> str:
                 roc["value"][name], roc["low"][name], roc["high"][name], note, others,
             )
         )  # fmt: skip
-    return tag("div", *panels, class_="rocs")
+    if not panels:
+        return ""
+    marks = {"line": "zero-shot model"}
+    if entry["bootstrap"]["resamples"]:
+        marks["band"] = f"its {percent(entry)} band"
+    marks |= {"dash": f"rules without training: {', '.join(rules)}"} if rules else {}
+    marks["mean"] = "chance"
+    return tag("div", *panels, class_="rocs") + legend(**marks)
 
 
 def groups_table(entry: Entry, rules: Mapping[str, Entry]) -> str:
@@ -309,4 +322,4 @@ def grounding_table(entry: Entry) -> str:
             for m in measures
         ]
         rows.append(cells)
-    return table(head, rows, class_="sortable")
+    return table(head, rows, class_="sortable dense")
