@@ -4,8 +4,8 @@ On disk, under ``<workdir>/checkpoints/<step>/``: ``state`` (arrays, in the tree
 :class:`~medvlp_jax.core.state.TrainState`), ``data`` (the iterator, counted in global batches, so
 that another number of processes can go on from it), ``progress`` (host-side counters) and
 ``config``. Beside them, ``digests.json`` has the step and the SHA-256 of each of their files: it is
-written before the checkpoint gets its final name, and compared at every restore. Only this module and
-``core/pretrained.py`` know Orbax.
+written before the checkpoint gets its final name, and compared at every restore. Only this module
+and ``core/pretrained.py`` know Orbax.
 """
 
 import dataclasses

@@ -125,7 +125,7 @@ def test_training_and_evaluation_take_the_one_before(run, said, how):
 
 @pytest.mark.parametrize("named", [16, 9])
 def test_a_checkpoint_under_the_number_of_another_step_is_damaged(run, said, named):
-    workdir, states = run
+    workdir, _ = run
     folder = workdir / "checkpoints"
     shutil.copytree(folder / "8", folder / str(named))
     with pytest.raises(CheckpointError, match=f"{named} is damaged .it holds step 8"):

@@ -183,7 +183,7 @@ def test_a_shard_exchanged_by_name_is_named(tmp_path, same_split):
     first, second = a.read_bytes(), b.read_bytes()
     a.write_bytes(second)
     b.write_bytes(first)
-    with pytest.raises(ShardError, match="toy-train.array_record-00000-of-00002 differs"):
+    with pytest.raises(ShardError, match="-00000-of-00002 differs"):
         open_dataset(folder, "train", verified=True)
     source = open_dataset(folder, "train")
     if same_split:  # all records are there, in another order
