@@ -132,7 +132,7 @@ def evaluate_checkpoint(
         bootstrap=experiment.config.eval.bootstrap,
         data=_data(experiment),
         facts={
-            "checkpoint step": int(folder.name),
+            "checkpoint step": pretrained.step_of(folder),
             **({"ensemble": ", ".join(map(str, ensemble))} if ensemble else {}),
             "parameters": param_count(experiment.model_def.abstract_params),
             **_timing(workdir),

@@ -128,7 +128,7 @@ def finetune(
             data={"sets": _counts(c)},
             facts={
                 "checkpoint": str(checkpoint),
-                "checkpoint step": int(pretrained.resolve(checkpoint, step).name),
+                "checkpoint step": pretrained.step_of(pretrained.resolve(checkpoint, step)),
                 "parameters of the tower": param_count(
                     experiment.model_def.abstract_params["vision"]
                 ),

@@ -87,6 +87,11 @@ def resolve(path: str | os.PathLike[str], step: Which = "latest") -> epath.Path:
         return _whole(folder / str(step))
 
 
+def step_of(folder: epath.Path) -> int | str:
+    """The step of a checkpoint's folder; the name of one that was given another name."""
+    return int(folder.name) if folder.name.isdecimal() else folder.name
+
+
 def _is_one(folder: epath.Path) -> bool:
     named = folder.parent.name == FOLDER and folder.name.isdecimal() and folder.is_dir()
     return named or (folder / "state").is_dir()

@@ -14,7 +14,7 @@ from core_saved import OPTIM, RUN, abstract_on, assert_equal, fill
 
 from medvlp_jax.core import digests, restore
 from medvlp_jax.core.checkpoint import CheckpointConfig, Checkpointer
-from medvlp_jax.core.pretrained import CheckpointError, load_config, load_model, resolve
+from medvlp_jax.core.pretrained import CheckpointError, load_config, load_model, resolve, step_of
 from medvlp_jax.core.sharding import MeshConfig, make_mesh
 from medvlp_jax.core.step import abstract_model
 
@@ -128,6 +128,8 @@ def test_a_checkpoint_under_the_number_of_another_step_is_damaged(run, said, nam
     workdir, _ = run
     folder = workdir / "checkpoints"
     shutil.copytree(folder / "8", folder / str(named))
+    shutil.copytree(folder / "8", workdir / "mine")  # a name says nothing of a step
+    assert [step_of(resolve(p)) for p in (workdir / "mine", folder / "4")] == ["mine", 4]
     with pytest.raises(CheckpointError, match=f"{named} is damaged .it holds step 8"):
         resolve(workdir, named)
     shutil.rmtree(folder / "12")
