@@ -136,9 +136,7 @@ class CsvConfig(SourceConfig):
         if not self.csv or not self.image:
             raise ValueError("csv (the table) and image (its column of paths) must be set")
         if len(self.delimiter) > 1 or self.delimiter in ("\n", "\r", '"', "\0"):
-            raise ValueError(
-                f"delimiter {self.delimiter!r} must be one character, or empty to find it"
-            )
+            raise ValueError(f"delimiter {self.delimiter!r} must be one character; empty finds it")
         named = {"labels.columns": self.labels.columns, "masks.columns": self.masks.columns}
         named |= {"texts": self.texts, "where": self.where, "keep": self.keep}
         for key, columns in named.items():
@@ -207,8 +205,7 @@ def items(config: CsvConfig, rejects: Rejects) -> Iterator[Item]:
             if text := clean(row[column]):
                 study.texts[Text(text, section, config.text_source)] = None
         differ += merge_labels(study.labels, labels)
-        if config.labels.known:
-            unjudged.update(labels.keys() - config.labels.known)
+        unjudged.update(labels.keys() - (config.labels.known or labels.keys()))
         if box is not None:
             study.boxes[box] = None
         study.masks |= dict.fromkeys(_masks(row, config, index))

@@ -392,7 +392,7 @@ def test_sentences_of_labels_where_there_is_no_text(tmp_path):
     ],
 )
 def test_two_columns_of_one_label(labels):
-    with pytest.raises(ConfigError, match="are both the label|two labels"):
+    with pytest.raises(ConfigError, match=r"are both the label|two labels"):
         parse(CsvConfig, {"root": "x", "csv": "y", "labels": labels})
 
 
