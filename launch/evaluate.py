@@ -54,7 +54,9 @@ PER_CLASS = flags.DEFINE_integer(
 FILMS = flags.DEFINE_multi_string(
     "films", [], "FOLDER:SPLIT of real films that the report shows with heat-maps"
 )
-SUBGROUPS = flags.DEFINE_list("subgroups", ["view"], "columns whose values are scored apart")
+SUBGROUPS = flags.DEFINE_list(
+    "subgroups", ["view"], "columns whose values are scored apart: view, patient_id"
+)
 
 
 def main(_: list[str]) -> None:

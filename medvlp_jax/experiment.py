@@ -177,7 +177,7 @@ class Experiment:
         return built
 
     def _embedded(self, name: str, one: EvalSetConfig, tokenizer: Tokenizer) -> Embedded:
-        source = open_dataset(one.path, one.split)
+        source = open_dataset(one.path, one.split, verified=True)
         sets = self.config.eval.sets
         # Classes that the run never heard of can be asked for by name: that is zero-shot.
         named = (c for other in sets.values() for c in other.classes)

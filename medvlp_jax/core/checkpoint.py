@@ -3,9 +3,9 @@
 On disk, under ``<workdir>/checkpoints/<step>/``: ``state`` (arrays, in the tree of
 :class:`~medvlp_jax.core.state.TrainState`), ``data`` (the iterator, counted in global batches, so
 that another number of processes can go on from it), ``progress`` (host-side counters) and
-``config``. Beside them, ``digests.json`` has the SHA-256 of each of their files: it is written
-before the checkpoint gets its final name, and compared at every restore. Only this module and
-``core/pretrained.py`` know Orbax.
+``config``. Beside them, ``digests.json`` has the step and the SHA-256 of each of their files: it is
+written before the checkpoint gets its final name, and compared at every restore. Only this module
+and ``core/pretrained.py`` know Orbax.
 """
 
 import dataclasses
@@ -108,7 +108,8 @@ class Checkpointer:
         """Called on process 0, when all files are written but the folder has no final name yet."""
         name = str(self._writing)
         unnamed = (p for p in self.folder.iterdir() if p.name.startswith(f"{name}.orbax"))
-        digests.write(next(unnamed, self.folder / name), ITEMS)  # a bucket has no names to come
+        folder = next(unnamed, self.folder / name)  # a bucket has no names to come
+        digests.write(folder, ITEMS, self._writing)
 
     def score(self, metrics: dict[str, float]) -> float:
         """Larger is better; a missing or NaN metric is the worst."""

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from etils import epath
 
@@ -21,13 +22,18 @@ _THREADS = min(8, os.cpu_count() or 1)
 _seen: dict[str, tuple[object, str]] = {}  # path -> (size and time, digest) when last read
 
 
-def write(folder: epath.Path, names: Iterable[str]) -> None:
+def write(folder: epath.Path, names: Iterable[str], step: int | None = None) -> None:
     """Writes ``digests.json``, of the files ``names`` and of all files in folders among them; the
-    last thing to do to a folder before it counts as finished."""
+    last thing to do to a folder before it counts as finished.
+
+    ``step``: of a checkpoint, the number that its folder has to bear.
+    """
     names = sorted(file for name in names for file in _files(folder, name))
     with ThreadPoolExecutor(_THREADS) as pool:
         found = list(pool.map(lambda name: _sha256(folder / name), names))
-    record = {"algorithm": "sha256", "files": dict(zip(names, found, strict=True))}
+    record: dict[str, Any] = {"algorithm": "sha256", "files": dict(zip(names, found, strict=True))}
+    if step is not None:
+        record["step"] = step
     (folder / FILE).write_text(json.dumps(jsonl.seal(record), indent=1) + "\n")
 
 
@@ -35,16 +41,20 @@ def read(folder: epath.Path) -> dict[str, str] | None:
     """``{file: digest}`` in the order of the names; None in a folder that has none.
 
     Raises:
-      ValueError: ``digests.json`` itself is damaged.
+      ValueError: ``digests.json`` itself is damaged, or the folder bears another step's number.
     """
     path = folder / FILE
     if not path.exists():
         return None
     try:
-        files = jsonl.unseal(jsonl.parse(path.read_bytes()))["files"]
-        return {str(name): str(digest) for name, digest in sorted(files.items())}
+        record = jsonl.unseal(jsonl.parse(path.read_bytes()))
+        known = {str(name): str(digest) for name, digest in sorted(record["files"].items())}
     except (ValueError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(f"{FILE} is damaged") from error
+    step = record.get("step")
+    if step is not None and folder.name.isdecimal() and int(folder.name) != step:
+        raise ValueError(f"it holds step {step}")
+    return known
 
 
 def damaged(folder: epath.Path, known: Mapping[str, str]) -> dict[str, str]:

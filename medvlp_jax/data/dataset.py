@@ -207,9 +207,15 @@ class RecordSource:
         """Record ``index`` in 0..len-1 (negative counts from the end)."""
         position, data = self._read(index)
         try:
-            return from_example(data)
+            record = from_example(data)
         except RecordError as e:
             raise ShardError(f"{self._path(position)}: {e}") from e
+        if record.split != self.split:
+            raise ShardError(
+                f"{self._path(position)} holds records of split {record.split!r}: it was renamed "
+                f"or exchanged for another; {_REGENERATE}"
+            )
+        return record
 
     def example(self, index: SupportsIndex) -> bytes:
         """The serialized ``tf.train.Example`` of record ``index``."""
@@ -288,10 +294,24 @@ def positive_labels(source: RecordSource) -> list[str]:
     return [name for name, c in counts.items() if c["positive"] or c["uncertain"]]
 
 
-def open_dataset(directory: str | os.PathLike, split: str = "train") -> RecordSource:
+def open_dataset(
+    directory: str | os.PathLike, split: str = "train", *, verified: bool = False
+) -> RecordSource:
     """Opens one split of a data folder; cheap, the files are read when records are asked for.
 
+    What training reads may be too large to be read twice: the size of each file is compared here,
+    the number of its records when it is first touched, and the checksum and the split of each
+    record when that is read. What a score is told of is read whole before.
+
+    Args:
+      verified: compare each file of the split with its digest first, once per process.
+
     Raises:
-      ShardError: no such folder or split, or a shard that is missing, empty or truncated, by name.
+      ShardError: no such folder or split, or a shard that is missing, empty, truncated or, where
+        that is asked for, differs from what was written; by name.
     """
-    return RecordSource(directory, split)
+    source = RecordSource(directory, split)
+    if verified:
+        for why in damaged_shards(source.directory, source.shards).values():
+            raise ShardError(f"{source.directory}/{why}; {_REGENERATE}")
+    return source

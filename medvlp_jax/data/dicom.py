@@ -17,12 +17,14 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import pixel_array
+from pydicom.uid import RLELossless
 
 from medvlp_jax.core.errors import UserError, reason
 from medvlp_jax.data.dicom_file import frame_index, open_dicom
 from medvlp_jax.data.image import CLIP, ImageError, Pixels, histogram, look_up
 
 T = TypeVar("T")
+_END = 1e-6  # a sigmoid never reaches its ends
 
 
 def decode_dicom(data: bytes) -> Pixels:
@@ -36,11 +38,13 @@ def decode_dicom(data: bytes) -> Pixels:
         with the other sign (63536 for -2000) is meant as the pixels have it;
       * several frames: frame ``number_of_frames // 2``, counted from 0; in a cine loop or a volume
         the middle shows the most;
+      * colour keeps the 8 highest of its stored bits;
       * what a file lacks is guessed: see :func:`guesses`.
 
     Raises:
-      ImageError: not DICOM, no pixels, truncated, claims of more pixels than MAX_PIXELS, or a
-        transfer syntax that no decoder knows.
+      ImageError: not DICOM, no pixels, truncated, claims of more pixels than MAX_PIXELS, a
+        transfer syntax that no decoder knows, a rescale slope of 0, or a window that lies beside
+        all pixels.
     """
     return _one_net(data, _picture)
 
@@ -56,7 +60,7 @@ def stored_values(data: bytes) -> Num[np.ndarray, "h w"]:
         dataset, _ = open_dicom(data)
         if int(dataset.get("NumberOfFrames") or 1) != 1 or dataset.SamplesPerPixel != 1:
             raise ImageError("it has several frames or channels, of which none is the mask alone")
-        return pixel_array(dataset, index=0)
+        return _stored(dataset, 0)
 
     return _one_net(data, stored)
 
@@ -80,13 +84,26 @@ def _one_net(data: bytes, function: Callable[[bytes], T]) -> T:
 
 def _picture(data: bytes) -> Pixels:
     dataset, _ = open_dicom(data)
-    stored = pixel_array(dataset, index=frame_index(dataset))
+    stored = _stored(dataset, frame_index(dataset))
     photometric = dataset.PhotometricInterpretation
     if photometric == "PALETTE COLOR":
-        return _to_byte(apply_color_lut(stored, dataset))
+        return _to_byte(apply_color_lut(stored, dataset), 16)
     if stored.ndim == 3:
-        return _to_byte(stored)
+        return _to_byte(stored, int(dataset.get("BitsStored") or 8))
     return _gray_scale(dataset, stored, inverted=photometric == "MONOCHROME1")
+
+
+def _stored(dataset: Dataset, index: int) -> np.ndarray:
+    """The values of one frame, moved down where they stand in the high bits (PS3.5 8.1.1)."""
+    syntax, bits = dataset.file_meta.TransferSyntaxUID, dataset.get("BitsStored")
+    native = not syntax.is_encapsulated or syntax == RLELossless  # codestreams hold values alone
+    shift = int(dataset.HighBit) + 1 - int(bits) if native and "PixelData" in dataset else 0
+    if shift <= 0 or dataset.HighBit >= dataset.BitsAllocated:
+        return pixel_array(dataset, index=index)
+    dataset.BitsStored += shift  # or pydicom masks the high bits
+    values = pixel_array(dataset, index=index) >> shift
+    dataset.BitsStored = bits
+    return values
 
 
 def _gray_scale(dataset: Dataset, stored: np.ndarray, inverted: bool) -> Pixels:
@@ -117,7 +134,16 @@ def _gray_scale(dataset: Dataset, stored: np.ndarray, inverted: bool) -> Pixels:
     if inverted:
         unit = 1 - unit
     table = np.rint(np.clip(unit, 0, 1) * 255).astype(np.uint8)
-    return look_up(np.where(padding, np.uint8(0), table), codes)
+    shown = look_up(np.where(padding, np.uint8(0), table), codes)
+    if (tables or window is not None) and (padding.any() or shown.min() == shown.max()):
+        _check_shown(unit[(histogram(codes, len(every)) > 0) & ~padding])
+    return shown
+
+
+def _check_shown(unit: Float32[np.ndarray, " n"]) -> None:
+    """Refuses a film of several values that are all beyond one end of the window."""
+    if len(unit) > 1 and ((unit < _END).all() or (unit > 1 - _END).all()):
+        raise ImageError("its window or look-up table lies beside all pixels and would show none")
 
 
 def value_quantiles(
@@ -155,6 +181,8 @@ def _modality(dataset: Dataset, stored: Num[np.ndarray, " n"]) -> Num[np.ndarray
     slope, intercept = (_first(dataset.get(k)) for k in ("RescaleSlope", "RescaleIntercept"))
     if slope is None or intercept is None:
         return stored
+    if not slope or not math.isfinite(slope + intercept):
+        raise ImageError(f"its rescale slope {slope:g} and intercept {intercept:g} leave no values")
     return stored.astype(np.float64) * slope + intercept
 
 
@@ -212,7 +240,12 @@ def _as_stored(value: int, dataset: Dataset) -> int:
     return value
 
 
-def _to_byte(pixels: np.ndarray) -> Pixels:
-    if pixels.dtype == np.uint16:  # palettes hold 16 bits per colour
-        pixels = (pixels >> 8).astype(np.uint8)
+def _to_byte(pixels: np.ndarray, bits: int) -> Pixels:
+    """Colour of so many bits, or of as many as its type has if that is fewer."""
+    if pixels.dtype.kind != "u":
+        raise ImageError(f"it holds colours of type {pixels.dtype}")
+    bits = min(bits, 8 * pixels.dtype.itemsize)
+    if bits < 8:
+        pixels = pixels * (255 / ((1 << bits) - 1))
+    pixels = np.minimum(pixels >> bits - 8 if bits > 8 else pixels, 255).astype(np.uint8)
     return cv2.cvtColor(pixels, cv2.COLOR_RGBA2RGB) if pixels.shape[2] == 4 else pixels

@@ -100,6 +100,7 @@ def export(source: str | os.PathLike, target: str | os.PathLike) -> dict[str, in
     One file per ArrayRecord shard that holds records, same examples in the same order, with the
     metadata of TFDS, so that TensorFlow users read it with ``builder.as_dataset``.
     """
+    _check_apart(source, target)
     target, lengths, sizes, name = pathlib.Path(target), {}, {}, ""
     for split, shards in splits(source).items():
         dataset, start = open_dataset(source, split), 0
@@ -126,6 +127,7 @@ def import_folder(source: str | os.PathLike, target: str | os.PathLike) -> dict[
     """
     if not pathlib.Path(source).is_dir():
         raise ShardError(f"{source} is no folder; give one that holds TFRecord shards")
+    _check_apart(source, target)
     found: dict[ShardName, pathlib.Path] = {}
     with one_net(source, "give a folder of TFRecord shards", ShardError):
         for path in sorted(pathlib.Path(source).iterdir()):
@@ -144,6 +146,12 @@ def import_folder(source: str | os.PathLike, target: str | os.PathLike) -> dict[
         records = read_records(found[name])
         write_shard(target, name, _so_many(records, lengths.get(name), found[name]), job)
     return finalise(target)
+
+
+def _check_apart(source: str | os.PathLike, target: str | os.PathLike) -> None:
+    """Each format has a ``dataset_info.json`` of its own: one folder cannot be both."""
+    if os.path.realpath(source) == os.path.realpath(target):
+        raise ShardError(f"{target} is the folder that is read; choose another one to write to")
 
 
 def _lengths(source: pathlib.Path) -> dict[ShardName, int]:

@@ -13,6 +13,7 @@ from medvlp_jax.eval.base import EVALUATORS
 from medvlp_jax.eval.bootstrap import Bootstrap
 from medvlp_jax.eval.chosen import RANKED, class_names, scorable
 from medvlp_jax.eval.downstream_config import TRAINS, DownstreamConfig
+from medvlp_jax.eval.embedded import GROUPS
 from medvlp_jax.eval.heatmap import MapProtocol
 from medvlp_jax.eval.promptbank import PromptBank, load_bank
 from medvlp_jax.eval.recipes import Ensemble, Protocol, Recipe, Score, recipe
@@ -71,6 +72,7 @@ class EvalConfig:
         to the other classes.
       untrained: whether the final grounding is measured on the same network from random
         initialisation too.
+      subgroups: columns of ``eval.embedded.GROUPS`` whose values are scored apart.
       downstream: what the evaluators that train do, see ``eval.downstream_config``.
       sets: name -> set.
     """
@@ -94,6 +96,8 @@ class EvalConfig:
 
     def __post_init__(self) -> None:
         self.recipe()
+        if strange := [name for name in self.subgroups if name not in GROUPS]:
+            raise ValueError(f"subgroups={strange[0]!r} is not one of {', '.join(GROUPS)}")
         for name, one in self.sets.items():
             if one.validation and one.validation not in self.sets:
                 raise ValueError(

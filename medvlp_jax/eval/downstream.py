@@ -39,7 +39,7 @@ class Sets:
         config = dataclasses.replace(
             self.data, sources=(source,), text=NO_TEXT, workers=0, **changes
         )
-        opened = open_dataset(source.path, source.split)
+        opened = open_dataset(source.path, source.split, verified=True)
         index, count = distributed.data_slice(self.mesh)
 
         def batches() -> Any:

@@ -21,6 +21,8 @@ from medvlp_jax.eval.protocol import Batch, EvalError, PredictFn
 
 #: ``gather(local)`` -> global rows, in the order of the rows that the predict function returns.
 GatherFn = Callable[[np.ndarray], np.ndarray]
+#: The columns of a batch by which records can be grouped.
+GROUPS = ("view", "patient_id")
 
 
 def gather_processes(local: np.ndarray) -> np.ndarray:
@@ -148,7 +150,7 @@ class Embedded:
         *,
         split: str = "test",
         mask_names: Sequence[str] | None = None,
-        groups: Sequence[str] = ("view", "patient_id"),
+        groups: Sequence[str] = GROUPS,
         gather: GatherFn = gather_processes,
     ):
         self.name = name

@@ -26,7 +26,7 @@ from medvlp_jax.weights.inputs import (
     timm_preprocess,
     tower_processor,
 )
-from medvlp_jax.weights.settings import read_json
+from medvlp_jax.weights.settings import group, read_json
 from medvlp_jax.weights.tables import (
     bert,
     clip,
@@ -170,7 +170,7 @@ def _open_clip_from(given: Settings, shapes: Shapes, folder: pathlib.Path) -> CL
 
 
 def _text_cfg(given: Settings) -> Settings:
-    return given.get("model_cfg", given).get("text_cfg", {})
+    return group(group(given, "model_cfg") or given, "text_cfg")
 
 
 def _open_clip_to(config: CLIPConfig, inputs: Inputs) -> dict[str, dict[str, Any]]:

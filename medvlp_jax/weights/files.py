@@ -21,6 +21,7 @@ import ml_dtypes
 import numpy as np
 
 from medvlp_jax.core.errors import one_net, reason
+from medvlp_jax.core.files import open_regular
 from medvlp_jax.weights import pickled
 from medvlp_jax.weights.faults import Faults, WeightsError
 from medvlp_jax.weights.settings import read_json
@@ -147,7 +148,7 @@ def _open(path: pathlib.Path, faults: Faults) -> Checkpoint:
             return Checkpoint(path, pickled.read_tensors(path))
         return _from_files(path, [path], faults)
     if not path.is_dir():
-        raise WeightsError(f"{path} does not exist: give a folder with safetensors files")
+        open_regular(path).close()  # says what it is
     indexes = sorted(path.glob("*" + INDEX))
     if len(indexes) == 1:
         return _from_index(path, indexes[0], faults)
@@ -181,8 +182,21 @@ def _from_pickles(folder: pathlib.Path) -> Checkpoint:
     for file in files:
         if not (folder / file).is_file():
             raise WeightsError(f"{folder / file} is missing, which {index.name} lists")
-        tensors.update(pickled.read_tensors(folder / file))
+        found = pickled.read_tensors(folder / file)
+        _check_new(tensors, found, folder / file)
+        tensors.update(found)
     return Checkpoint(folder, tensors)
+
+
+def _check_new(known: Mapping[str, Tensor], found: Iterable[str], file: pathlib.Path) -> None:
+    """Refuses a tensor that another file of the same index holds: which one counts is a guess."""
+    twice = sorted(known.keys() & set(found))
+    if twice:
+        more = f" and {len(twice) - 1} more" * (len(twice) > 1)
+        raise WeightsError(
+            f"{file} holds {twice[0][:80]}{more}, which another file of its index holds too; copy "
+            "or download the folder again"
+        )
 
 
 def _places(index: pathlib.Path) -> dict[str, str]:
@@ -229,6 +243,7 @@ def _from_index(folder: pathlib.Path, index: pathlib.Path, faults: Faults) -> Ch
         for name in sorted(names - found.keys()):
             faults.add("tensors that the index places wrongly", f"{name} is not in {file}")
         unknown |= names - found.keys()
+        _check_new(tensors, found, folder / file)
         tensors.update(found)
     return Checkpoint(folder, tensors, frozenset(unknown))
 
@@ -238,9 +253,9 @@ def read_header(file: pathlib.Path, faults: Faults) -> dict[str, StoredTensor] |
 
     A file that is shorter or longer than it announces is noted in ``faults``.
     """
-    size = file.stat().st_size
     kind = "damaged files"
-    with file.open("rb") as f:
+    with open_regular(file) as f:
+        size = os.fstat(f.fileno()).st_size
         first = f.read(8)
         length = int.from_bytes(first, "little")
         if len(first) < 8 or length > min(MAX_HEADER, size - 8):

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from medvlp_jax.weights.faults import WeightsError
-from medvlp_jax.weights.settings import read_json
+from medvlp_jax.weights.settings import group, read_json
 
 Resize = Literal["shortest", "pad", "stretch"]
 
@@ -90,14 +90,14 @@ def of_folder(folder: pathlib.Path, pixels: Pixels) -> Inputs:
       pixels: what is known of the normalisation already.
     """
     open_clip, config = (_maybe(folder / name) for name in _SETTINGS)
-    text = open_clip.get("model_cfg", open_clip).get("text_cfg", {})
+    text = group(group(open_clip, "model_cfg") or open_clip, "text_cfg")
     tokenizer = folder if any((folder / name).is_file() for name in _TOKENIZERS) else None
     found = Inputs(
         pixels=pixels,
         tokenizer=tokenizer,
         text_id=hub_id(text.get("hf_model_name"), folder),
         tokenizer_id=hub_id(text.get("hf_tokenizer_name"), folder),
-        **_resize(folder, open_clip.get("preprocess_cfg", {})),
+        **_resize(folder, group(open_clip, "preprocess_cfg")),
     )
     if open_clip:
         end = text.get("eos_id", 2) if text.get("pool_type") == "eos" else LARGEST

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from medvlp_jax.core.errors import UserError
+from medvlp_jax.core.files import read_bytes
 from medvlp_jax.core.sharding import MeshConfig, make_mesh, tree_shardings
 from medvlp_jax.core.state import ModelDef, flatten, unflatten
 from medvlp_jax.core.step import abstract_model
@@ -93,7 +94,7 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
                 raise UserError(f"{path} does not exist: give the folder of a language model")
             continue
         try:
-            merged.update(json.loads(path.read_text()))
+            merged.update(json.loads(read_bytes(path).decode()))
         except ValueError as error:
             raise UserError(f"{path} is no JSON ({error}): copy it again") from error
     return merged

@@ -5,7 +5,6 @@ Needs PyTorch (extra ``torch``), which nothing else in this package does; hence 
 
 import functools
 import importlib
-import json
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 
 from medvlp_jax.core.errors import one_net, reason
 from medvlp_jax.weights.faults import WeightsError
+from medvlp_jax.weights.settings import read_json
 
 Arrays = Mapping[str, np.ndarray]
 Outputs = dict[str, np.ndarray]
@@ -231,7 +231,7 @@ _RUN: dict[str, Callable[[pathlib.Path, Any], Any]] = {
 def end_of_text(folder: pathlib.Path) -> int | None:
     """The id by which transformers finds the token that a CLIP text is pooled at, if it is one."""
     file = folder / "config.json"
-    given = json.loads(file.read_text()) if file.is_file() else {}
+    given = read_json(file) if file.is_file() else {}
     found = (given.get("text_config") or given).get("eos_token_id")
     # 2 is the mark of old files, for which the largest id is taken.
     return found if isinstance(found, int) and found != 2 else None

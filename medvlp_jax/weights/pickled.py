@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from medvlp_jax.core.errors import one_net
+from medvlp_jax.core.files import open_regular
 from medvlp_jax.weights import unpickle
 from medvlp_jax.weights.faults import WeightsError
 from medvlp_jax.weights.unpickle import Object, TensorView
@@ -79,7 +80,7 @@ def read_tensors(path: pathlib.Path) -> dict[str, PickledTensor]:
     """
     mend = "it is damaged or no file of PyTorch: copy or download it again"
     with one_net(path, mend, WeightsError):
-        with path.open("rb") as f:
+        with open_regular(path) as f:
             read = _read_zip if zipfile.is_zipfile(f) else _read_stream
             f.seek(0)
             found, starts = read(f, path)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from medvlp_jax.core.errors import one_net
+from medvlp_jax.core.files import read_bytes
 from medvlp_jax.models.layers import Activation
 from medvlp_jax.weights.faults import WeightsError
 
@@ -78,9 +79,7 @@ def read_json(file: pathlib.Path) -> dict[str, Any]:
       WeightsError: it is no JSON object.
     """
     with one_net(file, "copy or download it again", WeightsError):
-        if file.stat().st_size > _MAX_BYTES:
-            raise WeightsError(f"{file} has {file.stat().st_size} bytes and is no settings file")
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = json.loads(read_bytes(file, _MAX_BYTES).decode())
     if not isinstance(found, dict):
         raise WeightsError(f"{file} is no JSON object")
     return found

@@ -55,17 +55,23 @@ class Source:
     @property
     def pixels(self) -> Pixels:
         """How images are normalised for these weights: by the folder's files, else the family's."""
+        return self._said_pixels() or self.family.pixels
+
+    def _said_pixels(self) -> Pixels | None:
         for name, group, mean, std in _PIXELS:
             file = self.folder / name
             found = read_json(file) if file.is_file() else {}
             found = settings.group(found, group) if group else found
             if found.get(mean) and found.get(std):
                 return Pixels(_numbers(found[mean], file, mean), _numbers(found[std], file, std))
-        return self.family.pixels
+        return None
 
     @property
     def note(self) -> str:
-        """What a user must do to images that the model does not do itself; mostly nothing."""
+        """What a user must do to images that the model does not do itself, or what was taken for
+        granted about them; mostly nothing."""
+        if self.family.name == "open_clip" and self._said_pixels() is None:
+            return "preprocess_cfg has no mean and std: images are normalised as for OpenAI's CLIP"
         known = bare.PUBLICATIONS.get(self.family.name)
         return known.note if known else ""
 

@@ -123,6 +123,20 @@ def test_training_and_evaluation_take_the_one_before(run, said, how):
     assert all(str(damaged) in line and "\n" not in line for line in lines)
 
 
+@pytest.mark.parametrize("named", [16, 9])
+def test_a_checkpoint_under_the_number_of_another_step_is_damaged(run, said, named):
+    workdir, _ = run
+    folder = workdir / "checkpoints"
+    shutil.copytree(folder / "8", folder / str(named))
+    with pytest.raises(CheckpointError, match=f"{named} is damaged .it holds step 8"):
+        resolve(workdir, named)
+    shutil.rmtree(folder / "12")
+    assert resolve(workdir).name == "8"  # evaluation
+    assert go_on(workdir).step == 8
+    assert (folder / f"{named}.corrupt").is_dir()
+    assert any("it holds step 8" in line for line in said())
+
+
 def test_the_name_for_a_damaged_one_may_be_taken_and_empty_folders_lie_beside_it(run):
     workdir, states = run
     for name in ("12.corrupt", "12.corrupt.2", "13", "20"):

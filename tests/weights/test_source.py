@@ -18,6 +18,7 @@ from medvlp_jax.models.vit import ViTConfig
 from medvlp_jax.weights.export import export
 from medvlp_jax.weights.families import FAMILIES, OPENAI, build
 from medvlp_jax.weights.faults import WeightsError
+from medvlp_jax.weights.inputs import of_folder
 from medvlp_jax.weights.source import open_source
 
 
@@ -182,6 +183,22 @@ def test_a_hub_id_is_fetched_without_pickles(tmp_path, monkeypatch):
     assert open_source("someone/rad-dino").family.name == "dinov2"
     assert asked["name"] == "someone/rad-dino"
     assert "*.safetensors" in asked["patterns"]
+
+
+@pytest.mark.parametrize("key", ["preprocess_cfg", "model_cfg"])
+def test_groups_of_open_clip_that_are_none(tmp_path, key):
+    write("open_clip", tmp_path)
+    file = tmp_path / "open_clip_config.json"
+    if key == "preprocess_cfg":  # the values of open_clip itself, and that is said
+        change(file, preprocess_cfg=None)
+        source = open_source(tmp_path)
+        assert source.pixels == OPENAI
+        assert "preprocess_cfg" in source.note
+        of_folder(tmp_path, source.pixels)
+    for value in (3, [], "x"):
+        change(file, **{key: value})
+        with pytest.raises(WeightsError, match=f"{key}=.* is no group of settings"):
+            _ = open_source(tmp_path).pixels
 
 
 def test_how_images_are_normalised(tmp_path):
