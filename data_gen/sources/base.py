@@ -18,7 +18,8 @@ from data_gen.sources.errors import SourceError
 from data_gen.sources.masks import MaskFile, MaskRuns
 from data_gen.sources.rejects import Reject, Rejects
 from medvlp_jax.core.fields import Count, ExtentOrNone, Fraction, Seed
-from medvlp_jax.data.records import Text
+from medvlp_jax.core.files import shown
+from medvlp_jax.data.records import SPLIT_PATTERN, Text
 
 __all__ = ["Reject", "Rejects", "SourceError"]  # beside what is defined here
 
@@ -27,7 +28,7 @@ NULL_WORDS = (
     *("nan", "-nan", "none", "null", "nil", "na", "n/a", "<na>", "nat", "#n/a", "#na"),
     *("#value!", "#ref!", "#name?", "#null!", "#div/0!", "-", "--", "?", "\\n"),
 )
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,11 +83,15 @@ class SourceConfig:
         if not self.root:
             raise ValueError("root is empty; set it to the folder of the data set")
         if not _NAME.fullmatch(self.name):
-            usable = re.sub(r"[^a-z0-9]+", "_", self.name.lower()).strip("_0123456789")
+            usable = re.sub(r"[^a-z0-9]+", "_", self.name.lower()).strip("_0123456789")[:64]
             raise ValueError(
-                f"name {self.name!r} must be lower-case letters, digits and underscores, a letter "
-                f"first; e.g. {usable or 'mine'!r}"
+                f"name {shown(self.name, 80)!r} must be lower-case letters, digits and "
+                f"underscores, a letter first, 64 at most; e.g. {usable or 'mine'!r}"
             )
+        for key in ("split_fractions", "split_lists"):
+            for split in getattr(self, key):
+                if not SPLIT_PATTERN.fullmatch(split):
+                    raise ValueError(f"{key} has {shown(split, 80)!r}, which is no split name")
         _check_encoding(self.encoding)
         if self.max_size < 0 or self.limit < 0:
             raise ValueError("max_size and limit are 0 or positive")
@@ -174,6 +179,12 @@ def patient_split(patient: str, fractions: dict[str, float], seed: int = 0) -> s
         if point < edge:
             return name
     return max(fractions, key=lambda name: fractions[name])  # fractions add up to 1 - epsilon
+
+
+def whole_id(cell: str) -> str:
+    """An id of digits; ``"10000033.0"``, as data frames write it, without its point. "" if none."""
+    found = re.fullmatch(r"([0-9]+)(\.0+)?", cell)
+    return found[1] if found else ""
 
 
 def wanted_view(view: str, views: Sequence[str]) -> bool:

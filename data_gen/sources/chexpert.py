@@ -20,7 +20,7 @@ from data_gen.sources.base import (
     SourceConfig,
     SourceError,
 )
-from data_gen.sources.labels import CHEXPERT, chexpert_values
+from data_gen.sources.labels import CHEXPERT, chexpert_values, differing, merge_labels
 from data_gen.sources.source import Source
 from data_gen.sources.splits import Count, NamedSplit
 from data_gen.sources.tables import Row, Table, find_or_none, present
@@ -108,7 +108,10 @@ class ChexpertConfig(SourceConfig):
 
 
 def items(config: ChexpertConfig, rejects: Rejects) -> Iterator[Item]:
-    """One item per study; its views share the labels. Of 5x200, one item per image."""
+    """One item per study; its views share the labels. Of 5x200, one item per image.
+
+    Where the rows of a study differ, positive goes before uncertain, uncertain before negative.
+    """
     root = pathlib.Path(config.root)
     tables = {split: find_or_none(root, _FILES[split]) for split in config.splits}
     if config.test_labels and "test" in tables:
@@ -137,6 +140,7 @@ def _studies(
 ) -> Iterator[Item]:
     patients = {image.split("/")[0] for image in chosen}
     studies: dict[str, Item] = {}
+    differ = 0
     for number, row in table:
         where, path = table.where(number), row[column]
         found = _STUDY.search(path)
@@ -176,8 +180,15 @@ def _studies(
                 },
             )
         else:
-            images = (*item.images, *files)
+            more = tuple(file for file in files if file not in item.images)
+            if not more:
+                rejects.refuse(where, "duplicate id", f"{path} is also above")
+                continue
+            images = (*item.images, *more)
             studies[name] = dataclasses.replace(item, images=images, rows=item.rows + 1)
+            differ += merge_labels(item.labels, labels)
+    if differ:
+        rejects.note(f"{table.path.name}: {differing(differ)}")
     yield from studies.values()
 
 

@@ -6,6 +6,7 @@ are collected, a label keeps its strongest value (positive, uncertain, negative)
 
 import dataclasses
 import pathlib
+from collections import Counter
 from collections.abc import Iterator
 from typing import Literal
 
@@ -17,11 +18,21 @@ from data_gen.sources.base import (
     SourceConfig,
     patient_split,
 )
-from data_gen.sources.labels import LabelColumns, column_labels, is_number, normalise, plain
+from data_gen.sources.labels import (
+    LabelColumns,
+    column_labels,
+    differing,
+    is_number,
+    merge_labels,
+    normalise,
+    not_judged,
+    plain,
+)
 from data_gen.sources.masks import MaskFile
 from data_gen.sources.report_text import clean
 from data_gen.sources.source import Source
 from data_gen.sources.tables import Row, Table
+from medvlp_jax.core.files import shown
 from medvlp_jax.data.records import SPLIT_PATTERN, Text
 
 _SPLITS = {
@@ -32,12 +43,11 @@ _SPLITS = {
     "dev": "validation",
     "testing": "test",
 }
-_STRENGTH = {0: 0, -1: 1, 1: 2}
 
 
 @dataclasses.dataclass(frozen=True)
 class BoxColumns:
-    """Columns of a box, one box a row; a row whose ``x`` is empty has none.
+    """Columns of a box, one box a row; a row has none where its four numbers are all empty.
 
     Attributes:
       x, y: of the top-left corner.
@@ -126,9 +136,12 @@ class CsvConfig(SourceConfig):
         if not self.csv or not self.image:
             raise ValueError("csv (the table) and image (its column of paths) must be set")
         if len(self.delimiter) > 1 or self.delimiter in ("\n", "\r", '"', "\0"):
-            raise ValueError(
-                f"delimiter {self.delimiter!r} must be one character, or empty to find it"
-            )
+            raise ValueError(f"delimiter {self.delimiter!r} must be one character; empty finds it")
+        named = {"labels.columns": self.labels.columns, "masks.columns": self.masks.columns}
+        named |= {"texts": self.texts, "where": self.where, "keep": self.keep}
+        for key, columns in named.items():
+            if "" in columns:
+                raise ValueError(f"{key} names a column ''; give its name in the header")
 
 
 @dataclasses.dataclass
@@ -154,7 +167,8 @@ def items(config: CsvConfig, rejects: Rejects) -> Iterator[Item]:
     table = Table(path, config, rejects, config.delimiter, records=True, raw=labelled)
     _require(table, config)
     studies: dict[str, _Study] = {}
-    differing = 0
+    differ = 0
+    unjudged: Counter[str] = Counter()
     for number, row in table:
         if any(row[c] not in table.spelled(c, values) for c, values in config.where.items()):
             rejects.left_out["where"] += 1
@@ -190,19 +204,16 @@ def items(config: CsvConfig, rejects: Rejects) -> Iterator[Item]:
         for column, section in config.texts.items():
             if text := clean(row[column]):
                 study.texts[Text(text, section, config.text_source)] = None
-        for name, value in labels.items():
-            differing += study.labels.get(name, value) != value
-            if name not in study.labels or _STRENGTH[value] > _STRENGTH[study.labels[name]]:
-                study.labels[name] = value
+        differ += merge_labels(study.labels, labels)
+        unjudged.update(labels.keys() - (config.labels.known or labels.keys()))
         if box is not None:
             study.boxes[box] = None
         study.masks |= dict.fromkeys(_masks(row, config, index))
         study.kept |= {column: row[column] for column in config.keep}
-    if differing:
-        rejects.note(
-            f"{differing} labels differ among the rows of one study: positive was taken before "
-            "uncertain, uncertain before negative"
-        )
+    if differ:
+        rejects.note(differing(differ))
+    if unjudged:
+        rejects.note(not_judged(unjudged))
     named = {"split_name": f"column {config.split}"} if config.split else {}
     for key, study in studies.items():
         yield Item(
@@ -242,13 +253,15 @@ def _split(row: Row, config: CsvConfig, patient: str) -> str:
     cell = row[config.split]
     name = config.splits.get(cell) or _SPLITS.get(cell.lower(), cell.lower())
     if not SPLIT_PATTERN.fullmatch(name):
-        raise ValueError(f"column {config.split!r} is {cell!r}, no split name; see config.splits")
+        raise ValueError(
+            f"column {config.split!r} is {shown(cell, 40)!r}, no split name; see config.splits"
+        )
     return name
 
 
 def _box(row: Row, config: CsvConfig, image: int) -> PixelBox | None:
     spec = config.boxes
-    if spec is None or not row[spec.x]:
+    if spec is None or not any(row[c] for c in (spec.x, spec.y, spec.third, spec.fourth)):
         return None
     x, y, third, fourth = (_number(row, c) for c in (spec.x, spec.y, spec.third, spec.fourth))
     frame = None

@@ -1,7 +1,10 @@
 """Label names and values as data sets spell them, to the package's: lower case; 1, 0, -1."""
 
 import dataclasses
+import functools
 import math
+import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 CHEXPERT = (
@@ -20,6 +23,8 @@ CHEXPERT = (
     "Fracture",
     "Support Devices",
 )
+_STRENGTH = {0: 0, -1: 1, 1: 2}
+_SEPARATORS = re.compile(r"[,;/|]")
 #: Other names of the same thing. Only what is a synonym, not what is more or less specific.
 ALIASES = {
     "effusion": "pleural effusion",
@@ -57,6 +62,37 @@ def chexpert_values(row: Mapping[str, str], columns: Sequence[str] = CHEXPERT) -
     return labels
 
 
+def merge_labels(labels: dict[str, int], more: Mapping[str, int]) -> int:
+    """Adds the labels of another row of one study: positive before uncertain before negative.
+
+    Returns:
+      how many of them differ; :func:`differing` is the sentence about it.
+    """
+    differ = 0
+    for name, value in more.items():
+        differ += labels.get(name, value) != value
+        if name not in labels or _STRENGTH[value] > _STRENGTH[labels[name]]:
+            labels[name] = value
+    return differ
+
+
+def differing(count: int) -> str:
+    """What is said where labels of one study differ."""
+    return (
+        f"{count} labels differ among the rows of one study: positive was taken before "
+        "uncertain, uncertain before negative"
+    )
+
+
+def not_judged(names: Counter[str]) -> str:
+    """What is said of names in complete lists that are not among those judged."""
+    first = ", ".join(f"{name[:60]!r} ({n})" for name, n in names.most_common(5))
+    return (
+        f"{len(names)} names in config.labels.list_column are not in config.labels.judged: "
+        f"{first}; each is a label of its own, and never negative"
+    )
+
+
 def closed_world(positive: Sequence[str], names: Sequence[str]) -> dict[str, int]:
     """Labels of a list that names all that is present: the other ``names`` are negative.
 
@@ -74,10 +110,12 @@ class LabelColumns:
 
     Attributes:
       columns: column -> label name, one column per label; an empty name is the column's own.
-      list_column: one column that names all that is present, e.g. ``Effusion|Mass``.
+      list_column: one column that names all that is present, e.g. ``Effusion|Mass``. A column
+        that denies what the list names rejects the row.
       separator: between the names in ``list_column``.
       judged: labels that are negative when ``list_column`` does not name them; the others stay
-        absent. Leave it empty if the list is not complete.
+        absent, and are said. A name that is not known and holds another separator rejects the
+        row. Leave it empty if the list is not complete.
       judged_column, judged_by: where the rows come from different sets: the column that says which,
         and its value -> what is judged there; ``judged`` holds for other values.
       names: spelling -> label name, on top of lower case and blanks for underscores.
@@ -101,6 +139,35 @@ class LabelColumns:
             raise ValueError("separator is empty; give the character between two labels")
         if self.judged_by and not self.judged_column:
             raise ValueError("judged_by needs judged_column, the column of its keys")
+        spelled: dict[str, str] = {}
+        for spelling, label in self.names.items():
+            other = spelled.setdefault(normalise(spelling, {}), plain(label))
+            if other != plain(label):
+                raise ValueError(f"names gives {spelling!r} two labels; case does not count")
+        columns: dict[str, str] = {}
+        for column, label in self.labels.items():
+            other = columns.setdefault(label, column)
+            if other != column:
+                raise ValueError(
+                    f"columns {other!r} and {column!r} are both the label {label!r}; name one"
+                )
+
+    @functools.cached_property
+    def aliases(self) -> dict[str, str]:
+        """Spelling -> label name, those of ``names`` first."""
+        return ALIASES | {normalise(k, {}): plain(v) for k, v in self.names.items()}
+
+    @functools.cached_property
+    def labels(self) -> dict[str, str]:
+        """Column -> the label that it is."""
+        return {c: plain(n) or normalise(c, self.aliases) for c, n in self.columns.items()}
+
+    @functools.cached_property
+    def known(self) -> frozenset[str]:
+        """Labels that a complete list can name; none if no list is complete."""
+        judged = {plain(n) for names in (self.judged, *self.judged_by.values()) for n in names}
+        others = {*self.labels.values(), *map(plain, self.names.values())} if judged else ()
+        return frozenset(judged.union(others))
 
 
 def column_labels(
@@ -111,18 +178,25 @@ def column_labels(
     Raises:
       ValueError: a value that it does not spell.
     """
-    aliases = ALIASES | {normalise(k, {}): plain(v) for k, v in spec.names.items()}
     nulls = {word.lower() for word in null_words} - {normalise(k, {}) for k in spec.names}
     labels: dict[str, int] = {}
     if spec.list_column:
         cells = [n.strip() for n in row[spec.list_column].split(spec.separator)]
-        names = [normalise(n, aliases) for n in cells if n.lower() not in nulls]
+        names = [normalise(n, spec.aliases) for n in cells if n.lower() not in nulls]
+        odd = [n for n in names if n not in spec.known and _SEPARATORS.search(n)]
+        if spec.known and odd:
+            raise ValueError(
+                f"column {spec.list_column!r} names {odd[0]!r}, which config.labels.judged does "
+                f"not; another separator than {spec.separator!r}?"
+            )
         judged = spec.judged_by.get(row.get(spec.judged_column, ""), spec.judged)
         labels |= closed_world([n for n in names if n], [plain(n) for n in judged])
-    for column, name in spec.columns.items():
+    for column, name in spec.labels.items():
         value = _value(row[column], spec, column, nulls)
+        if value != 1 and value is not None and labels.get(name) == 1:
+            raise ValueError(f"column {column!r} denies {name!r} of column {spec.list_column!r}")
         if value is not None:
-            labels[plain(name) or normalise(column, aliases)] = value
+            labels[name] = value
     return labels
 
 

@@ -9,9 +9,9 @@ import dataclasses
 import pathlib
 from collections.abc import Iterator
 
-from data_gen.sources.base import ImageFile, Item, Rejects, SourceConfig
+from data_gen.sources.base import ImageFile, Item, Rejects, SourceConfig, whole_id
 from data_gen.sources.encoding import text_lines
-from data_gen.sources.labels import CHEXPERT, chexpert_values
+from data_gen.sources.labels import CHEXPERT, chexpert_values, differing, merge_labels
 from data_gen.sources.report_text import report_texts
 from data_gen.sources.source import Source
 from data_gen.sources.splits import Count, NamedSplit
@@ -20,6 +20,7 @@ from medvlp_jax.data.records import Text
 
 _SPLITS = {"train": "train", "validate": "validation", "test": "test"}
 _VIEWS = {"LL": "LATERAL", "RL": "LATERAL"}
+_SEVERAL = "several"  # in place of the split of an image that the table names with two
 _KEY = ("subject_id", "study_id")
 
 SPLITS = {
@@ -67,12 +68,17 @@ def items(config: MimicCxrConfig, rejects: Rejects) -> Iterator[Item]:
     studies: dict[str, Item] = {}
     for number, row in metadata:
         where = metadata.where(number)
-        dicom, subject, study = row["dicom_id"], row["subject_id"], row["study_id"]
+        dicom, (subject, study) = row["dicom_id"], (whole_id(row[key]) for key in _KEY)
         if not (dicom and subject and study):
-            rejects.refuse(where, "bad row", f"{dicom or 'image'} lacks its study or patient")
+            detail = f"{dicom or 'image'} lacks its study or patient, numbers"
+            rejects.refuse(where, "bad row", detail)
             continue
-        if dicom not in splits:
+        split = splits.get(dicom)
+        if split is None:
             rejects.refuse(where, "no split", f"image {dicom} is not in the split table")
+            continue
+        if split == _SEVERAL:
+            rejects.refuse(where, "listed in two splits", f"image {dicom}; correct the split table")
             continue
         folder = pathlib.Path("files", f"p{subject[:2]}", f"p{subject}")
         view = row["ViewPosition"].upper()
@@ -84,12 +90,17 @@ def items(config: MimicCxrConfig, rejects: Rejects) -> Iterator[Item]:
                 id=f"s{study}",
                 where=where,
                 images=(file,),
-                split=splits[dicom],
+                split=split,
                 labels=study_labels,
                 patient_id=f"p{subject}",
                 provenance={"source": "mimic-cxr", "labels": table, "split_name": "official"},
                 report=pathlib.Path(config.reports or root) / folder / f"s{study}.txt",
             )
+        elif (item.patient_id, item.split) != (f"p{subject}", split):
+            detail = f"is of p{subject}, {split}, but {item.where} of {item.patient_id}, "
+            rejects.refuse(where, "bad row", f"study {study} {detail}{item.split}")
+        elif file.path in [image.path for image in item.images]:
+            rejects.refuse(where, "duplicate id", f"image {dicom} is also above")
         else:
             images = (*item.images, file)
             studies[study] = dataclasses.replace(item, images=images, rows=item.rows + 1)
@@ -105,8 +116,10 @@ def _splits(root: pathlib.Path, config: MimicCxrConfig, rejects: Rejects) -> dic
     table.require(("dicom_id", "split"))
     splits = {}
     for number, row in table:
-        if row["split"] in _SPLITS:
-            splits[row["dicom_id"]] = _SPLITS[row["split"]]
+        split = _SPLITS.get(row["split"])
+        if split:
+            first = splits.setdefault(row["dicom_id"], split)
+            splits[row["dicom_id"]] = split if split == first else _SEVERAL
         else:
             rejects.add(table.where(number), "bad split", row["split"])
     return splits
@@ -115,7 +128,10 @@ def _splits(root: pathlib.Path, config: MimicCxrConfig, rejects: Rejects) -> dic
 def _labels(
     root: pathlib.Path, config: MimicCxrConfig, rejects: Rejects
 ) -> dict[str, tuple[dict[str, int], str]]:
-    """``{study: (labels, name of the table they are from)}``."""
+    """``{study: (labels, name of the table they are from)}``.
+
+    Where the rows of a study differ, positive goes before uncertain, uncertain before negative.
+    """
     paths = [find(root, _patterns(config.labeler), f"{config.labeler} labels")]
     if config.test_labels:
         by_radiologists = find_or_none(root, _patterns("test-set-labeled"))
@@ -125,11 +141,23 @@ def _labels(
         table = Table(path, config, rejects)
         columns = [c for c in CHEXPERT if c in table.columns] or CHEXPERT
         table.require(("study_id", *columns))
+        found: dict[str, dict[str, int]] = {}
+        differ = 0
         for number, row in table:
+            study = whole_id(row["study_id"])
+            if not study:
+                detail = f"study_id is {row['study_id']!r}, no number"
+                rejects.add(table.where(number), "bad row", detail)
+                continue
             try:
-                labels[row["study_id"]] = chexpert_values(row, columns), path.name
+                values = chexpert_values(row, columns)
             except ValueError as e:
                 rejects.add(table.where(number), "bad label", str(e))
+                continue
+            differ += merge_labels(found.setdefault(study, {}), values)
+        if differ:
+            rejects.note(f"{path.name}: {differing(differ)}")
+        labels |= {study: (values, path.name) for study, values in found.items()}
     return labels
 
 

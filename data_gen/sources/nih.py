@@ -8,6 +8,7 @@ extra columns; boxes count on images of 1024 x 1024 pixels.
 
 import dataclasses
 import pathlib
+import re
 from collections.abc import Iterator
 
 from data_gen.sources.base import (
@@ -17,6 +18,7 @@ from data_gen.sources.base import (
     Rejects,
     SourceConfig,
     patient_split,
+    whole_id,
 )
 from data_gen.sources.encoding import text_lines
 from data_gen.sources.labels import closed_world, is_number, normalise
@@ -45,6 +47,15 @@ _COLUMNS = ("Image Index", "Finding Labels", "Patient ID", "View Position")
 #: The headers of 2017 and of v2020 hold two names with a comma, ``OriginalImage[Width,Height]`` and
 #: ``OriginalImagePixelSpacing[x,y]``; the one of 2017 ends in a comma too, its rows may or may not.
 _WIDTHS = (11, 12)
+#: What cells are where no comma in another cell has moved them; copies may leave some empty.
+_SHAPES = {
+    "Follow-up #": re.compile(r"([0-9]+(\.0+)?)?"),
+    "Patient ID": re.compile(r"[0-9]+(\.0+)?"),
+    "Patient Age": re.compile(r"([0-9]+(\.[0-9]+)?[YMDymd]?)?"),
+    "Patient Gender": re.compile(r"([MF]|male|female)?", re.IGNORECASE),
+    "Patient Sex": re.compile(r"([MF]|male|female)?", re.IGNORECASE),
+    "View Position": re.compile(r"PA|AP|L|LL|RL|LATERAL|"),
+}
 _BOX_COLUMNS = ("Image Index", "Finding Label", "Bbox [x", "y", "w", "h]")
 _FRAME = (1024.0, 1024.0)
 
@@ -121,12 +132,17 @@ def items(config: NihConfig, rejects: Rejects) -> Iterator[Item]:
         if not image:
             rejects.refuse(where, "bad row", "Image Index is empty")
             continue
+        odd = [c for c, shape in _SHAPES.items() if c in row and not shape.fullmatch(row[c])]
+        if odd:
+            detail = f"{image}: {odd[0]} is {row[odd[0]]!r}; is there a comma in a cell before?"
+            rejects.refuse(where, "bad row", detail)
+            continue
         names = [normalise(name) for name in row["Finding Labels"].split("|")]
         unknown = [n for n in names if n not in FINDINGS and n != "no finding"]
         if unknown:
             rejects.refuse(where, "unknown label", f"{image}: {unknown[0]!r}")
             continue
-        patient = row["Patient ID"]
+        patient = whole_id(row["Patient ID"])
         split = patient_split(patient, config.split_fractions, config.split_seed)
         if image in lists["test_list.txt"]:
             split = "test"

@@ -9,8 +9,10 @@ CVPR 2024) and the 21 files of the release that torchxrayvision found broken.
 import ast
 import dataclasses
 import functools
+import io
 import json
 import pathlib
+import tokenize
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -21,7 +23,7 @@ from data_gen.sources.base import (
     SourceConfig,
     patient_split,
 )
-from data_gen.sources.labels import closed_world, normalise
+from data_gen.sources.labels import closed_world, differing, merge_labels, normalise
 from data_gen.sources.report_text import clean
 from data_gen.sources.source import Source
 from data_gen.sources.tables import Table, find, index_files
@@ -78,6 +80,7 @@ def items(config: PadchestConfig, rejects: Rejects) -> Iterator[Item]:
     judged = dict.fromkeys(name for part in ("seen", "unseen") for name in classes(part))
     broken = frozenset(_data()["broken"])
     studies: dict[str, Item] = {}
+    differ, reports = 0, []
     for number, row in table:
         where, image = table.where(number), row["ImageID"]
         if config.physicians_only and row["MethodLabel"] != "Physician":
@@ -104,27 +107,40 @@ def items(config: PadchestConfig, rejects: Rejects) -> Iterator[Item]:
         view = _VIEWS.get(row["Projection"], row["Projection"].upper())
         file = ImageFile(path, view, intensity=config.intensity)
         item = studies.get(row["StudyID"])
+        report, patient = clean(row.get("Report", "")), row["PatientID"]
+        labels = _labels(names, tuple(judged))
         if item is not None:
-            if file.path not in [f.path for f in item.images]:
+            if patient != item.patient_id:
+                detail = f"{image} is of patient {patient!r}, {item.where} of {item.patient_id!r}"
+                rejects.refuse(where, "bad row", f"study {item.id}: {detail}")
+            elif file.path not in [f.path for f in item.images]:
                 images = (*item.images, file)
                 studies[item.id] = dataclasses.replace(item, images=images, rows=item.rows + 1)
+                differ += merge_labels(item.labels, labels)
+                reports += [item.id] * (report not in ("", *(t.text for t in item.texts)))
             else:
                 rejects.refuse(where, "duplicate id", f"{image} is also in {item.where}")
             continue
-        report, patient = clean(row.get("Report", "")), row["PatientID"]
         studies[row["StudyID"]] = Item(
             id=row["StudyID"],
             where=where,
             images=(file,),
             split=patient_split(patient, config.split_fractions, config.split_seed),
             texts=(Text(report, "report", "radiologist"),) if report else (),
-            labels=_labels(names, tuple(judged)),
+            labels=labels,
             patient_id=patient,
             provenance={
                 "source": "padchest",
                 "labelled_by": row["MethodLabel"],
                 "language": "es",
             },
+        )
+    if differ:
+        rejects.note(differing(differ))
+    if reports:
+        rejects.note(
+            f"{len(reports)} rows have another report than the first row of their study, which "
+            f"was taken; first study {reports[0]}"
         )
     yield from studies.values()
 
@@ -133,7 +149,8 @@ def parse_labels(cell: str) -> list[str]:
     """``"['normal', ' pleural effusion ', 'normal']"`` -> ``["no finding", "pleural effusion"]``.
 
     Raises:
-      ValueError: no list of strings (a few cells are empty or "nan").
+      ValueError: no list of strings (a few cells are empty or "nan"), or a comma is missing:
+        Python joins the strings on its both sides.
     """
     try:
         value = ast.literal_eval(cell)
@@ -141,6 +158,9 @@ def parse_labels(cell: str) -> list[str]:
         raise ValueError(f"Labels are {cell!r}, not a list") from e
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         raise ValueError(f"Labels are {cell!r}, not a list of names")
+    tokens = tokenize.generate_tokens(io.StringIO(cell.strip()).readline)
+    if sum(token.type == tokenize.STRING for token in tokens) != len(value):
+        raise ValueError(f"Labels are {cell!r}, where a comma is missing")
     return list(dict.fromkeys(name for name in map(normalise, value) if name))
 
 

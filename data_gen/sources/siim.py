@@ -18,6 +18,7 @@ from data_gen.sources.base import (
     SourceConfig,
     patient_split,
 )
+from data_gen.sources.labels import is_number
 from data_gen.sources.masks import MaskRuns
 from data_gen.sources.source import Source
 from data_gen.sources.splits import Count, NamedSplit, stem
@@ -26,7 +27,7 @@ from medvlp_jax.core.fields import Extent
 
 LABEL = "pneumothorax"
 _TABLES = ("train-rle.csv", "*train-rle*.csv", "stage_2_train.csv")
-_NONE = ("-1", "")
+_RUNS = re.compile(r"[0-9]+ +[0-9]+( +[0-9]+ +[0-9]+)*")  # pairs of start and length
 _UID = re.compile(r"\d+(\.\d+)+")
 
 SPLITS = {
@@ -75,6 +76,7 @@ class _Image:
 
     where: str
     runs: list[str] = dataclasses.field(default_factory=list)
+    none: bool = False  # a row says that there is no pneumothorax
     rows: int = 0
 
 
@@ -96,12 +98,22 @@ def items(config: SiimConfig, rejects: Rejects) -> Iterator[Item]:
         if not image:
             rejects.refuse(table.where(number), "bad row", "ImageId is empty")
             continue
+        runs = row["EncodedPixels"]
+        none = not runs or (is_number(runs) and float(runs) == -1)
+        if not none and not _RUNS.fullmatch(runs):
+            detail = f"{image}: EncodedPixels {runs[:40]!r} are neither -1 nor run lengths"
+            rejects.refuse(table.where(number), "bad row", detail)
+            continue
         seen = found.setdefault(image, _Image(table.where(number)))
         seen.rows += 1
         # Table strips cells and header, so -1 and " -1" are one; comparing with only one of them
         # made every image positive elsewhere.
-        if row["EncodedPixels"] not in _NONE and row["EncodedPixels"] not in seen.runs:
-            seen.runs.append(row["EncodedPixels"])
+        seen.none |= none
+        if not none and runs not in seen.runs:
+            seen.runs.append(runs)
+    both = [image for image, seen in found.items() if seen.none and seen.runs]
+    if both:
+        rejects.note(f"{len(both)} images have a mask and a -1, first {both[0]}: the mask holds")
     for image, seen in found.items():
         path = files.get(image, folder / f"{image}.dcm")
         patient = _patient(path, image)

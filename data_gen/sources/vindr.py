@@ -28,6 +28,14 @@ from data_gen.sources.tables import Table, find_or_none, index_files
 
 #: The tables spell it "Other diseases" (train) and "Other disease" (test).
 _ALIASES = {"other diseases": "other disease"}
+#: The 28 columns of the tables of labels.
+CLASSES = (
+    *("aortic enlargement", "atelectasis", "calcification", "cardiomegaly", "clavicle fracture"),
+    *("consolidation", "edema", "emphysema", "enlarged pa", "ild", "infiltration", "lung opacity"),
+    *("lung cavity", "lung cyst", "mediastinal shift", "nodule/mass", "pleural effusion"),
+    *("pleural thickening", "pneumothorax", "pulmonary fibrosis", "rib fracture", "other lesion"),
+    *("copd", "lung tumor", "pneumonia", "tuberculosis", "other disease", "no finding"),
+)
 _CORNERS = ("x_min", "y_min", "x_max", "y_max")
 _IMAGES = tuple(f"{{}}/*.{end}" for end in ("dicom", "dcm", "png", "jpg"))
 _CONSENSUS = "consensus"
@@ -113,12 +121,16 @@ def _official(
 ) -> dict[str, Reading]:
     table = Table(labels, config, rejects, records=True)
     table.require(("image_id",))
-    names = {c: normalise(c, _ALIASES) for c in table.columns if c not in ("image_id", "rad_id")}
+    names = _classes(table, rejects)
     readings: dict[str, Reading] = {}
     for number, row in table:
         where, image = table.where(number), row["image_id"]
         values = {name: row[column] for column, name in names.items()}
-        bad = [f"{name} is {v!r}" for name, v in values.items() if not is_number(v)]
+        bad = [
+            f"{name} is {v!r}, not 0 or 1"
+            for name, v in values.items()
+            if not is_number(v) or float(v) not in (0, 1)
+        ]
         if bad or not image:
             bad = bad or ["image_id is empty"]
             rejects.refuse(where, "bad label", f"{image}: {bad[0]}")
@@ -129,10 +141,37 @@ def _official(
             rejects.refuse(where, "duplicate reader", f"{image} by {reader} is also above")
             continue
         reading.rows += 1
-        reading.labels[reader] = {name: int(float(v) > 0) for name, v in values.items()}
+        reading.labels[reader] = {name: int(float(v)) for name, v in values.items()}
     if boxes is not None:
         _add_boxes(Table(boxes, config, rejects), readings, rejects)
     return readings
+
+
+def _classes(table: Table, rejects: Rejects) -> dict[str, str]:
+    """Column -> label, of the published ones; others are said and left out.
+
+    Raises:
+      SourceError: two columns are one label, or none is.
+    """
+    names: dict[str, str] = {}
+    others = []
+    for column in table.columns:
+        name = normalise(column, _ALIASES)
+        first = next((c for c, other in names.items() if other == name), None)
+        if first is not None:
+            raise SourceError(
+                f"{table.path}: columns {first!r} and {column!r} are both the label {name!r}; "
+                "delete one"
+            )
+        if name in CLASSES:
+            names[column] = name
+        elif column not in ("image_id", "rad_id"):
+            others.append(column)
+    if not names:
+        raise SourceError(f"{table.path} has no column of a label of VinDr-CXR, e.g. Cardiomegaly")
+    if others:
+        rejects.note(f"{table.path.name}: no labels of VinDr-CXR, left out: {', '.join(others)}")
+    return names
 
 
 def _kaggle(config: VindrConfig, path: pathlib.Path, rejects: Rejects) -> dict[str, Reading]:

@@ -116,7 +116,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if not isinstance(value, Mapping | ml_collections.ConfigDict):
             raise ConfigError(f"{where} must be a group of keys, not {_shown(value)}")
         return {
-            _convert(args[0], str(k), f"{where}, key {k}"): _convert(
+            _convert(args[0], str(k), f"{where}, key {_printable(str(k))}"): _convert(
                 args[1], value[k], f"{where}.{_printable(str(k))}"
             )
             for k in value
@@ -131,7 +131,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             raise ConfigError(
                 f"{where}={_shown(value)} must be {hint.__name__}, not {type(value).__name__}"
             )
-        return value
+        return _text_fits(value, where) if isinstance(value, str) else value
     raise TypeError(f"{where}: config schemas cannot use the type {hint}")
 
 
@@ -148,16 +148,28 @@ def _printable(text: str, limit: int = 60) -> str:
     return text if len(text) <= limit else f"{text[:limit]}..."
 
 
+def _text_fits(text: str, where: str) -> str:
+    """The text, unless no file can hold it: bytes that are no UTF-8 become lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"{where}={_shown(text)} is not UTF-8 text") from None
+    return text
+
+
 def _whole_numbers_fit(value: Any, where: str) -> Any:
     """The value, unless it holds an integer that no file and no device can hold."""
     if isinstance(value, dict):
         for key, below in value.items():
+            _text_fits(key, f"{where}, key {_printable(key)}")
             _whole_numbers_fit(below, f"{where}.{_printable(key)}")
     elif isinstance(value, list):
         for i, below in enumerate(value):
             _whole_numbers_fit(below, f"{where}[{i}]")
     elif isinstance(value, int) and abs(value) >= 2**63:
         raise ConfigError(f"{where}={_shown(value)} is out of range")
+    elif isinstance(value, str):
+        _text_fits(value, where)
     return value
 
 

@@ -66,6 +66,8 @@ class OnDisk:
         text = str(value)
         if "\0" in text:
             return "holds a NUL character: no file has such a name"
+        if any("\ud800" <= c <= "\udfff" for c in text):
+            return "holds a byte that is no UTF-8: give the folder a name in UTF-8"
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
             return (
                 "is an address and no folder of this machine: mount the bucket (gcsfuse, s3fs) "

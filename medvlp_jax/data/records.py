@@ -19,8 +19,9 @@ from medvlp_jax.data import example
 
 FORMATS = ("png", "jpeg", "dicom")
 LABEL_VALUES = (1, 0, -1)
-#: Split names are part of file names and of TFDS split expressions (``train[:10%]``).
-SPLIT_PATTERN = re.compile(r"[a-z][a-z0-9_]*")
+#: Split names are part of file names (of 255 bytes at most) and of TFDS split expressions
+#: (``train[:10%]``).
+SPLIT_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _MAGIC = {"png": b"\x89PNG\r\n\x1a\n", "jpeg": b"\xff\xd8\xff"}
 
 

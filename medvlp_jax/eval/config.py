@@ -1,6 +1,7 @@
 """``config.eval``: labelled sets, and what is measured on them and how."""
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Collection, Sequence
 from typing import Any, Literal
@@ -102,6 +103,13 @@ class EvalConfig:
                 raise ValueError(
                     f"sets.{name}.validation={one.validation!r} is not one of {sorted(self.sets)}"
                 )
+            other = self.sets[one.validation] if one.validation else None
+            # Its own thresholds are oracle thresholds, which stand beside these and are named so.
+            if other and _place(other) == _place(one):
+                raise ValueError(
+                    f"sets.{name}.validation is the set itself ({one.path}, split {one.split}): "
+                    "thresholds would be fitted to what they are scored on; give another split"
+                )
             learns = [w for w in one.evaluators if w in TRAINS]
             if learns and not one.validation:
                 raise ValueError(f"sets.{name}: {learns[0]} needs sets.{name}.validation")
@@ -160,6 +168,10 @@ def set_configs(
         scored: tuple[Any, ...] = ("zeroshot",) if set(words) & set(RANKED) else ()
         sets["validation"] = EvalSetConfig(folder, part, "", scored, classes, truth)
     return sets
+
+
+def _place(one: EvalSetConfig) -> tuple[str, str]:
+    return os.path.realpath(one.path), one.split
 
 
 def film_configs(

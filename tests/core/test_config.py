@@ -1,7 +1,7 @@
 """Validation of a config: types, and errors that name the key and the mend."""
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 import ml_collections
 import pytest
@@ -93,3 +93,13 @@ def test_errors_name_the_key(config, message):
 def test_dumps_is_stable():
     assert dumps(Inner()) == '{\n "kind": "cosine",\n "rate": 0.1,\n "width": 8\n}'
     assert dumps({"b": (1, 2), "a": Inner(1)}) == dumps({"a": Inner(1), "b": [1, 2]})
+
+
+@pytest.mark.parametrize("hint", [str, Any, dict[str, str], tuple[str, ...], str | None])
+def test_text_that_no_file_can_hold(hint):
+    """A byte of the command line that is no UTF-8 arrives as a lone surrogate."""
+    schema = dataclasses.make_dataclass("Schema", [("a", hint)])
+    mapping = hint == dict[str, str]
+    bad = {"\udcff": "x"} if mapping else ["\udcff"] if hint == tuple[str, ...] else "x\udcff"
+    with pytest.raises(ConfigError, match="is not UTF-8 text"):
+        parse(schema, {"a": bad})

@@ -600,8 +600,10 @@ def test_config_is_parsed_from_a_mapping(folder):
      {"sources": (SourceConfig("a", weight=1.0), SourceConfig("b"))}],
 )  # fmt: skip
 def test_impossible_configs_are_refused(bad):
-    with pytest.raises(ValueError):
-        config_of("unused", **bad)
+    possible = core_config.to_plain(config_of("unused"))
+    assert core_config.parse(DataConfig, possible) == config_of("unused")
+    with pytest.raises(core_config.ConfigError):
+        core_config.parse(DataConfig, possible | core_config.to_plain(bad))
 
 
 # Devices

@@ -98,3 +98,23 @@ def test_chexpert_without_its_tables(tmp_path):
         run(chexpert.SOURCE, root=str(tmp_path))
     with pytest.raises(SourceError, match=r"config\.root .* is no folder"):
         run(chexpert.SOURCE, root=str(tmp_path / "none"))
+
+
+def test_chexpert_rows_of_one_study_that_differ(chexpert_root):
+    path = chexpert_root / "train.csv"
+    header = path.read_text().splitlines()[0]
+    study = "CheXpert-v1.0-small/train/patient00001/study1"
+    lateral = chexpert_row(f"{study}/view2_lateral.jpg", "Lateral", "", edema="1.0", fracture="0.0")
+    rows = [
+        chexpert_row(f"{study}/view1_frontal.jpg", "Frontal", "AP", edema="0.0", fracture="-1.0"),
+        lateral,
+        lateral,
+    ]
+    path.write_text("\n".join([header, *rows]) + "\n")
+    rejects = Rejects()
+    config = chexpert.SOURCE.config(root=str(chexpert_root), splits=("train",))
+    (record,) = chexpert.SOURCE.records(config, rejects)
+    assert record.labels == {"edema": 1, "fracture": -1}
+    assert [i.view for i in record.images] == ["AP", "LATERAL"]
+    assert [(r.where, r.kind) for r in rejects] == [("train.csv row 4", "duplicate id")]
+    assert any(note.startswith("train.csv: 2 labels differ") for note in rejects.notes)

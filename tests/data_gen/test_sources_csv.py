@@ -380,3 +380,65 @@ def test_sentences_of_labels_where_there_is_no_text(tmp_path):
     (unsure,) = label_texts("x", {"edema": -1})
     assert not unsure.labels
     assert "edema" in unsure.text.lower()
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"columns": {"E": "effusion", "F": "Effusion"}},
+        {"columns": {"Pleural_Effusion": "", "Effusion": ""}},
+        {"columns": {"A": "Edema", "edema": ""}},
+        {"list_column": "l", "names": {"Mass": "a", "mass": "b"}},
+    ],
+)
+def test_two_columns_of_one_label(labels):
+    with pytest.raises(ConfigError, match=r"are both the label|two labels"):
+        parse(CsvConfig, {"root": "x", "csv": "y", "labels": labels})
+
+
+def test_lists_that_name_what_is_not_judged(tmp_path):
+    for name in "abcdef":
+        image_file(tmp_path / f"{name}.png")
+    text = "path,l,E\na.png,Effusion|Mass,\nb.png,Effusion; Mass,\nc.png,Mass/Edema,\n"
+    name = table(tmp_path, text + "d.png,Wombat,\ne.png,Nodule/Mass,\nf.png,Edema,0\n")
+    judged = ("pleural effusion", "mass", "nodule/mass")
+    labels = LabelColumns(list_column="l", judged=judged, columns={"E": "edema"})
+    records, rejects, log = run(CsvConfig(root=str(tmp_path), csv=name, labels=labels))
+    found = {r.id: {k for k, v in r.labels.items() if v} for r in records}
+    expected = {"a.png": {"pleural effusion", "mass"}, "d.png": {"wombat"}}
+    assert found == {**expected, "e.png": {"nodule/mass"}}
+    assert rejects == [(f"t.csv row {n}", "bad row") for n in (3, 4, 7)]
+    assert "another separator than '|'" in log[0].detail
+    assert "denies 'edema'" in log[2].detail
+    assert any("'wombat' (1)" in note for note in log.notes)
+
+
+def test_half_a_box_and_names_too_long_for_a_file(tmp_path):
+    for name in "abcd":
+        image_file(tmp_path / f"{name}.png")
+    text = "path,x,y,width,height,part\na.png,,,,,train\nb.png,nan,2,3,4,train\n"
+    name = table(tmp_path, f"{text}c.png,1,2,,4,train\nd.png,1,2,3,4,{'d' * 230}\n")
+    config = CsvConfig(
+        root=str(tmp_path), csv=name, boxes=BoxColumns(label_name="mass"), split="part"
+    )
+    records, rejects, _ = run(config)
+    assert [r.id for r in records] == ["a.png"]
+    assert rejects == [(f"t.csv row {n}", "bad row") for n in (3, 4, 5)]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("name", "x" * 230, "64 at most"),
+        ("split_fractions", {"x" * 230: 1.0}, "no split name"),
+        ("texts", {"": "findings"}, r"config: texts names a column ''"),
+        ("labels", {"columns": {"": "x"}}, r"labels\.columns names a column ''"),
+        ("masks", {"columns": {"": "x"}}, r"masks\.columns names a column ''"),
+        ("texts", {"a": "\udcff"}, "is not UTF-8 text"),
+        ("keep", ["\udcff"], "is not UTF-8 text"),
+    ],
+)
+def test_names_that_no_table_and_no_file_has(key, value, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        parse(CsvConfig, {"root": "x", "csv": "y", key: value})
+    assert len(str(caught.value)) < 300

@@ -195,3 +195,36 @@ def test_size_of_the_release_and_its_split(mimic_root):
     assert {i.provenance["split_name"] for i in items} == {"official"}
     warnings = check_counts(mimic_cxr.SOURCE, config, items)
     assert warnings == ("the whole set: 6 images, published 377,110",)
+
+
+def test_mimic_tables_that_contradict_themselves(mimic_root):
+    def change(table, old, new):
+        path = mimic_root / f"mimic-cxr-2.0.0-{table}.csv.gz"
+        text = gzip.decompress(path.read_bytes()).decode()
+        assert old in text
+        gz(path, text.replace(old, new))
+
+    one = "50000001-0,10000032,50000001"
+    change("metadata", one, "50000001-0,10000032.0,50000001.0")
+    lateral = '50000001-1,10000032,50000001,"CHEST (PA, LAT)",LL,2500,3000\n'
+    more = lateral + lateral.replace("10000032", "10000033").replace("-1,", "-9,")
+    change("metadata", lateral, lateral + more)
+    change("metadata", "12000011,50000004", "12000011,5.0000004e7")
+    zero, train = "50000002-0,50000002,10000032,train\n", "50000001-9,50000001,10000033,train\n"
+    change("split", zero, zero + zero.replace("train", "test") + zero + train)
+    labels = "10000032,50000001,-1.0,0.0,1.0" + "," * 11
+    change("chexpert", labels, f"10000032,50000001.0,1.0,0.0,{',' * 11}\n{labels}")
+    rejects = Rejects()
+    config = mimic_cxr.SOURCE.config(root=str(mimic_root))
+    (record,) = mimic_cxr.SOURCE.records(config, rejects)
+    assert (record.id, record.patient_id, record.split) == ("s50000001", "p10000032", "train")
+    assert [i.view for i in record.images] == ["PA", "LATERAL"]
+    assert record.labels == {"atelectasis": 1, "cardiomegaly": 0, "consolidation": 1}
+    kinds = [(r.where.rpartition(" ")[2], r.kind) for r in rejects][:4]
+    assert kinds == [
+        ("4", "duplicate id"),
+        ("5", "bad row"),
+        ("6", "listed in two splits"),
+        ("8", "bad row"),
+    ]
+    assert any("1 labels differ" in note for note in rejects.notes)

@@ -95,3 +95,21 @@ def test_nih_without_lists_and_with_one_folder(nih_root):
     assert "00000005_000" in records
     assert "00000001_001" not in records
     assert {r.split for r in records.values()} == {"test"}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "00000001_000.png,Effusion, Mass,3,2,058Y,M,PA,2682,2749,0.143,0.143",
+        "00000001_000.png,Effusion,,3,2,058Y,M,PA,2682,2749,0.143,0.143",
+        "00000001_000.png,Effusion,3,2,58,M,upright,2682,2749,0.143,0.143,",
+        "00000001_000.png,Effusion,3,,58,M,PA,2682,2749,0.143,0.143,",
+    ],
+)
+def test_nih_cells_that_a_comma_moved(nih_root, row):
+    good = "00000001_001.png,Mass,3.0,2.0,058Y,M,PA,2682,2749,0.143,0.143"
+    (nih_root / "Data_Entry_2017_v2020.csv").write_text("\n".join([NIH_HEADER, row, good]) + "\n")
+    records, rejects = run(nih.SOURCE, root=str(nih_root))
+    assert [(r.id, r.patient_id) for r in records.values()] == [("00000001_001", "2")]
+    assert ("Data_Entry_2017_v2020.csv row 2", "bad row") in rejects
+    assert len(rejects) == 2  # and a box

@@ -106,3 +106,26 @@ def test_labels_of_a_cell():
     for cell in ("", "nan", "{'a'}", "['a', 1]", "'a'", "['a'"):
         with pytest.raises(ValueError, match="not a list"):
             parse_labels(cell)
+
+
+@pytest.mark.parametrize("cell", ["['a' 'b']", "['a', 'b' 'c']", "['a''b']", "['a'\n 'b', '']"])
+def test_a_list_that_lacks_a_comma(cell):
+    with pytest.raises(ValueError, match="a comma is missing"):
+        parse_labels(cell)
+
+
+def test_rows_of_one_study_that_differ(root):
+    rows = [
+        row(0, "a.png", 1, "PA", "['pneumonia']"),
+        row(1, "b.png", 1, "L", "['edema']", report="otro"),
+        row(3, "d.png", 1, "L", "['mass']").replace(",p1,", ",p9,"),
+    ]
+    name = "PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv"
+    write(root / name, "\n".join([HEADER, *rows]) + "\n")
+    records, rejects, log = run(SOURCE, root=root)
+    assert rejects == [(f"{name} row 4", "bad row")]
+    one = records["1"]
+    assert (len(one.images), one.patient_id, one.labels["mass"]) == (2, "p1", 0)
+    assert [t.text for t in one.texts] == ["sin hal"]
+    assert one.labels["pneumonia"] == one.labels["edema"] == 1
+    assert [note[:9] for note in log.notes] == ["2 labels ", "1 rows ha"]

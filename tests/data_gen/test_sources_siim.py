@@ -130,3 +130,13 @@ def test_lists_that_repeat_images(root):
     )
     assert {k: r.split for k, r in records.items()} == {a: "train", b: "test", c: "test"}
     assert ("train.csv", "listed in two splits") in rejects
+
+
+def test_what_is_neither_a_mask_nor_none(root):
+    a, b, c, d = (UID.format(i, i) for i in range(4))
+    rows = f"{a},-1.0\n{b},-01\n{c},0\n{d},1 2 3\n{d},none at all\n{b},1 3\n"
+    write(root / "train-rle.csv", "ImageId,EncodedPixels\n" + rows)
+    records, rejects, log = run(SOURCE, root=root, size=(32, 32))
+    assert {k: r.labels["pneumothorax"] for k, r in records.items()} == {a: 0, b: 1}
+    assert rejects == [(f"train-rle.csv row {n}", "bad row") for n in (4, 5, 6)]
+    assert any("1 images have a mask and a -1" in note for note in log.notes)

@@ -137,3 +137,26 @@ def test_overlap_and_votes():
     # one reader's two boxes never make a majority
     same = Reading("", {"R1": {}, "R2": {}, "R3": {}}, [("R1", box), ("R1", box)])
     assert agreed_boxes(same, Agreement.MAJORITY, {"mass": 1}) == ()
+
+
+def test_columns_that_are_no_labels_and_values_that_are_no_votes(root):
+    table = root / "annotations" / "image_labels_train.csv"
+    write(
+        table,
+        "Unnamed: 0,image_id,rad_id,age,Pleural_effusion,No finding\n"
+        "1,a,R1,50,1.0,0\n2,b,R1,50,-1,0\n3,c,R1,50,2,0\n4,c,R2,,0.5,0\n5,c,R3,,0,1\n",
+    )
+    records, rejects, log = run(SOURCE, root=root)
+    assert records["a"].labels == {"pleural effusion": 1, "no finding": 0}
+    assert records["c"].labels == {"pleural effusion": 0, "no finding": 1}
+    bad = [(f"image_labels_train.csv row {n}", "bad label") for n in (3, 4, 5)]
+    assert [r for r in rejects if r[1] == "bad label"] == bad
+    assert any(note.endswith("left out: Unnamed: 0, age") for note in log.notes)
+    for header, message in (
+        ("image_id,Pleural_effusion,Pleural effusion", "are both the label 'pleural effusion'"),
+        ("image_id,Other disease,Other diseases", "are both the label 'other disease'"),
+        ("image_id,x,y", "no column of a label"),
+    ):
+        write(table, f"{header}\na,1,0\n")
+        with pytest.raises(SourceError, match=message):
+            run(SOURCE, root=root)

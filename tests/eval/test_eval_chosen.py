@@ -13,7 +13,7 @@ from medvlp_jax.eval.base import evaluate
 from medvlp_jax.eval.baselines import Baseline
 from medvlp_jax.eval.bootstrap import Bootstrap
 from medvlp_jax.eval.chosen import choose, class_names, covered
-from medvlp_jax.eval.config import set_configs
+from medvlp_jax.eval.config import EvalConfig, set_configs
 from medvlp_jax.eval.efficiency import Collected
 from medvlp_jax.eval.embedded import Embedded
 from medvlp_jax.eval.grounding import Grounding
@@ -98,6 +98,14 @@ def test_a_set_without_labels():
             chosen((), [word], {})
     with pytest.raises(ConfigError, match="has no class to score"):
         covered("set 'toy'", ["gout"], BANK, recipe("chexzero"))
+
+
+@pytest.mark.parametrize("folder", ["toy", "./toy", "x/../toy", "toy/"])
+def test_thresholds_are_not_taken_from_what_they_are_scored_on(folder):
+    common = {"split": "test", "evaluators": ["zeroshot"], "classes": ()}
+    with pytest.raises(ValueError, match="is the set itself"):
+        EvalConfig(set_configs(["toy"], validation=f"{folder}:test", **common))
+    EvalConfig(set_configs(["toy"], validation=f"{folder}:validation", **common))
 
 
 def test_classes_as_typed():
