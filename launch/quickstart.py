@@ -8,6 +8,7 @@ configs/data_gen/sample.py) the report shows the model on these too.
 import os
 import pathlib
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -46,6 +47,8 @@ def main(_: list[str]) -> None:
         f"--config.splits.train={STUDIES.value}",
     )
     steps = [f"--config.loop.steps={STEPS.value}"] if STEPS.value else []
+    if 0 < STEPS.value <= 20:  # the config's warm-up has 20
+        steps.append(f"--config.optim.warmup_steps={STEPS.value // 2}")
     stage(
         f"2/{total} contrastive pre-training",
         "train.py",
@@ -80,13 +83,20 @@ def stage(title: str, script: str, *arguments: str) -> None:
     """Runs one launch script and ends the quickstart where it fails."""
     # Written relative to the repository, as a user would type it.
     print(f"\n== {title}\n$ .venv/bin/python launch/{script} {shlex.join(arguments)}", flush=True)
-    status = subprocess.run(
-        [sys.executable, str(HERE / script), *arguments], check=False
-    ).returncode
+    child = subprocess.Popen([sys.executable, str(HERE / script), *arguments])
+
+    def hand_on(number: int, _: object) -> None:
+        child.send_signal(number)  # it saves what it has, or just ends; then so do we
+
+    before = signal.signal(signal.SIGTERM, hand_on)
+    try:
+        status = child.wait()
+    finally:
+        signal.signal(signal.SIGTERM, before)
     if status:
         raise UserError(
-            f"launch/{script} ended with status {status}; its message is above. The same command "
-            "goes on from here"
+            f"launch/{script} ended with status {status}; its message is above. Finished stages "
+            "are kept: the same command goes on from there, once the cause is gone"
         )
 
 

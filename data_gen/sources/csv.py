@@ -7,7 +7,7 @@ are collected, a label keeps its strongest value (positive, uncertain, negative)
 import dataclasses
 import pathlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from data_gen.sources.base import (
@@ -177,7 +177,7 @@ def items(config: CsvConfig, rejects: Rejects) -> Iterator[Item]:
         if not image:
             rejects.refuse(where, "no image", f"column {config.image!r} is empty")
             continue
-        path = image + config.image_suffix
+        path = str(pathlib.PurePosixPath(image + config.image_suffix))  # ./a.png is a.png
         key = (row[config.study] if config.study else "") or path
         patient = row[config.patient] if config.patient else ""
         try:
@@ -214,6 +214,8 @@ def items(config: CsvConfig, rejects: Rejects) -> Iterator[Item]:
         rejects.note(differing(differ))
     if unjudged:
         rejects.note(not_judged(unjudged))
+    if _divides_unknown_patients(config):
+        rejects.note(_nobody_knows_patients(table.columns, config))
     named = {"split_name": f"column {config.split}"} if config.split else {}
     for key, study in studies.items():
         yield Item(
@@ -245,6 +247,22 @@ def _require(table: Table, config: CsvConfig) -> None:
         columns = (boxes.x, boxes.y, boxes.third, boxes.fourth, boxes.label, boxes.phrase)
         frame = (c for c in (boxes.frame_width, boxes.frame_height) if not is_number(c))
         table.require((*columns, *frame), "config.boxes")
+
+
+def _divides_unknown_patients(config: CsvConfig) -> bool:
+    parts = [share for share in config.split_fractions.values() if share > 0]
+    return not config.patient and not config.split and len(parts) > 1
+
+
+def _nobody_knows_patients(columns: Sequence[str], config: CsvConfig) -> str:
+    what = "study" if config.study else "image"
+    words = ("patient", "subject", "person", "pid", "mrn")
+    near = [repr(c) for c in columns if any(word in c.lower() for word in words)]
+    hint = f" (the table has {', '.join(near)})" if near else ""
+    return (
+        f"config.patient is not set: each {what} counts as a patient of its own, so that images of "
+        f"one patient can be in several splits; name the column of patients{hint}"
+    )
 
 
 def _split(row: Row, config: CsvConfig, patient: str) -> str:

@@ -72,7 +72,8 @@ def resolve(path: str | os.PathLike[str], step: Which = "latest") -> epath.Path:
         if (folder / FOLDER).is_dir():
             folder = folder / FOLDER
         if not folder.is_dir():
-            raise CheckpointError(f"{path} does not exist: give a workdir or <workdir>/{FOLDER}")
+            wrong = "is no folder" if folder.exists() else "does not exist"
+            raise CheckpointError(f"{path} {wrong}: give a workdir or <workdir>/{FOLDER}")
         steps = steps_in(folder)
         if not steps:
             raise CheckpointError(

@@ -442,3 +442,19 @@ def test_names_that_no_table_and_no_file_has(key, value, message):
     with pytest.raises(ConfigError, match=message) as caught:
         parse(CsvConfig, {"root": "x", "csv": "y", key: value})
     assert len(str(caught.value)) < 300
+
+
+def test_patients_that_nobody_named_are_said(tmp_path):
+    """Films of one patient in two splits are a leak that no number shows."""
+    for name in ("a", "b"):
+        image_file(tmp_path / f"{name}.png")
+    name = table(tmp_path, "path,Patient ID,part\na.png,p1,train\n./b.png,p1,test\nb.png,p1,test\n")
+    common = {"root": str(tmp_path), "csv": name, "image": "path"}
+    records, _, rejects = run(CsvConfig(**common))
+    assert [r.id for r in records] == ["a.png", "b.png"]  # one file, however it is written
+    (note,) = rejects.notes
+    assert "config.patient is not set" in note
+    assert "'Patient ID'" in note
+    for known in ({"patient": "Patient ID"}, {"split": "part"}, {"split_fractions": {"test": 1.0}}):
+        _, _, rejects = run(CsvConfig(**common, **known))
+        assert not rejects.notes
