@@ -149,6 +149,13 @@ def train_iterator(
         )
     for source, index in zip(config.sources, indices, strict=True):
         _say_cut(source, index, config.text.max_len)
+    usable = sum(len(index.records) for index in indices)
+    if usable < config.batch_size:
+        logging.warning(
+            "the sources have %d usable records, fewer than data.batch_size=%d: each batch holds "
+            "some of them several times; choose a smaller batch",
+            usable, config.batch_size,
+        )  # fmt: skip
     weights = [s.weight for s in config.sources]
     plan = Plan(indices, weights, config.text, config.batch_size, config.seed)
     builder = BatchBuilder(config, tokenizer)

@@ -393,6 +393,16 @@ def test_a_mixture_of_folders_has_a_tokenizer_of_its_own(folder, tokenizer, tmp_
     assert find_tokenizer(config).hash == tokenizer.hash
 
 
+def test_a_batch_larger_than_the_data_is_said(tokenizer, caplog):
+    few = [Memory([make_record(i) for i in range(3)])]
+    train_iterator(config_of("unused"), 1, tokenizer=tokenizer, sources=few)
+    assert "have 3 usable records, fewer than data.batch_size=4" in caplog.text
+    caplog.clear()
+    enough = [Memory([make_record(i) for i in range(4)])]
+    train_iterator(config_of("unused"), 1, tokenizer=tokenizer, sources=enough)
+    assert "usable records" not in caplog.text
+
+
 def test_a_folder_that_cannot_be_written_asks_for_a_cache_dir(folder, tokenizer, tmp_path, caplog):
     (tmp_path / "file").write_text("in the way")
     config = config_of(folder, cache_dir=str(tmp_path / "file"))
