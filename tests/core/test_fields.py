@@ -90,7 +90,7 @@ def test_what_is_allowed(values):
         ({"dtype": None}, "must be one of"),
         ({"folder": "gs://bucket/x"}, "mount the bucket"),
         ({"folder": "a\0b"}, "NUL"),
-        ({"folder": "a\udcff"}, "no UTF-8"),
+        ({"folder": "a\udcff"}, "not UTF-8"),
         ({"pattern": "["}, "is not a regular expression"),
     ],
 )

@@ -72,7 +72,7 @@ def test_recipes():
 
 
 def test_arguments_that_are_wrong():
-    with pytest.raises(ValueError, match="write ARCH or ARCH:DATA_FOLDER"):
+    with pytest.raises(ValueError, match="behind the colon stands resnet50 or vit_b16 or small"):
         config_of("clip", "resnet")
     config = config_of("gloria", "small")
     config.data.text.with_words = False
