@@ -278,7 +278,9 @@ class TestConfig:
         second.images, second.maker.model = "jax", str(SD)
         parsed = read(second)
         assert (parsed.maker.steps, parsed.maker.guidance, parsed.maker.size) == (75, 3.0, 512)
-        with pytest.raises(ValueError, match="preset 'x' must be"):
+        with pytest.raises(
+            ValueError, match="behind the colon stands demo or roentgen or roentgen_v2"
+        ):
             get_config("x")
 
     @pytest.mark.parametrize(

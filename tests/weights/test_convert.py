@@ -15,6 +15,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
+from medvlp_jax.core.files import MissingFileError
 from medvlp_jax.core.sharding import MeshConfig, make_mesh
 from medvlp_jax.core.state import flatten, path_str
 from medvlp_jax.weights.convert import Row, load, plan, save, under
@@ -250,7 +251,7 @@ def test_a_file_of_the_index_is_missing(folder, tmp_path):
 
 
 def test_folders_without_an_answer(tmp_path):
-    with pytest.raises(WeightsError, match="does not exist"):
+    with pytest.raises(MissingFileError, match="does not exist"):
         load(tmp_path / "nowhere", ROWS, abstract())
     with pytest.raises(WeightsError, match="holds no safetensors"):
         load(tmp_path, ROWS, abstract())
