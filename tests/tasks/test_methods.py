@@ -277,11 +277,11 @@ def test_settings_that_do_not_fit():
     for options, message in (
         ({"name": "mgca"}, "cpa_weight needs config.model.prototypes"),
         ({"name": "medclip", "num_labels": 0}, "needs num_labels"),
-        ({"name": "medclip", "label_scale": 0.0}, "must be positive"),
+        ({"name": "medclip", "label_scale": 0.0}, "must be above 0"),
         ({"name": "medclip", "multi_positive": "text"}, "no meaning for soft targets"),
-        ({"name": "gloria", "block": 0}, "block must be at least 1"),
-        ({"name": "gloria", "upsample": 1}, "two pixels or more"),
-        ({"name": "mgca", "epsilon": 0.0}, "must be positive"),
+        ({"name": "gloria", "block": 0}, "block=0 must be at least 1"),
+        ({"name": "gloria", "upsample": 1}, "upsample=1 must be at least 2|two pixels or more"),
+        ({"name": "mgca", "epsilon": 0.0}, "must be above 0"),
     ):
         with pytest.raises(ConfigError, match=message):
             make_task(plain, TASK | options)
