@@ -7,12 +7,12 @@
 import ml_collections
 
 from configs import common
-from medvlp_jax.models import lm
+from medvlp_jax.models.lm_config import PRESETS
 
 
 def get_config(model: str = "llama3.1_8b") -> ml_collections.ConfigDict:
-    """``model``: a name of ``medvlp_jax.models.lm.PRESETS``."""
-    common.choose("lm/decode.py", model, lm.PRESETS)
+    """``model``: a name of ``medvlp_jax.models.lm_config.PRESETS``."""
+    common.choose("lm/decode.py", model, PRESETS)
     return ml_collections.ConfigDict(
         {
             "program": "decode",
