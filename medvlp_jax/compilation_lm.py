@@ -122,7 +122,7 @@ def compile_decode(
     Nothing is allocated and no weights are read.
 
     Args:
-      lm: the model, for example of ``medvlp_jax.models.lm_config.PRESETS``, with float or int8 storage.
+      lm: the model, of ``medvlp_jax.models.lm_config.PRESETS`` say, with float or int8 storage.
       name: a slice such as ``v6e:4x4``.
       generation: rows and capacity.
       mesh: ``tensor`` splits heads and hidden units, ``fsdp`` the width; ``data`` copies weights.
