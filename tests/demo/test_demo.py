@@ -32,7 +32,7 @@ from ..chromium import Chromium
 def trained(tmp_path_factory):
     """(workdir, data folder) of a run of two steps."""
     folder = tmp_path_factory.mktemp("demo")
-    splits = SplitCounts(train=20, validation=40, test=0)
+    splits = SplitCounts(train=20, validation=40, test=40)
     data = folder / "data"
     small = PhantomConfig(size=48, splits=splits, masks=False, processes=1, studies_per_shard=20)
     generate(small, data, progress=False)
@@ -57,7 +57,7 @@ def trained(tmp_path_factory):
         "eval": {
             "sets": {
                 "validation": {"path": str(data), "split": "validation"},
-                "test": {"path": str(data), "split": "validation", "validation": "validation"},
+                "test": {"path": str(data), "split": "test", "validation": "validation"},
             },
             "bootstrap": {"resamples": 0},
         },
