@@ -116,7 +116,7 @@ def ray_runner() -> "Runner | None":
 
 
 @dataclasses.dataclass(frozen=True)
-class ImportJob:
+class ImportSettings:
     """The keys of an import's config that say how, not what."""
 
     records_per_shard: Size = 1000
@@ -129,7 +129,7 @@ def import_source(config: dict[str, Any]) -> None:
 
     source, runner = config.pop("generator"), ray_runner()
     job = {key: config.pop(key) for key in ("records_per_shard", "processes") if key in config}
-    how = parse(ImportJob, job)
+    how = parse(ImportSettings, job)
     report = run_import(
         source, config, OUT.value, how.records_per_shard, how.processes, runner=runner
     )
