@@ -13,10 +13,10 @@ import tarfile
 import cv2
 import numpy as np
 
-from data_gen.phantom.render import render_batch
-from data_gen.phantom.report import write_report
-from data_gen.phantom.sample import sample_study
-from data_gen.sources.job import run_import
+from data_gen.phantom.chest_xray.picture.render import render_batch
+from data_gen.phantom.chest_xray.sample import sample_study
+from data_gen.phantom.chest_xray.words.report import write_report
+from data_gen.sources.importing.job import run_import
 from medvlp_jax.data.config import DataConfig, SourceConfig
 from medvlp_jax.data.pipeline import find_tokenizer
 

@@ -29,7 +29,7 @@ class OurDiffusion:
         import jax
 
         from medvlp_jax.core.state import param_count
-        from medvlp_jax.text_to_image import PRESETS, TextToImage
+        from medvlp_jax.generation.images.text_to_image import PRESETS, TextToImage
 
         model = TextToImage(PRESETS["sd1.5"]).parts["unet" if part == "unet" else "vae"]
         self._block = jax.block_until_ready

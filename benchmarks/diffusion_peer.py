@@ -5,7 +5,7 @@ import time
 from typing import Any, Literal
 
 from benchmarks.diffusion_ours import random_inputs
-from medvlp_jax.text_to_image import PRESETS
+from medvlp_jax.generation.images.text_to_image import PRESETS
 from medvlp_jax.weights.tables import stable_diffusion_unet, stable_diffusion_vae
 
 

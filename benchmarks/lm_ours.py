@@ -11,8 +11,8 @@ class OurDecoder:
     """Greedy texts by continuous batching."""
 
     def __init__(self, folder: str, rows: int, tokens: int, queue: int):
-        from medvlp_jax.generation.decoding import GenerationConfig
-        from medvlp_jax.generation.engine import Generator
+        from medvlp_jax.generation.text.decoding import GenerationConfig
+        from medvlp_jax.generation.text.engine import Generator
         from medvlp_jax.weights import lm
 
         model = lm.load(folder, overrides=lm.CPU_DECODING["float"])
@@ -33,7 +33,7 @@ class OurDecoder:
         return self._rate(self._ragged)
 
     def _rate(self, tasks: Sequence[Task]) -> float:
-        from medvlp_jax.generation.engine import Request
+        from medvlp_jax.generation.text.engine import Request
 
         requests = [Request(str(i), t.prompt, t.tokens) for i, t in enumerate(tasks)]
         start = time.perf_counter()

@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from medvlp_jax.eval.bootstrap import AucCounts, Bootstrap
+from medvlp_jax.eval.metrics.bootstrap import AucCounts, Bootstrap
 
 
 def scores(records: int, classes: int) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,7 @@ class OurLocalStep:
 
         from medvlp_jax.core.step import init_state
         from medvlp_jax.data.device import to_device
-        from medvlp_jax.experiment import Experiment
+        from medvlp_jax.run.experiment import Experiment
 
         config: Any = importlib.import_module(f"configs.cxr.{method}").get_config("resnet50")
         config.model.dtype = "float32"

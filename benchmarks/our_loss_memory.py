@@ -7,10 +7,10 @@ import jax.numpy as jnp
 
 from medvlp_jax.core import sharding
 from medvlp_jax.core.sharding import MeshConfig, batch_sharding, make_mesh
-from medvlp_jax.tasks.gathered_pairs import gathered_softmax_pairs
-from medvlp_jax.tasks.losses import infonce
-from medvlp_jax.tasks.ring import Ring
-from medvlp_jax.tasks.ring_softmax import ring_softmax_pairs
+from medvlp_jax.losses.embeddings import infonce
+from medvlp_jax.losses.gathered import gathered_softmax_pairs
+from medvlp_jax.losses.ring import Ring
+from medvlp_jax.losses.ring_softmax import ring_softmax_pairs
 
 _WIDTH = 512
 

@@ -19,7 +19,7 @@ class OurSmallStep:
         from configs.cxr import quickstart
         from medvlp_jax.core.step import init_state
         from medvlp_jax.data.device import to_device
-        from medvlp_jax.experiment import Experiment
+        from medvlp_jax.run.experiment import Experiment
 
         config: Any = quickstart.get_config("unused")
         experiment = Experiment(config)

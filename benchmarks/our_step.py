@@ -16,7 +16,7 @@ class OurStep:
 
         from medvlp_jax.core.step import init_state
         from medvlp_jax.data.device import to_device
-        from medvlp_jax.experiment import Experiment
+        from medvlp_jax.run.experiment import Experiment
 
         self._block = jax.block_until_ready
         experiment = Experiment(our_config(shape, text_lengths))

@@ -15,8 +15,8 @@ from benchmarks.report import Row, Target, paired_row
 from benchmarks.settings import Settings
 from benchmarks.train_step import check_same_size, sides
 from medvlp_jax.data.plan import Plan
-from medvlp_jax.data.text import TextConfig
-from medvlp_jax.data.text_index import TextIndex
+from medvlp_jax.data.texts.choice import TextConfig
+from medvlp_jax.data.texts.text_index import TextIndex
 
 TARGET = Target(1.3, at_most=False)
 #: The plan sorts by length inside windows of these batches, as a training run of that size would.

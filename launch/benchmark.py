@@ -20,7 +20,7 @@ from benchmarks.harness import cores
 from benchmarks.settings import Settings
 from benchmarks.subjects import SUBJECTS, chosen
 from medvlp_jax.core.errors import UserError, run
-from medvlp_jax.core.folders import output_file
+from medvlp_jax.core.files.folders import output_file
 
 ONLY = flags.DEFINE_list("only", [], f"benchmarks to run: {', '.join(SUBJECTS)}; all by default")
 QUICK = flags.DEFINE_bool("quick", False, "smaller batches and fewer rounds")

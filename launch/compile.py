@@ -17,24 +17,24 @@ from typing import Any
 
 from absl import flags
 
-from medvlp_jax.core import topology
+from medvlp_jax.aot import topology
 from medvlp_jax.core.config import ConfigError, unknown_word
 from medvlp_jax.core.config_flag import define_config
 from medvlp_jax.core.errors import run
-from medvlp_jax.core.folders import output_file
+from medvlp_jax.core.files.folders import output_file
 
 
 def schema(config: Mapping[str, Any]) -> type | None:
     program = config.get("program", "train")
     if program == "decode":
-        from medvlp_jax.compilation_lm import DecodeConfig
+        from medvlp_jax.aot.text_decoding import DecodeConfig
 
         return DecodeConfig
     if program == "images":
-        from medvlp_jax.compilation_images import SamplingProgram
+        from medvlp_jax.aot.image_sampling import SamplingProgram
 
         return SamplingProgram
-    from medvlp_jax.experiment_config import ExperimentConfig
+    from medvlp_jax.run.config import ExperimentConfig
 
     return ExperimentConfig
 
@@ -52,19 +52,19 @@ def _config() -> dict[str, Any]:
 
 
 def training_step(name: str) -> Any:
-    from medvlp_jax.compilation import compile_step
+    from medvlp_jax.aot.train_step import compile_step
 
     return compile_step(_config(), name, text_len=TEXT_LEN.value, hlo_path=HLO.value)
 
 
 def decoding(name: str) -> Any:
-    from medvlp_jax.compilation_lm import compile_config
+    from medvlp_jax.aot.text_decoding import compile_config
 
     return compile_config(_config(), name, hlo_path=HLO.value)
 
 
 def image_sampling(name: str) -> Any:
-    from medvlp_jax.compilation_images import compile_config
+    from medvlp_jax.aot.image_sampling import compile_config
 
     return compile_config(_config(), name, hlo_path=HLO.value)
 

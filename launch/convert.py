@@ -10,8 +10,8 @@ the files belong to, for what was read and for what was written; that needs the 
 from absl import flags
 
 from medvlp_jax.core.errors import run
-from medvlp_jax.core.folders import output_folder
-from medvlp_jax.core.lock import workdir_lock
+from medvlp_jax.core.files.folders import output_folder
+from medvlp_jax.core.processes.lock import workdir_lock
 
 _FROM = flags.DEFINE_string("from", None, "folder, hub id, GGUF file or run", required=True)
 _TO = flags.DEFINE_string("to", None, "the folder to write", required=True)
@@ -28,7 +28,7 @@ _CHECK = flags.DEFINE_bool("check", False, "compare source and result with their
 
 def main(_: list[str]) -> None:
     output_folder(_TO.value, "--to")
-    from medvlp_jax import conversion
+    from medvlp_jax.run import convert as conversion
 
     with workdir_lock(_TO.value, "conversion"):
         converted = conversion.convert(

@@ -9,8 +9,8 @@ import shlex
 from absl import flags
 
 from medvlp_jax.core.errors import run
-from medvlp_jax.core.lock import workdir_lock
-from medvlp_jax.data import tfrecord
+from medvlp_jax.core.processes.lock import workdir_lock
+from medvlp_jax.data.store import tfrecord
 
 _FROM = flags.DEFINE_string("from", None, "the folder to read", required=True)
 _TO = flags.DEFINE_string("to", None, "the folder to write", required=True)

@@ -26,8 +26,8 @@ LIBRARY = flags.DEFINE_integer("library", 20_000, "training images searched for 
 
 def main(_: list[str]) -> None:
     apply_cpu_preset()
-    from medvlp_jax.demo.page import build_page, free_port, serve
-    from medvlp_jax.demo.reader import Reader
+    from medvlp_jax.run.demo.page import build_page, free_port, serve
+    from medvlp_jax.run.demo.reader import Reader
 
     port = free_port(HOST.value, PORT.value)  # before minutes are spent on the checkpoint
     reader = Reader(CHECKPOINT.value, library=LIBRARY.value)

@@ -19,10 +19,11 @@ from typing import Any
 
 from absl import flags
 
-from medvlp_jax.core import distributed, pretrained, provenance
+from medvlp_jax.core.checkpoints import pretrained, provenance
 from medvlp_jax.core.errors import run
-from medvlp_jax.core.folders import output_folder
+from medvlp_jax.core.files.folders import output_folder
 from medvlp_jax.core.presets import apply_cpu_preset
+from medvlp_jax.core.processes import distributed
 
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "workdir of a run, or one checkpoint", required=True
@@ -64,7 +65,7 @@ def main(_: list[str]) -> None:
     distributed.initialize()
     out = output_folder(OUT.value)
     from medvlp_jax.eval.config import set_configs
-    from medvlp_jax.evaluation import evaluate_checkpoint
+    from medvlp_jax.run.evaluate import evaluate_checkpoint
 
     overrides: dict[str, Any] = {"subgroups": tuple(SUBGROUPS.value)}
     if PROTOCOL.value:  # with its own prompts, unless others are asked for

@@ -21,16 +21,17 @@ from typing import Any
 
 from absl import flags
 
-from medvlp_jax.core import distributed, provenance
+from medvlp_jax.core.checkpoints import provenance
 from medvlp_jax.core.config_flag import define_config
 from medvlp_jax.core.errors import UserError, run
-from medvlp_jax.core.folders import output_folder
-from medvlp_jax.core.preemption import EXIT_CODE
+from medvlp_jax.core.files.folders import output_folder
 from medvlp_jax.core.presets import apply_cpu_preset
+from medvlp_jax.core.processes import distributed
+from medvlp_jax.core.processes.preemption import EXIT_CODE
 
 
 def schema(_: Any) -> type:
-    from medvlp_jax.trials.grid import GridConfig
+    from medvlp_jax.run.grid.grid import GridConfig
 
     return GridConfig
 
@@ -46,8 +47,8 @@ def main(_: list[str]) -> None:
     apply_cpu_preset()
     if ONLY.value:
         distributed.initialize()
-    from medvlp_jax.trials import run as trial_run
-    from medvlp_jax.trials.grid import find, parse_grid, trials
+    from medvlp_jax.run.grid import run as trial_run
+    from medvlp_jax.run.grid.grid import find, parse_grid, trials
 
     grid, out = parse_grid(CONFIG.value), output_folder(OUT.value)
     every = trials(grid)
@@ -83,10 +84,10 @@ def main(_: list[str]) -> None:
 
 def table(grid: object, out: pathlib.Path) -> None:
     """Writes the table of the finished trials and prints it."""
-    from medvlp_jax.trials import run as trial_run
-    from medvlp_jax.trials.grid import GridConfig, trials
-    from medvlp_jax.trials.page import write_page
-    from medvlp_jax.trials.summary import summarise
+    from medvlp_jax.run.grid import run as trial_run
+    from medvlp_jax.run.grid.grid import GridConfig, trials
+    from medvlp_jax.run.grid.page import write_page
+    from medvlp_jax.run.grid.summary import summarise
 
     assert isinstance(grid, GridConfig)
     every = trials(grid)

@@ -15,12 +15,13 @@ from typing import Any
 
 from absl import flags
 
-from medvlp_jax.core import distributed, pretrained
+from medvlp_jax.core.checkpoints import pretrained
 from medvlp_jax.core.config_flag import define_config
 from medvlp_jax.core.errors import run
-from medvlp_jax.core.folders import output_folder
-from medvlp_jax.core.preemption import EXIT_CODE
+from medvlp_jax.core.files.folders import output_folder
 from medvlp_jax.core.presets import apply_cpu_preset
+from medvlp_jax.core.processes import distributed
+from medvlp_jax.core.processes.preemption import EXIT_CODE
 
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "workdir of a run, or one checkpoint", required=True
@@ -30,7 +31,7 @@ STEP = flags.DEFINE_string("step", "latest", "latest, best, or a step number")
 
 
 def schema(_: Any) -> type:
-    from medvlp_jax.finetuning import FinetuningConfig
+    from medvlp_jax.run.finetune import FinetuningConfig
 
     return FinetuningConfig
 
@@ -42,8 +43,8 @@ def main(argv: list[str]) -> None:
     apply_cpu_preset()
     distributed.initialize()
     out = output_folder(OUT.value)
-    from medvlp_jax.eval.tuning import Interrupted
-    from medvlp_jax.finetuning import finetune
+    from medvlp_jax.eval.downstream.tuning import Interrupted
+    from medvlp_jax.run.finetune import finetune
 
     try:
         done = finetune(

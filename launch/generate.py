@@ -28,20 +28,20 @@ from medvlp_jax.core.config import ConfigError, parse, unknown_word
 from medvlp_jax.core.config_flag import define_config
 from medvlp_jax.core.errors import UserError, run
 from medvlp_jax.core.fields import Size, Workers
-from medvlp_jax.core.folders import output_folder
+from medvlp_jax.core.files.folders import output_folder
 
 if TYPE_CHECKING:
-    from data_gen.runners.job import Runner
+    from data_gen.jobs.job import Runner
 
 
 def schema(config: Mapping[str, Any]) -> type | None:
     generator = config.get("generator")
     if generator == "phantom":
-        from data_gen.phantom.job import PhantomConfig
+        from data_gen.phantom.chest_xray.job import PhantomConfig
 
         return PhantomConfig
     if generator == "syncxr":
-        from data_gen.syncxr.config import SynCXRConfig
+        from data_gen.pipelines.syncxr.config import SynCXRConfig
 
         return SynCXRConfig
     if generator == "curate":
@@ -52,7 +52,7 @@ def schema(config: Mapping[str, Any]) -> type | None:
         from data_gen.entities.build import BankConfig
 
         return BankConfig
-    from data_gen.sources.job import SOURCES
+    from data_gen.sources.importing.job import SOURCES
 
     return SOURCES[str(generator)].config if str(generator) in SOURCES else None
 
@@ -67,7 +67,7 @@ VERIFY = flags.DEFINE_bool("verify", False, "make nothing: compare --out with it
 
 
 def verify_folder() -> None:
-    from medvlp_jax.data.dataset import splits, verify
+    from medvlp_jax.data.store.dataset import splits, verify
 
     broken = verify(OUT.value)
     for line in broken:
@@ -79,8 +79,8 @@ def verify_folder() -> None:
 
 
 def generate_phantom(config: dict[str, Any]) -> None:
-    from data_gen import summary
-    from data_gen.phantom.job import PhantomConfig, generate
+    from data_gen.jobs import summary
+    from data_gen.phantom.chest_xray.job import PhantomConfig, generate
 
     parsed, runner = parse(PhantomConfig, config), ray_runner()
     result = generate(parsed, OUT.value, runner=runner)
@@ -91,11 +91,11 @@ def generate_phantom(config: dict[str, Any]) -> None:
 
 
 def generate_syncxr(config: dict[str, Any]) -> None:
-    from data_gen import summary
-    from data_gen.syncxr.config import read
-    from data_gen.syncxr.fan_out import FanOut
-    from data_gen.syncxr.pipeline import generate
-    from data_gen.syncxr.telling import told
+    from data_gen.jobs import summary
+    from data_gen.pipelines.syncxr.config import read
+    from data_gen.pipelines.syncxr.fan_out import FanOut
+    from data_gen.pipelines.syncxr.pipeline import generate
+    from data_gen.pipelines.syncxr.telling import told
 
     parsed = read(config)
     fan_out = FanOut(parsed, "ray" if RUNNER.value == "ray" else "local", RAY_ADDRESS.value)
@@ -110,7 +110,7 @@ def generate_syncxr(config: dict[str, Any]) -> None:
 
 def ray_runner() -> "Runner | None":
     """What --runner=ray asks for; None for local processes."""
-    from data_gen.runners.on_ray import OnRay
+    from data_gen.jobs.on_ray import OnRay
 
     return OnRay(RAY_ADDRESS.value) if RUNNER.value == "ray" else None
 
@@ -124,8 +124,8 @@ class ImportSettings:
 
 
 def import_source(config: dict[str, Any]) -> None:
-    from data_gen import summary
-    from data_gen.sources.job import run_import
+    from data_gen.jobs import summary
+    from data_gen.sources.importing.job import run_import
 
     source, runner = config.pop("generator"), ray_runner()
     job = {key: config.pop(key) for key in ("records_per_shard", "processes") if key in config}
@@ -141,9 +141,9 @@ def import_source(config: dict[str, Any]) -> None:
 
 
 def curate(config: dict[str, Any]) -> None:
-    from data_gen import summary
     from data_gen.curation.clean import CurateConfig, clean
-    from data_gen.report import write_data_report
+    from data_gen.data_page import write_data_report
+    from data_gen.jobs import summary
 
     parsed, runner = parse(CurateConfig, config), ray_runner()
     cleaned = clean(parsed, OUT.value, runner=runner)

@@ -16,7 +16,7 @@ import time
 from absl import flags
 
 from medvlp_jax.core.errors import UserError, run
-from medvlp_jax.core.folders import output_folder
+from medvlp_jax.core.files.folders import output_folder
 
 OUT = flags.DEFINE_string("out", "runs/quickstart", "everything is written here")
 STUDIES = flags.DEFINE_integer(

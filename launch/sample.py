@@ -17,15 +17,15 @@ from absl import flags
 from medvlp_jax.core.config import ConfigError, parse, unknown_word
 from medvlp_jax.core.config_flag import define_config
 from medvlp_jax.core.errors import run
-from medvlp_jax.core.folders import output_folder
+from medvlp_jax.core.files.folders import output_folder
 
 
 def schema(config: Mapping[str, Any]) -> type | None:
     if config.get("sampler") == "images":
-        from data_gen.sample_images import SampleImagesConfig
+        from data_gen.images.sampling import SampleImagesConfig
 
         return SampleImagesConfig
-    from data_gen.sample_texts import SampleTextsConfig
+    from data_gen.reports.sampling import SampleTextsConfig
 
     return SampleTextsConfig
 
@@ -35,9 +35,9 @@ OUT = flags.DEFINE_string("out", None, "the folder to make", required=True)
 
 
 def sample_texts(config: dict[str, Any]) -> int:
-    """Reports or other texts; see ``data_gen/sample_texts.py``."""
-    from data_gen import sample_texts as texts
-    from data_gen.llm import make_writer
+    """Reports or other texts; see ``data_gen/reports/sampling.py``."""
+    from data_gen.reports import sampling as texts
+    from data_gen.reports.writers import make_writer
 
     parsed = parse(texts.SampleTextsConfig, config)
     result = texts.sample_texts(parsed, make_writer(parsed.writer), OUT.value)
@@ -46,9 +46,9 @@ def sample_texts(config: dict[str, Any]) -> int:
 
 
 def sample_images(config: dict[str, Any]) -> int:
-    """Pictures; see ``data_gen/sample_images.py``."""
-    from data_gen import sample_images as images
-    from data_gen.images import make_maker
+    """Pictures; see ``data_gen/images/sampling.py``."""
+    from data_gen.images import sampling as images
+    from data_gen.images.makers import make_maker
 
     parsed = parse(images.SampleImagesConfig, config)
     result = images.sample_images(parsed, make_maker(parsed.maker), OUT.value)

@@ -13,16 +13,16 @@ from typing import Any
 
 from absl import flags
 
-from medvlp_jax.core import distributed
 from medvlp_jax.core.config_flag import define_config
 from medvlp_jax.core.errors import run
-from medvlp_jax.core.folders import output_folder
-from medvlp_jax.core.preemption import EXIT_CODE
+from medvlp_jax.core.files.folders import output_folder
 from medvlp_jax.core.presets import apply_cpu_preset
+from medvlp_jax.core.processes import distributed
+from medvlp_jax.core.processes.preemption import EXIT_CODE
 
 
 def schema(_: Any) -> type:
-    from medvlp_jax.experiment_config import ExperimentConfig
+    from medvlp_jax.run.config import ExperimentConfig
 
     return ExperimentConfig
 
@@ -38,7 +38,7 @@ def main(_: list[str]) -> None:
     apply_cpu_preset()
     distributed.initialize()
     workdir = output_folder(WORKDIR.value, "--workdir")
-    from medvlp_jax.experiment import Experiment
+    from medvlp_jax.run.experiment import Experiment
 
     result = Experiment(CONFIG.value).train(workdir, resume_anyway=RESUME_ANYWAY.value)
     if result.preempted:

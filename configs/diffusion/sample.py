@@ -3,13 +3,14 @@
 .venv/bin/python launch/compile.py --config=configs/diffusion/sample.py:sd2.1 --topology=v5e:4x4
     [--config.batch_size=64 --config.size=512 --config.sampler.steps=20 ...]
 
-The part after the colon is a preset of medvlp_jax/text_to_image.py: sd1.5 or sd2.1.
+The part after the colon is a preset of medvlp_jax/generation/images/text_to_image.py: sd1.5 or
+sd2.1.
 """
 
 import ml_collections
 
 from configs import common
-from medvlp_jax import text_to_image
+from medvlp_jax.generation.images import text_to_image
 
 
 def get_config(preset: str = "sd2.1") -> ml_collections.ConfigDict:

@@ -7,11 +7,11 @@
 import ml_collections
 
 from configs import common
-from medvlp_jax.models.lm_config import PRESETS
+from medvlp_jax.models.lm.config import PRESETS
 
 
 def get_config(model: str = "llama3.1_8b") -> ml_collections.ConfigDict:
-    """``model``: a name of ``medvlp_jax.models.lm_config.PRESETS``."""
+    """``model``: a name of ``medvlp_jax.models.lm.config.PRESETS``."""
     common.choose("lm/decode.py", model, PRESETS)
     return ml_collections.ConfigDict(
         {

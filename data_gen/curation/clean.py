@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import medvlp_jax
-from data_gen import jobs
 from data_gen.curation.decisions import Drop, decide
 from data_gen.curation.encoders import thresholds
 from data_gen.curation.gate import GateConfig
@@ -22,15 +21,16 @@ from data_gen.curation.review import (
     read_review,
     source_shards,
 )
-from data_gen.runners.job import JobError, Runner, Shard
-from data_gen.runners.local import local
+from data_gen.jobs import run as jobs
+from data_gen.jobs.job import JobError, Runner, Shard
+from data_gen.jobs.local import local
 from medvlp_jax.core.errors import one_net
 from medvlp_jax.core.fields import Cosine, Count, Workers
-from medvlp_jax.core.lock import workdir_lock
-from medvlp_jax.data.dataset import keep_digests, open_dataset, splits
-from medvlp_jax.data.manifest import fingerprint
-from medvlp_jax.data.records import Record, with_content_hash
-from medvlp_jax.data.shards import remove_leftovers, whole_file
+from medvlp_jax.core.processes.lock import workdir_lock
+from medvlp_jax.data.store.dataset import keep_digests, open_dataset, splits
+from medvlp_jax.data.store.manifest import fingerprint
+from medvlp_jax.data.store.record import Record, with_content_hash
+from medvlp_jax.data.store.shards import remove_leftovers, whole_file
 
 #: Folder of the review, and file of the decisions, inside the folder that is made.
 REVIEW, DECISIONS = "review", "decisions.json"
@@ -112,7 +112,7 @@ def clean(
     stopped, by shard.
 
     Raises:
-      UserError: see :func:`data_gen.jobs.run_job`; or ``out`` is the source.
+      UserError: see :func:`data_gen.jobs.run.run_job`; or ``out`` is the source.
     """
     folder = jobs.make_folder(out)
     if folder.resolve() == pathlib.Path(config.source).resolve():
@@ -140,7 +140,7 @@ def clean(
 class CleanJob:
     """Writes the records of ``source`` without the images that a review dropped.
 
-    Implements :class:`data_gen.runners.job.Job`.
+    Implements :class:`data_gen.jobs.job.Job`.
 
     Attributes:
       review: folder of the review, with its decisions.

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from data_gen.curation.candidate import Pixels
 from data_gen.curation.duplicates import unit
 from medvlp_jax.core.fields import Size
-from medvlp_jax.data.image import to_gray
+from medvlp_jax.data.images.decoding import to_gray
 
 #: Side of the map that the ``pixels`` encoder compares.
 _SIDE = 32

@@ -14,7 +14,7 @@ from data_gen.curation.judge import ImageJudge, JudgeConfig, make_judge
 from data_gen.curation.similarity import BadSet, BadSetConfig
 from data_gen.curation.statistics import Limits, measure, objections
 from medvlp_jax.core.config import to_plain
-from medvlp_jax.data.manifest import fingerprint
+from medvlp_jax.data.store.manifest import fingerprint
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,8 +5,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
+from data_gen.chat.base import ChatConfig
 from data_gen.curation.candidate import Candidate
-from data_gen.llm_chat import ChatConfig
 from medvlp_jax.core.fields import Count, Extent, Finite, Size
 
 

@@ -85,8 +85,8 @@ def good_films(folder: str) -> list[Pixels]:
     """The pictures of a folder, or procedural films that no data job makes."""
     if folder:
         return read_pictures(folder)
-    from data_gen.phantom.render import render_batch
-    from data_gen.phantom.sample import sample_study
+    from data_gen.phantom.chest_xray.picture.render import render_batch
+    from data_gen.phantom.chest_xray.sample import sample_study
 
     studies = [sample_study(0, _FIRST + i) for i in range(_FILMS)]
     return list(render_batch(studies, _SIDE, masks=False).images)

@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 
+from data_gen.chat.base import Prompt
+from data_gen.chat.openai import GIVE_UP, OpenAIChat
 from data_gen.curation import reasons as R
 from data_gen.curation.candidate import Candidate, Pixels
 from data_gen.curation.judge import QUESTIONS, JudgeConfig, Judgement, Question, decide
-from data_gen.llm_chat import Prompt
-from data_gen.llm_openai import GIVE_UP, OpenAIChat
 from medvlp_jax.core.errors import UserError
 
 _SYSTEM = (

@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 
 from data_gen.curation.candidate import Pixels
-from medvlp_jax.core import jsonl
-from medvlp_jax.data.manifest import write_errors
-from medvlp_jax.data.shards import whole_file
+from medvlp_jax.core.files import jsonl
+from medvlp_jax.data.store.manifest import write_errors
+from medvlp_jax.data.store.shards import whole_file
 
 FILE = "rejects.jsonl"
 #: Folder of the small pictures, beside the file.

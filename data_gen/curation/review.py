@@ -20,11 +20,11 @@ from data_gen.curation import reasons as R
 from data_gen.curation.candidate import Candidate, Pixels, Verdict
 from data_gen.curation.gate import Gate, GateConfig
 from data_gen.curation.rejects import small
-from data_gen.runners.job import Shard
-from medvlp_jax.data.dataset import RecordSource, open_dataset, splits
-from medvlp_jax.data.image import ImageError, decode
-from medvlp_jax.data.manifest import ShardName, fingerprint
-from medvlp_jax.data.records import Image, Record, Text
+from data_gen.jobs.job import Shard
+from medvlp_jax.data.images.decoding import ImageError, decode
+from medvlp_jax.data.store.dataset import RecordSource, open_dataset, splits
+from medvlp_jax.data.store.manifest import ShardName, fingerprint
+from medvlp_jax.data.store.record import Image, Record, Text
 
 #: Texts that stand for an image, the first that there is.
 SECTIONS = ("impression", "caption", "findings", "report")
@@ -34,7 +34,7 @@ _BATCH = 16
 
 @dataclasses.dataclass(frozen=True)
 class ReviewJob:
-    """Implements :class:`data_gen.runners.job.Job`.
+    """Implements :class:`data_gen.jobs.job.Job`.
 
     Attributes:
       source: the data folder.

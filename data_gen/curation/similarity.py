@@ -12,7 +12,7 @@ from data_gen.curation.duplicates import unit
 from data_gen.curation.encoders import Encoder
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.core.fields import Cosine
-from medvlp_jax.data.image import ImageError, decode
+from medvlp_jax.data.images.decoding import ImageError, decode
 
 #: What a folder of pictures may hold.
 PICTURES = (".png", ".jpg", ".jpeg", ".dcm")

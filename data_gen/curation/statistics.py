@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from data_gen.curation.candidate import Pixels
 from data_gen.curation.layout import layout
 from medvlp_jax.core.fields import AtLeastOne, Extent, Fraction, NonNegative
-from medvlp_jax.data.image import to_gray
+from medvlp_jax.data.images.decoding import to_gray
 
 #: Longer side, in pixels, that a picture is reduced to before it is measured.
 SIDE = 256

@@ -11,18 +11,18 @@ from jaxtyping import Float, UInt8
 from data_gen.curation.candidate import Pixels
 from data_gen.curation.duplicates import unit
 from data_gen.curation.encoders import EncoderConfig
-from data_gen.phantom.report import write_report
+from data_gen.phantom.chest_xray.words.report import write_report
 from medvlp_jax.core.predict import Predictor
 from medvlp_jax.core.sharding import MeshConfig, make_mesh
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.core.step import abstract_model
-from medvlp_jax.data import geometry
-from medvlp_jax.data.augment import ImageConfig
-from medvlp_jax.data.image import to_gray
+from medvlp_jax.data.images import geometry
+from medvlp_jax.data.images.augment import ImageConfig
+from medvlp_jax.data.images.decoding import to_gray
 from medvlp_jax.eval.vectors import embed_texts, ensemble
-from medvlp_jax.experiment import Experiment
-from medvlp_jax.experiment_config import stored_config
 from medvlp_jax.models.vit import ViTConfig
+from medvlp_jax.run.config import stored_config
+from medvlp_jax.run.experiment import Experiment
 from medvlp_jax.tasks.images import normalise
 from medvlp_jax.weights.families import build
 from medvlp_jax.weights.source import open_source
@@ -166,7 +166,7 @@ def open_clip_of_ours(checkpoint: str, batch_size: int) -> OurClip:
 @functools.cache
 def other_texts(count: int) -> tuple[str, ...]:
     """Impressions of procedural studies that no data job makes, all different."""
-    from data_gen.phantom.sample import sample_study
+    from data_gen.phantom.chest_xray.sample import sample_study
 
     found: dict[str, None] = {}
     index = 3_000_000_000

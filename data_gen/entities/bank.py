@@ -21,10 +21,10 @@ from data_gen.entities.entity import TYPES, Entity, EntityType, Mention
 from data_gen.entities.extract import EntityExtractor, LexiconExtractor, default_extractor
 from data_gen.entities.ontology import ontology
 from data_gen.entities.tokens import content_words
-from data_gen.phantom.findings import SEVERITIES
-from medvlp_jax.core import jsonl
+from data_gen.phantom.chest_xray.findings import SEVERITIES
 from medvlp_jax.core.errors import UserError
-from medvlp_jax.data.records import Record
+from medvlp_jax.core.files import jsonl
+from medvlp_jax.data.store.record import Record
 
 #: Sections of a record that are a report's.
 SECTIONS = ("findings", "impression", "report", "caption")

@@ -15,7 +15,7 @@ from data_gen.entities.entity import EntityType, Mention
 from data_gen.entities.extract import default_extractor
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.core.fields import Count
-from medvlp_jax.data.dataset import open_dataset
+from medvlp_jax.data.store.dataset import open_dataset
 
 BANK = "bank.jsonl"
 #: Reports that are read at a time.

@@ -12,8 +12,8 @@ import numpy as np
 from data_gen.entities.entity import Entity, Value, negated
 from data_gen.entities.extract import _ORDINALS, numbered_forms
 from data_gen.entities.ontology import Concept, Form, Ontology
-from data_gen.phantom.draw import make_device, make_finding
-from data_gen.phantom.findings import SUPPORT_DEVICES, Finding
+from data_gen.phantom.chest_xray.draw import make_device, make_finding
+from data_gen.phantom.chest_xray.findings import SUPPORT_DEVICES, Finding
 
 #: Before what is denied.
 _DENIED = ("definite", "convincing", "significant", "obvious", "visible", "gross", "appreciable")

@@ -30,9 +30,10 @@ class Entity:
       canonical: the concept; equal for synonyms, whatever their side and severity.
       count: how often a corpus names it.
       side: ``left``, ``right``, ``bilateral``, or empty.
-      zone, severity: as in :class:`data_gen.phantom.findings.Finding`; empty where nothing is said.
+      zone, severity: as in :class:`data_gen.phantom.chest_xray.findings.Finding`; empty where
+        nothing is said.
       finding: the phantom's finding that shows it (one of
-        :data:`data_gen.phantom.findings.FINDING_NAMES`), empty where it draws none.
+        :data:`data_gen.phantom.chest_xray.findings.FINDING_NAMES`), empty where it draws none.
       attributes: those of the phantom's finding that the words fix (lobe, size_mm, device, ...).
     """
 

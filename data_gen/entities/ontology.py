@@ -47,7 +47,7 @@ class Concept:
       attributes: of the phantom's finding, for all forms.
       tips: values of the attribute ``tip`` -> words that follow a device.
       sides: sides that it may have; empty where a side makes no sense.
-      zone: of an anatomy, as in :data:`data_gen.phantom.findings.ZONES`.
+      zone: of an anatomy, as in :data:`data_gen.phantom.chest_xray.findings.ZONES`.
       fixed: the side that an anatomy has without saying so.
       parent: a more general anatomy.
       parts: name of the list of words by which an anatomy is divided.

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from data_gen.entities.entity import Entity
-from data_gen.phantom import findings as F
-from data_gen.phantom.draw import make_device, make_finding
-from data_gen.phantom.findings import Finding, Study
+from data_gen.phantom.chest_xray import findings as F
+from data_gen.phantom.chest_xray.draw import make_device, make_finding
+from data_gen.phantom.chest_xray.findings import Finding, Study
 from medvlp_jax.core.errors import UserError
 
 #: Draws of a finding until it is the one that the words describe.
@@ -116,7 +116,7 @@ def as_finding(entity: Entity) -> Finding:
 
 
 def labels_of(entities: Sequence[Entity]) -> dict[str, int]:
-    """The labels of a study: those of :meth:`data_gen.phantom.findings.Study.labels`.
+    """The labels of a study: those of :meth:`data_gen.phantom.chest_xray.findings.Study.labels`.
 
     1 for what is present, 0 for what is not, -1 for the pneumonia that a consolidation may be;
     "no finding" is 1 where nothing but devices is present.

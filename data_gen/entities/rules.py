@@ -14,7 +14,7 @@ from data_gen.entities.bank import EntityBank
 from data_gen.entities.entity import Entity
 from data_gen.entities.ontology import Ontology, ontology
 from data_gen.entities.phantom import as_finding
-from data_gen.phantom.findings import compatible
+from data_gen.phantom.chest_xray.findings import compatible
 
 #: Class of what the ontology does not know: only its own concept excludes it.
 _UNKNOWN = 0

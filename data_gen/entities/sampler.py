@@ -25,7 +25,7 @@ from data_gen.entities.entity import NON_ANATOMY, Entity
 from data_gen.entities.rules import rules_of
 from medvlp_jax.core.config import to_plain
 from medvlp_jax.core.errors import UserError, one_net
-from medvlp_jax.data.manifest import fingerprint
+from medvlp_jax.data.store.manifest import fingerprint
 
 PLAN, META = "plan.npy", "plan.json"
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from data_gen.entities.entity import Entity
 from data_gen.entities.ontology import Concept, Ontology, ontology
 from data_gen.entities.rules import sides_meet
-from data_gen.phantom.findings import SEVERITIES
+from data_gen.phantom.chest_xray.findings import SEVERITIES
 from data_gen.phantom.grammar import Chooser, listing, sentence
 
 _ORDERS = (

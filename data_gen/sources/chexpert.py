@@ -13,17 +13,17 @@ import re
 from collections.abc import Iterator, Mapping
 
 from data_gen.sources import five_by_200
-from data_gen.sources.base import (
+from data_gen.sources.importing.base import (
     ImageFile,
     Item,
     Rejects,
     SourceConfig,
     SourceError,
 )
-from data_gen.sources.labels import CHEXPERT, chexpert_values, differing, merge_labels
-from data_gen.sources.source import Source
-from data_gen.sources.splits import Count, NamedSplit
-from data_gen.sources.tables import Row, Table, find_or_none, present
+from data_gen.sources.importing.labels import CHEXPERT, chexpert_values, differing, merge_labels
+from data_gen.sources.importing.source import Source
+from data_gen.sources.importing.splits import Count, NamedSplit
+from data_gen.sources.tables.reader import Row, Table, find_or_none, present
 from medvlp_jax.core.fields import Size
 
 _FILES = {

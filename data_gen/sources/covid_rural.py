@@ -9,7 +9,7 @@ import pathlib
 import re
 from collections.abc import Iterator
 
-from data_gen.sources.base import (
+from data_gen.sources.importing.base import (
     ImageFile,
     Item,
     Rejects,
@@ -17,10 +17,10 @@ from data_gen.sources.base import (
     SourceError,
     patient_split,
 )
-from data_gen.sources.encoding import has_bad_bytes
-from data_gen.sources.masks import MaskFile
-from data_gen.sources.source import Source
-from data_gen.sources.splits import Count, NamedSplit
+from data_gen.sources.importing.masks import MaskFile
+from data_gen.sources.importing.source import Source
+from data_gen.sources.importing.splits import Count, NamedSplit
+from data_gen.sources.tables.encoding import has_bad_bytes
 
 LABEL = "covid-19"
 _PATIENT = re.compile(r"COVID-19-AR-\d+")

@@ -10,11 +10,11 @@ import os
 import pathlib
 from collections.abc import Iterator
 
-from data_gen.sources.base import ImageFile, Item, Rejects, SourceConfig, SourceError
-from data_gen.sources.encoding import text_lines
-from data_gen.sources.source import Source
-from data_gen.sources.splits import Count, NamedSplit, stem
-from data_gen.sources.tables import find_or_none, present
+from data_gen.sources.importing.base import ImageFile, Item, Rejects, SourceConfig, SourceError
+from data_gen.sources.importing.source import Source
+from data_gen.sources.importing.splits import Count, NamedSplit, stem
+from data_gen.sources.tables.encoding import text_lines
+from data_gen.sources.tables.reader import find_or_none, present
 
 LABEL = "covid-19"
 #: Class -> labels. In 9A the classes exclude one another: "pneumonia" is one that is not COVID-19.

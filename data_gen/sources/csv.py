@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from data_gen.sources.base import (
+from data_gen.sources.importing.base import (
     ImageFile,
     Item,
     PixelBox,
@@ -18,7 +18,7 @@ from data_gen.sources.base import (
     SourceConfig,
     patient_split,
 )
-from data_gen.sources.labels import (
+from data_gen.sources.importing.labels import (
     LabelColumns,
     column_labels,
     differing,
@@ -28,12 +28,12 @@ from data_gen.sources.labels import (
     not_judged,
     plain,
 )
-from data_gen.sources.masks import MaskFile
-from data_gen.sources.report_text import clean
-from data_gen.sources.source import Source
-from data_gen.sources.tables import Row, Table
-from medvlp_jax.core.files import shown
-from medvlp_jax.data.records import SPLIT_PATTERN, Text
+from data_gen.sources.importing.masks import MaskFile
+from data_gen.sources.importing.report_text import clean
+from data_gen.sources.importing.source import Source
+from data_gen.sources.tables.reader import Row, Table
+from medvlp_jax.core.files.opening import shown
+from medvlp_jax.data.store.record import SPLIT_PATTERN, Text
 
 _SPLITS = {
     "training": "train",

@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from data_gen.sources.base import SourceConfig, SourceError
-from data_gen.sources.labels import CHEXPERT, normalise
-from data_gen.sources.splits import list_path, read_list
-from data_gen.sources.tables import Row, Table
+from data_gen.sources.importing.base import SourceConfig, SourceError
+from data_gen.sources.importing.labels import CHEXPERT, normalise
+from data_gen.sources.importing.splits import list_path, read_list
+from data_gen.sources.tables.reader import Row, Table
 
 SPLIT = "test_5x200"
 PER_FINDING = 200

@@ -9,14 +9,14 @@ import dataclasses
 import pathlib
 from collections.abc import Iterator
 
-from data_gen.sources.base import ImageFile, Item, Rejects, SourceConfig, whole_id
-from data_gen.sources.encoding import text_lines
-from data_gen.sources.labels import CHEXPERT, chexpert_values, differing, merge_labels
-from data_gen.sources.report_text import report_texts
-from data_gen.sources.source import Source
-from data_gen.sources.splits import Count, NamedSplit
-from data_gen.sources.tables import Table, find, find_or_none
-from medvlp_jax.data.records import Text
+from data_gen.sources.importing.base import ImageFile, Item, Rejects, SourceConfig, whole_id
+from data_gen.sources.importing.labels import CHEXPERT, chexpert_values, differing, merge_labels
+from data_gen.sources.importing.report_text import report_texts
+from data_gen.sources.importing.source import Source
+from data_gen.sources.importing.splits import Count, NamedSplit
+from data_gen.sources.tables.encoding import text_lines
+from data_gen.sources.tables.reader import Table, find, find_or_none
+from medvlp_jax.data.store.record import Text
 
 _SPLITS = {"train": "train", "validate": "validation", "test": "test"}
 _VIEWS = {"LL": "LATERAL", "RL": "LATERAL"}

@@ -11,7 +11,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-from data_gen.sources.base import (
+from data_gen.sources.importing.base import (
     ImageFile,
     Item,
     PixelBox,
@@ -19,15 +19,15 @@ from data_gen.sources.base import (
     SourceConfig,
     SourceError,
 )
-from data_gen.sources.encoding import has_bad_bytes
-from data_gen.sources.labels import is_number, normalise
-from data_gen.sources.report_text import clean
-from data_gen.sources.source import Source
-from data_gen.sources.splits import Count, NamedSplit
-from data_gen.sources.tables import Row, Table, find
+from data_gen.sources.importing.labels import is_number, normalise
+from data_gen.sources.importing.report_text import clean
+from data_gen.sources.importing.source import Source
+from data_gen.sources.importing.splits import Count, NamedSplit
+from data_gen.sources.tables.encoding import has_bad_bytes
+from data_gen.sources.tables.reader import Row, Table, find
 from medvlp_jax.core.errors import one_net, reason
-from medvlp_jax.core.files import read_bytes
-from medvlp_jax.data.records import Text
+from medvlp_jax.core.files.opening import read_bytes
+from medvlp_jax.data.store.record import Text
 
 _COLUMNS = ("category_name", "label_text", "path", "x", "y", "w", "h")
 _FRAME = ("image_width", "image_height")

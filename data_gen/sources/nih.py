@@ -11,7 +11,7 @@ import pathlib
 import re
 from collections.abc import Iterator
 
-from data_gen.sources.base import (
+from data_gen.sources.importing.base import (
     ImageFile,
     Item,
     PixelBox,
@@ -20,11 +20,11 @@ from data_gen.sources.base import (
     patient_split,
     whole_id,
 )
-from data_gen.sources.encoding import text_lines
-from data_gen.sources.labels import closed_world, is_number, normalise
-from data_gen.sources.source import Source
-from data_gen.sources.splits import Count, NamedSplit
-from data_gen.sources.tables import Table, find, find_or_none, index_files
+from data_gen.sources.importing.labels import closed_world, is_number, normalise
+from data_gen.sources.importing.source import Source
+from data_gen.sources.importing.splits import Count, NamedSplit
+from data_gen.sources.tables.encoding import text_lines
+from data_gen.sources.tables.reader import Table, find, find_or_none, index_files
 from medvlp_jax.core.fields import Fraction
 
 FINDINGS = (

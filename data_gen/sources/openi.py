@@ -14,7 +14,7 @@ import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 
-from data_gen.sources.base import (
+from data_gen.sources.importing.base import (
     ImageFile,
     Item,
     Rejects,
@@ -22,14 +22,14 @@ from data_gen.sources.base import (
     SourceError,
     patient_split,
 )
-from data_gen.sources.labels import closed_world
-from data_gen.sources.report_text import clean
-from data_gen.sources.source import Source
-from data_gen.sources.splits import Count, NamedSplit
-from data_gen.sources.tables import Table, find, find_or_none
+from data_gen.sources.importing.labels import closed_world
+from data_gen.sources.importing.report_text import clean
+from data_gen.sources.importing.source import Source
+from data_gen.sources.importing.splits import Count, NamedSplit
+from data_gen.sources.tables.reader import Table, find, find_or_none
 from medvlp_jax.core.errors import one_net
-from medvlp_jax.core.files import read_bytes
-from medvlp_jax.data.records import Text
+from medvlp_jax.core.files.opening import read_bytes
+from medvlp_jax.data.store.record import Text
 
 #: MeSH or RadLex heading of the manual coding (before the first "/") -> label.
 MESH = {

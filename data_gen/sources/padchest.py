@@ -16,18 +16,18 @@ import tokenize
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from data_gen.sources.base import (
+from data_gen.sources.importing.base import (
     ImageFile,
     Item,
     Rejects,
     SourceConfig,
     patient_split,
 )
-from data_gen.sources.labels import closed_world, differing, merge_labels, normalise
-from data_gen.sources.report_text import clean
-from data_gen.sources.source import Source
-from data_gen.sources.tables import Table, find, index_files
-from medvlp_jax.data.records import Text
+from data_gen.sources.importing.labels import closed_world, differing, merge_labels, normalise
+from data_gen.sources.importing.report_text import clean
+from data_gen.sources.importing.source import Source
+from data_gen.sources.tables.reader import Table, find, index_files
+from medvlp_jax.data.store.record import Text
 
 _COLUMNS = ("ImageID", "ImageDir", "StudyID", "PatientID", "Projection", "MethodLabel", "Labels")
 _VIEWS = {"L": "LATERAL", "AP_horizontal": "AP"}

@@ -14,7 +14,7 @@ from data_gen.sources import (
     siim,
     vindr,
 )
-from data_gen.sources.source import Source
+from data_gen.sources.importing.source import Source
 
 SOURCES: dict[str, Source] = {
     "csv": csv.SOURCE,

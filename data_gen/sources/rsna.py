@@ -11,7 +11,7 @@ import dataclasses
 import pathlib
 from collections.abc import Iterator
 
-from data_gen.sources.base import (
+from data_gen.sources.importing.base import (
     ImageFile,
     Item,
     PixelBox,
@@ -20,9 +20,16 @@ from data_gen.sources.base import (
     SourceError,
     patient_split,
 )
-from data_gen.sources.source import Source
-from data_gen.sources.splits import Count, NamedSplit, Shuffle, list_path, stem, strict_order
-from data_gen.sources.tables import Row, Table, find_or_none, present
+from data_gen.sources.importing.source import Source
+from data_gen.sources.importing.splits import (
+    Count,
+    NamedSplit,
+    Shuffle,
+    list_path,
+    stem,
+    strict_order,
+)
+from data_gen.sources.tables.reader import Row, Table, find_or_none, present
 
 LABEL = "pneumonia"
 #: Class of the detailed table -> labels. The last two have no opacity, and only one is normal.

@@ -11,18 +11,18 @@ import pathlib
 import re
 from collections.abc import Iterator
 
-from data_gen.sources.base import (
+from data_gen.sources.importing.base import (
     ImageFile,
     Item,
     Rejects,
     SourceConfig,
     patient_split,
 )
-from data_gen.sources.labels import is_number
-from data_gen.sources.masks import MaskRuns
-from data_gen.sources.source import Source
-from data_gen.sources.splits import Count, NamedSplit, stem
-from data_gen.sources.tables import Table, find
+from data_gen.sources.importing.labels import is_number
+from data_gen.sources.importing.masks import MaskRuns
+from data_gen.sources.importing.source import Source
+from data_gen.sources.importing.splits import Count, NamedSplit, stem
+from data_gen.sources.tables.reader import Table, find
 from medvlp_jax.core.fields import Extent
 
 LABEL = "pneumothorax"

@@ -11,7 +11,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import Literal
 
-from data_gen.sources.base import (
+from data_gen.sources.importing.base import (
     ImageFile,
     Item,
     PixelBox,
@@ -20,11 +20,11 @@ from data_gen.sources.base import (
     SourceError,
     patient_split,
 )
-from data_gen.sources.labels import is_number, normalise
-from data_gen.sources.readers import Agreement, Reading, agreed_boxes, agreed_labels
-from data_gen.sources.source import Source
-from data_gen.sources.splits import Count, NamedSplit
-from data_gen.sources.tables import Table, find_or_none, index_files
+from data_gen.sources.importing.labels import is_number, normalise
+from data_gen.sources.importing.readers import Agreement, Reading, agreed_boxes, agreed_labels
+from data_gen.sources.importing.source import Source
+from data_gen.sources.importing.splits import Count, NamedSplit
+from data_gen.sources.tables.reader import Table, find_or_none, index_files
 
 #: The tables spell it "Other diseases" (train) and "Other disease" (test).
 _ALIASES = {"other diseases": "other disease"}

@@ -8,12 +8,12 @@ from typing import Any
 
 import jax
 
-from medvlp_jax.core.checkpoint import Checkpointer, Restored
+from medvlp_jax.core.checkpoints.checkpoint import Checkpointer, Restored
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.core.fields import Count, Size
 from medvlp_jax.core.metrics import Mean, MetricWriter
 from medvlp_jax.core.predict import Predictor
-from medvlp_jax.core.preemption import Preemption
+from medvlp_jax.core.processes.preemption import Preemption
 from medvlp_jax.core.profiling import ProfileConfig, Profiler, memory_stats, peak_flops
 from medvlp_jax.core.progress import Clock, ProgressLine, Rates, duration
 from medvlp_jax.core.sharding import replicated

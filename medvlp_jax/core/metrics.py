@@ -9,8 +9,9 @@ import time
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from medvlp_jax.core import distributed, jsonl
 from medvlp_jax.core.errors import UserError
+from medvlp_jax.core.files import jsonl
+from medvlp_jax.core.processes import distributed
 
 FILE = "metrics.jsonl"
 _log = logging.getLogger(__name__)

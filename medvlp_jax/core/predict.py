@@ -7,7 +7,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from medvlp_jax.core import distributed, sharding
+from medvlp_jax.core import sharding
+from medvlp_jax.core.processes import distributed
 from medvlp_jax.core.state import ModelDef, TrainState
 
 Tree = Any

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TextIO
 
-from medvlp_jax.core import distributed
+from medvlp_jax.core.processes import distributed
 
 
 class Clock:

@@ -2,15 +2,15 @@
 
 import numpy as np
 
-from medvlp_jax.data import geometry
-from medvlp_jax.data.augment import load_image
 from medvlp_jax.data.config import DataConfig
-from medvlp_jax.data.image import ImageError, decode_mask
-from medvlp_jax.data.records import Image, Record
-from medvlp_jax.data.text import stated_labels, text_key
-from medvlp_jax.data.text_index import eligible_images
-from medvlp_jax.data.tokenizer import Tokenizer
-from medvlp_jax.data.vary import vary
+from medvlp_jax.data.images import geometry
+from medvlp_jax.data.images.augment import load_image
+from medvlp_jax.data.images.decoding import ImageError, decode_mask
+from medvlp_jax.data.store.record import Image, Record
+from medvlp_jax.data.texts.choice import stated_labels, text_key
+from medvlp_jax.data.texts.text_index import eligible_images
+from medvlp_jax.data.texts.tokenizer import Tokenizer
+from medvlp_jax.data.texts.vary import vary
 
 Batch = dict[str, np.ndarray]
 

@@ -3,8 +3,8 @@
 import dataclasses
 
 from medvlp_jax.core.fields import Extent, Folder, Fraction, Positive, Seed, Size, Workers
-from medvlp_jax.data.augment import ImageConfig
-from medvlp_jax.data.text import TextConfig
+from medvlp_jax.data.images.augment import ImageConfig
+from medvlp_jax.data.texts.choice import TextConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,7 +12,7 @@ class SourceConfig:
     """One split of one data folder.
 
     Attributes:
-      path: the folder that :func:`medvlp_jax.data.dataset.open_dataset` reads.
+      path: the folder that :func:`medvlp_jax.data.store.dataset.open_dataset` reads.
       split: "train", "validation", ...
       weight: share of the batches, relative to the other sources; ``None`` for all of them = by
         number of records, so that every record is seen equally often.

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from medvlp_jax.core.distributed import make_global_batch
+from medvlp_jax.core.processes.distributed import make_global_batch
 from medvlp_jax.core.sharding import batch_sharding
 
 Batch = dict[str, np.ndarray]

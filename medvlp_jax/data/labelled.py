@@ -14,16 +14,16 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int, Int8
 
-from medvlp_jax.data.augment import ImageConfig
 from medvlp_jax.data.batch import BatchBuilder
 from medvlp_jax.data.config import DataConfig
-from medvlp_jax.data.kept_arrays import read_arrays, write_arrays
+from medvlp_jax.data.images.augment import ImageConfig
 from medvlp_jax.data.loaders import RowThreads, TrainLoader
 from medvlp_jax.data.pipeline import TrainIterator, process_rows
 from medvlp_jax.data.plan import Plan
-from medvlp_jax.data.records import Source
-from medvlp_jax.data.text import TextConfig, names_a_side
-from medvlp_jax.data.text_index import TextIndex, eligible_images
+from medvlp_jax.data.store.kept_arrays import read_arrays, write_arrays
+from medvlp_jax.data.store.record import Source
+from medvlp_jax.data.texts.choice import TextConfig, names_a_side
+from medvlp_jax.data.texts.text_index import TextIndex, eligible_images
 from medvlp_jax.data.unreadable import MAX_BAD_FRACTION, DataError, Readable, still_unreadable
 from medvlp_jax.data.workers import threads_of
 

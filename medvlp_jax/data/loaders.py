@@ -9,9 +9,9 @@ import numpy as np
 
 from medvlp_jax.data.batch import Batch, BatchBuilder
 from medvlp_jax.data.plan import Plan
-from medvlp_jax.data.records import Source
-from medvlp_jax.data.text import candidates
-from medvlp_jax.data.text_index import eligible_images
+from medvlp_jax.data.store.record import Source
+from medvlp_jax.data.texts.choice import candidates
+from medvlp_jax.data.texts.text_index import eligible_images
 from medvlp_jax.data.unreadable import (
     BAD_RECORD,
     DataError,

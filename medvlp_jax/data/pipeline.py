@@ -32,12 +32,12 @@ from absl import logging
 
 from medvlp_jax.data.batch import Batch, BatchBuilder
 from medvlp_jax.data.config import DataConfig, SourceConfig
-from medvlp_jax.data.dataset import open_dataset
 from medvlp_jax.data.loaders import EvalLoader, RowThreads, TrainLoader, take_notes
 from medvlp_jax.data.plan import Plan
-from medvlp_jax.data.records import Source
-from medvlp_jax.data.text_index import TextIndex, text_index
-from medvlp_jax.data.tokenizer import Tokenizer, train_wordpiece
+from medvlp_jax.data.store.dataset import open_dataset
+from medvlp_jax.data.store.record import Source
+from medvlp_jax.data.texts.text_index import TextIndex, text_index
+from medvlp_jax.data.texts.tokenizer import Tokenizer, train_wordpiece
 from medvlp_jax.data.unreadable import MAX_BAD_FRACTION, DataError, Readable, UnreadableRecords
 from medvlp_jax.data.workers import Batches, threads_of
 
@@ -127,7 +127,7 @@ def train_iterator(
     Raises:
       DataError: the batch does not divide, or flips are asked for although texts name a side.
       ShardError, TokenizerError, IndexingError: see :func:`open_sources`, :func:`find_tokenizer`,
-        :func:`medvlp_jax.data.text_index.text_index`.
+        :func:`medvlp_jax.data.texts.text_index.text_index`.
     """
     rows = process_rows(config.batch_size, process_index, process_count)
     sources = open_sources(config) if sources is None else sources

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, Int64, UInt64
 
-from medvlp_jax.data.text import TextConfig
-from medvlp_jax.data.text_index import TextIndex
+from medvlp_jax.data.texts.choice import TextConfig
+from medvlp_jax.data.texts.text_index import TextIndex
 
 # What a hash is for; keeps the uses of one seed apart.
 _SHUFFLE, _GROUP, _TEXT, _TIE, _BATCH, _ROW = range(6)

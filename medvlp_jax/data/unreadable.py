@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from absl import logging
 
 from medvlp_jax.core.errors import UserError
-from medvlp_jax.data.image import ImageError
-from medvlp_jax.data.manifest import ShardError
-from medvlp_jax.data.records import Record, RecordError, Source
+from medvlp_jax.data.images.decoding import ImageError
+from medvlp_jax.data.store.manifest import ShardError
+from medvlp_jax.data.store.record import Record, RecordError, Source
 
 #: What reading one record may raise that is a matter of this record alone.
 BAD_RECORD = (ImageError, ShardError, RecordError)

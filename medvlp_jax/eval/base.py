@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Mapping
 
-from medvlp_jax.eval.baselines import Baseline
-from medvlp_jax.eval.detection import Detection
-from medvlp_jax.eval.finetune import Finetune
-from medvlp_jax.eval.grounding import Grounding
-from medvlp_jax.eval.phrase_pictures import PhrasePictures
-from medvlp_jax.eval.probe import Probe
+from medvlp_jax.eval.downstream.detection import Detection
+from medvlp_jax.eval.downstream.finetune import Finetune
+from medvlp_jax.eval.downstream.probe import Probe
+from medvlp_jax.eval.downstream.segmentation import Segmentation
+from medvlp_jax.eval.grounding.evaluator import Grounding
+from medvlp_jax.eval.grounding.phrase_pictures import PhrasePictures
 from medvlp_jax.eval.protocol import Batch, EvalError, EvalResult, Evaluator, PredictFn, TokenizeFn
 from medvlp_jax.eval.retrieval import Retrieval
-from medvlp_jax.eval.segmentation import Segmentation
-from medvlp_jax.eval.zeroshot import ZeroShot
+from medvlp_jax.eval.zeroshot.baselines import Baseline
+from medvlp_jax.eval.zeroshot.evaluator import ZeroShot
 
 __all__ = [
     "EVALUATORS",

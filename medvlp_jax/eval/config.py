@@ -8,16 +8,16 @@ from typing import Any, Literal
 
 from medvlp_jax.core.config import ConfigError, unknown_key
 from medvlp_jax.core.fields import Count, Folder, Positive, Seed, Size
-from medvlp_jax.data.dataset import open_dataset
+from medvlp_jax.data.store.dataset import open_dataset
 from medvlp_jax.eval.base import EVALUATORS
-from medvlp_jax.eval.bootstrap import Bootstrap
-from medvlp_jax.eval.chosen import RANKED, class_names, scorable
-from medvlp_jax.eval.downstream_config import TRAINS, DownstreamConfig
+from medvlp_jax.eval.downstream.config import TRAINS, DownstreamConfig
 from medvlp_jax.eval.embedded import GROUPS
-from medvlp_jax.eval.heatmap import MapProtocol
-from medvlp_jax.eval.promptbank import PromptBank, load_bank
-from medvlp_jax.eval.recipes import Ensemble, Protocol, Recipe, Score, recipe
-from medvlp_jax.eval.scores import ThresholdRule
+from medvlp_jax.eval.grounding.heatmap import MapProtocol
+from medvlp_jax.eval.metrics.bootstrap import Bootstrap
+from medvlp_jax.eval.metrics.scores import ThresholdRule
+from medvlp_jax.eval.zeroshot.chosen import RANKED, class_names, scorable
+from medvlp_jax.eval.zeroshot.promptbank import PromptBank, load_bank
+from medvlp_jax.eval.zeroshot.recipes import Ensemble, Protocol, Recipe, Score, recipe
 
 Word = Literal[
     "zeroshot", "retrieval", "grounding", "baseline", "pictures",
@@ -61,19 +61,19 @@ class EvalConfig:
 
     Attributes:
       batch_size: rows of a global evaluation batch.
-      protocol: how zero-shot scores come about: a word of ``eval.recipes.RECIPES``.
+      protocol: how zero-shot scores come about: a word of ``eval.zeroshot.recipes.RECIPES``.
       prompts: name of a prompt bank in ``eval/prompts`` or path of one; empty: that of the
         protocol. Heat-maps use it too, or else ``reports``.
       ensemble, score, max_prompts, prompt_seed, temperature: changes to the protocol; None: none.
       threshold_rule: which threshold is taken from validation sets.
-      maps: how heat-maps come from patches: a word of ``eval.heatmap.MAPS``.
+      maps: how heat-maps come from patches: a word of ``eval.grounding.heatmap.MAPS``.
       heatmap: what is asked of an image: the record's own ``phrases`` of its boxes, the
         ``positive`` prompts of a class, their ``difference`` to the denials, or their ``contrast``
         to the other classes.
       untrained: whether the final grounding is measured on the same network from random
         initialisation too.
       subgroups: columns of ``eval.embedded.GROUPS`` whose values are scored apart.
-      downstream: what the evaluators that train do, see ``eval.downstream_config``.
+      downstream: what the evaluators that train do, see ``eval.downstream.config``.
       sets: name -> set.
     """
 

@@ -8,8 +8,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from medvlp_jax.eval.classify import CALIBRATED
-from medvlp_jax.eval.scores import THRESHOLDED
+from medvlp_jax.eval.metrics.classify import CALIBRATED
+from medvlp_jax.eval.metrics.scores import THRESHOLDED
 
 _NEED_VALIDATION = {*THRESHOLDED, *CALIBRATED, "threshold", "reliability", "calibration"}
 _ENDS = ("low", "high")

@@ -15,13 +15,13 @@ from typing import Any
 import jax
 import numpy as np
 
+from medvlp_jax.core.checkpoints.provenance import commit
 from medvlp_jax.core.config import dumps, to_plain
-from medvlp_jax.core.provenance import commit
-from medvlp_jax.eval.bootstrap import Bootstrap
-from medvlp_jax.eval.calibration import Calibration, reliability
-from medvlp_jax.eval.compare import comparable, compare
+from medvlp_jax.eval.metrics.bootstrap import Bootstrap
+from medvlp_jax.eval.metrics.calibration import Calibration, reliability
 from medvlp_jax.eval.notes import not_measured
 from medvlp_jax.eval.protocol import EvalResult
+from medvlp_jax.eval.zeroshot.compare import comparable, compare
 
 #: Raised when a key changes its meaning.
 SCHEMA = 1

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import gammaln
 
-from medvlp_jax.eval.bootstrap import Bootstrap, interval, weighted_mean, weighted_median
 from medvlp_jax.eval.embedded import Embedded, FromBatch, Predicted
+from medvlp_jax.eval.metrics.bootstrap import Bootstrap, interval, weighted_mean, weighted_median
 from medvlp_jax.eval.protocol import EvalError, EvalResult, PredictFn
 from medvlp_jax.eval.vectors import cosine
 

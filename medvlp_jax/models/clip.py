@@ -13,19 +13,12 @@ from jaxtyping import Array, Bool, Float, Int
 
 from medvlp_jax.core.config import ConfigError, parse, to_plain, unknown_word
 from medvlp_jax.core.fields import Dtype, Extent, ExtentOrNone, Finite, Positive
+from medvlp_jax.core.vectors import l2_normalize
 from medvlp_jax.models import densenet, resnet, text_encoder, vit
 from medvlp_jax.models.densenet import DenseNetConfig
 from medvlp_jax.models.features import ImageFeatures, TextFeatures
 from medvlp_jax.models.heads import VisionConfig, build_vision
-from medvlp_jax.models.layers import (
-    ACTIVATIONS,
-    Activation,
-    BatchNorm,
-    Linear,
-    l2_normalize,
-    param,
-    unit_rows,
-)
+from medvlp_jax.models.layers import ACTIVATIONS, Activation, BatchNorm, Linear, param, unit_rows
 from medvlp_jax.models.resnet import ResNetConfig
 from medvlp_jax.models.text_encoder import TextConfig, TextEncoder
 from medvlp_jax.models.vit import ViTConfig

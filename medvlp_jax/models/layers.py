@@ -62,12 +62,6 @@ def subkey(rng: jax.Array | None, index: int) -> jax.Array | None:
     return None if rng is None else jax.random.fold_in(rng, index)
 
 
-def l2_normalize(x: Float[Array, "... d"], eps: float = 1e-12) -> Float[Array, "... d"]:
-    """Unit vectors in float32; a vector shorter than ``eps`` stays (almost) zero."""
-    x = x.astype(jnp.float32)
-    return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(x * x, axis=-1, keepdims=True), eps * eps))
-
-
 def unit_rows(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype) -> jax.Array:
     """Initialiser: directions drawn uniformly, as unit vectors along the last axis."""
     return l2_normalize(jax.random.normal(key, shape, jnp.float32)).astype(dtype)

@@ -17,15 +17,15 @@ from medvlp_jax.core import sharding
 from medvlp_jax.core.config import ConfigError, parse
 from medvlp_jax.core.fields import AboveOne, Count, Fraction, NonNegative, Positive, Size
 from medvlp_jax.core.state import ModelDef
-from medvlp_jax.tasks import losses
-from medvlp_jax.tasks.base import Batch, Metrics, Predict
-from medvlp_jax.tasks.gathered_pairs import gathered_sigmoid_pairs, gathered_softmax_pairs
-from medvlp_jax.tasks.pairs import PairKeys
-from medvlp_jax.tasks.positives import pair_keys, same_statement_keys, stated_keys
+from medvlp_jax.core.task import Batch, Metrics, Predict
+from medvlp_jax.losses import embeddings as losses
+from medvlp_jax.losses.gathered import gathered_sigmoid_pairs, gathered_softmax_pairs
+from medvlp_jax.losses.pairs import PairKeys
+from medvlp_jax.losses.positives import pair_keys, same_statement_keys, stated_keys
+from medvlp_jax.losses.ring import Ring
+from medvlp_jax.losses.ring_sigmoid import ring_sigmoid_pairs
+from medvlp_jax.losses.ring_softmax import ring_softmax_pairs
 from medvlp_jax.tasks.regions import pool, stated_region
-from medvlp_jax.tasks.ring import Ring
-from medvlp_jax.tasks.ring_sigmoid import ring_sigmoid_pairs
-from medvlp_jax.tasks.ring_softmax import ring_softmax_pairs
 from medvlp_jax.tasks.towers import TowersConfig, TwoTowers, split_keys
 
 #: What ``config.task`` gives when it names neither (Zhang et al. 2020, arXiv:2010.00747, sec. 3.2).
@@ -113,7 +113,7 @@ class Embeddings(NamedTuple):
 
 
 class ContrastiveTask(TwoTowers):
-    """The two-phase task of ``tasks/base.py`` for :class:`medvlp_jax.models.clip.CLIP`.
+    """The two-phase task of ``core/task.py`` for :class:`medvlp_jax.models.clip.CLIP`.
 
     The loss is over the global batch on any mesh: it finds the mesh by ``sharding.current_mesh()``.
     Metrics: those of ``losses.infonce``, ``logit_scale`` and, for the sigmoid loss, ``logit_bias``;

@@ -17,8 +17,8 @@ from jaxtyping import Array, Bool, Float, Int
 from medvlp_jax.core.config import parse
 from medvlp_jax.core.fields import Count, Extent, Size
 from medvlp_jax.core.state import ModelDef
+from medvlp_jax.core.task import Batch, Metrics, Predict
 from medvlp_jax.models.detector import Points
-from medvlp_jax.tasks.base import Batch, Metrics, Predict
 from medvlp_jax.tasks.images import PixelConfig
 
 #: Balance and focus of the class loss (Lin et al. 2017, arXiv:1708.02002).

@@ -19,16 +19,16 @@ from medvlp_jax.core import sharding
 from medvlp_jax.core.config import parse
 from medvlp_jax.core.fields import Depth, NonNegative, Positive, Size
 from medvlp_jax.core.state import ModelDef
+from medvlp_jax.core.task import Batch, Metrics, Predict
+from medvlp_jax.losses import embeddings as losses
+from medvlp_jax.losses.gathered import gathered_softmax_pairs
+from medvlp_jax.losses.positives import pair_keys
+from medvlp_jax.losses.scores import contrast_scores
+from medvlp_jax.losses.word_region import gathered_word_region_scores, word_region_scores
+from medvlp_jax.losses.words import merge_pieces, present
 from medvlp_jax.models.features import TextFeatures
 from medvlp_jax.models.text_encoder import pool_tokens
-from medvlp_jax.tasks import losses
-from medvlp_jax.tasks.base import Batch, Metrics, Predict
-from medvlp_jax.tasks.gathered_pairs import gathered_softmax_pairs
-from medvlp_jax.tasks.positives import pair_keys
-from medvlp_jax.tasks.scores import contrast_scores
 from medvlp_jax.tasks.towers import TowersConfig, TwoTowers, split_keys
-from medvlp_jax.tasks.word_region import gathered_word_region_scores, word_region_scores
-from medvlp_jax.tasks.words import merge_pieces, present
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Embeddings(NamedTuple):
 
 
 class GloriaTask(TwoTowers):
-    """The two-phase task of ``tasks/base.py``; batches hold ``word_ids``.
+    """The two-phase task of ``core/task.py``; batches hold ``word_ids``.
 
     Metrics: ``local_loss``, ``global_loss``, the accuracies and similarities of the global part as
     ``losses.infonce``, ``local_image_to_text_accuracy``, ``local_text_to_image_accuracy``.

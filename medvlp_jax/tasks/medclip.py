@@ -19,12 +19,12 @@ from medvlp_jax.core.config import parse
 from medvlp_jax.core.fields import AboveOne, Positive
 from medvlp_jax.core.sharding import constrain
 from medvlp_jax.core.state import ModelDef
+from medvlp_jax.core.task import Batch, Metrics, Predict
+from medvlp_jax.losses import embeddings as losses
+from medvlp_jax.losses.pairs import matmul
+from medvlp_jax.losses.scores import match_scores
 from medvlp_jax.models.features import TextFeatures
 from medvlp_jax.models.text_encoder import pool_tokens
-from medvlp_jax.tasks import losses
-from medvlp_jax.tasks.base import Batch, Metrics, Predict
-from medvlp_jax.tasks.pairs import matmul
-from medvlp_jax.tasks.scores import match_scores
 from medvlp_jax.tasks.towers import TowersConfig, TwoTowers, split_keys
 
 
@@ -73,7 +73,7 @@ class Embeddings(NamedTuple):
 
 
 class MedclipTask(TwoTowers):
-    """The two-phase task of ``tasks/base.py``.
+    """The two-phase task of ``core/task.py``.
 
     Metrics: accuracies of the own pair, ``logit_scale``, and ``text_loss``, ``variant_loss`` where
     there are two.

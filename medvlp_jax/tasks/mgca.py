@@ -27,15 +27,15 @@ from medvlp_jax.core import sharding
 from medvlp_jax.core.config import ConfigError, parse
 from medvlp_jax.core.fields import NonNegative, Positive, Size
 from medvlp_jax.core.state import ModelDef
-from medvlp_jax.models.layers import l2_normalize
-from medvlp_jax.tasks import losses
-from medvlp_jax.tasks.alignment import alignment_loss
-from medvlp_jax.tasks.base import Batch, Metrics
-from medvlp_jax.tasks.gathered_pairs import gathered_softmax_pairs
-from medvlp_jax.tasks.positives import pair_keys
-from medvlp_jax.tasks.prototypes import swapped_prediction
+from medvlp_jax.core.task import Batch, Metrics
+from medvlp_jax.core.vectors import l2_normalize
+from medvlp_jax.losses import embeddings as losses
+from medvlp_jax.losses.alignment import alignment_loss
+from medvlp_jax.losses.gathered import gathered_softmax_pairs
+from medvlp_jax.losses.positives import pair_keys
+from medvlp_jax.losses.prototypes import swapped_prediction
+from medvlp_jax.losses.words import clipped_weights, merge_pieces, merge_weights, present
 from medvlp_jax.tasks.towers import TowersConfig, TwoTowers, split_keys
-from medvlp_jax.tasks.words import clipped_weights, merge_pieces, merge_weights, present
 
 _log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class Embeddings(NamedTuple):
 
 
 class MgcaTask(TwoTowers):
-    """The two-phase task of ``tasks/base.py``; batches hold ``word_ids``.
+    """The two-phase task of ``core/task.py``; batches hold ``word_ids``.
 
     Metrics: ``ita_loss``, ``cta_word_loss``, ``cta_patch_loss``, ``cpa_loss``, ``prototypes_used``
     and those of ``losses.infonce``.

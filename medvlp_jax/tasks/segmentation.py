@@ -17,8 +17,8 @@ from jaxtyping import Array, Bool, Float
 from medvlp_jax.core.config import parse
 from medvlp_jax.core.fields import Count, CountOrAuto
 from medvlp_jax.core.state import ModelDef
+from medvlp_jax.core.task import Batch, Metrics, Predict
 from medvlp_jax.models.segmenter import resize
-from medvlp_jax.tasks.base import Batch, Metrics, Predict
 from medvlp_jax.tasks.images import PixelConfig
 from medvlp_jax.tasks.supervised import bce
 

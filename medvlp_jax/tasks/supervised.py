@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 from medvlp_jax.core.config import parse
 from medvlp_jax.core.fields import Count
 from medvlp_jax.core.state import ModelDef
-from medvlp_jax.tasks.base import Batch, Metrics, Predict
+from medvlp_jax.core.task import Batch, Metrics, Predict
 from medvlp_jax.tasks.images import PixelConfig
 
 #: What an uncertain label (-1) is taken for.

@@ -11,8 +11,8 @@ from jaxtyping import Array, Float
 
 from medvlp_jax.core.fields import Count
 from medvlp_jax.core.state import ModelDef
+from medvlp_jax.core.task import Batch, Predict
 from medvlp_jax.models.features import ImageFeatures, TextFeatures
-from medvlp_jax.tasks.base import Batch, Predict
 from medvlp_jax.tasks.images import PixelConfig
 
 

@@ -24,10 +24,10 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec, Sharding
 
-from medvlp_jax.core import distributed
+from medvlp_jax.core.processes import distributed
 from medvlp_jax.core.state import flatten, path_str, unflatten
 from medvlp_jax.weights.faults import Faults, WeightsError
-from medvlp_jax.weights.files import (
+from medvlp_jax.weights.files.tensors import (
     WORDS,
     Announced,
     Checkpoint,

@@ -17,7 +17,7 @@ from medvlp_jax.models.heads import VisionConfig
 from medvlp_jax.models.vit import ViTConfig
 
 Params = Mapping[str, Any]
-#: Shares of red, green and blue in grey (ITU-R BT.601), as ``data.image.to_gray`` mixes them.
+#: Shares of red, green and blue in grey (ITU-R BT.601), as ``images.decoding.to_gray`` mixes them.
 LUMINANCE = (0.299, 0.587, 0.114)
 #: A tanh of so small a multiple is the multiple itself, as exactly as float32 can say.
 SMALL = 2.0**-12

@@ -48,7 +48,7 @@ class Inputs:
     Attributes:
       pixels: how images are normalised.
       obstacle: why no fixed normalisation describes the pixels; empty where one does.
-      resize: how an image becomes a square, in the words of ``data.geometry``.
+      resize: how an image becomes a square, in the words of ``data.images.geometry``.
       interpolation: of that resize.
       length: tokens to which texts are cut, and padded where a tower sees its padding.
       start, end, pad: ids of the tokens that stand before, behind and in place of a text;

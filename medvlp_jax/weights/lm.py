@@ -13,13 +13,13 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from medvlp_jax.core.errors import UserError
-from medvlp_jax.core.files import read_bytes
+from medvlp_jax.core.files.opening import read_bytes
 from medvlp_jax.core.sharding import MeshConfig, make_mesh, tree_shardings
 from medvlp_jax.core.state import ModelDef, flatten, unflatten
 from medvlp_jax.core.step import abstract_model
-from medvlp_jax.models.lm import build_lm
-from medvlp_jax.models.lm_config import LMConfig
-from medvlp_jax.models.lm_linear import Storage, quantize
+from medvlp_jax.models.lm.config import LMConfig
+from medvlp_jax.models.lm.decoder import build_lm
+from medvlp_jax.models.lm.linear import Storage, quantize
 from medvlp_jax.weights import convert, settings
 from medvlp_jax.weights.tables import biogpt, gemma, gpt2, llama, qwen
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from medvlp_jax.core.errors import one_net
-from medvlp_jax.core.files import read_bytes
+from medvlp_jax.core.files.opening import read_bytes
 from medvlp_jax.models.layers import Activation
 from medvlp_jax.weights.faults import WeightsError
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from medvlp_jax.core.config import ConfigError, parse, to_plain
 from medvlp_jax.core.errors import one_net
-from medvlp_jax.weights import bare, convert, hub, settings
+from medvlp_jax.weights import bare, convert, settings
 from medvlp_jax.weights.families import (
     FAMILIES,
     MODEL_TYPES,
@@ -25,7 +25,8 @@ from medvlp_jax.weights.families import (
     tower_rows,
 )
 from medvlp_jax.weights.faults import Faults, WeightsError
-from medvlp_jax.weights.files import Checkpoint, open_checkpoint
+from medvlp_jax.weights.files import hub
+from medvlp_jax.weights.files.tensors import Checkpoint, open_checkpoint
 from medvlp_jax.weights.settings import check_sizes, read_json
 
 #: Weights files of open_clip.

@@ -15,7 +15,7 @@ from benchmarks.harness import Paired, Side, Worker, in_turn
 from benchmarks.report import Row, Target, paired_row
 from benchmarks.text_buckets import bucket_shares
 from medvlp_jax.core.errors import UserError
-from medvlp_jax.data.text import TextConfig
+from medvlp_jax.data.texts.choice import TextConfig
 
 
 def test_ratios_are_taken_round_by_round():

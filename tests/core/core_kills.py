@@ -19,9 +19,9 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from medvlp_jax.core.lock import workdir_lock
 from medvlp_jax.core.loop import LoopConfig
 from medvlp_jax.core.metrics import read_metrics
+from medvlp_jax.core.processes.lock import workdir_lock
 
 STEPS = 12
 

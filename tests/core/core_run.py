@@ -17,14 +17,15 @@ import core_toy as toy
 import jax
 import numpy as np
 
-from medvlp_jax.core import distributed, preemption, sharding
-from medvlp_jax.core.checkpoint import CheckpointConfig, Checkpointer
+from medvlp_jax.core import sharding
+from medvlp_jax.core.checkpoints.checkpoint import CheckpointConfig, Checkpointer
 from medvlp_jax.core.errors import UserError
-from medvlp_jax.core.lock import LockError, workdir_lock
 from medvlp_jax.core.loop import LoopConfig, fit
 from medvlp_jax.core.metrics import MetricWriter
 from medvlp_jax.core.optim import OptimConfig, make_optimizer
 from medvlp_jax.core.predict import Predictor
+from medvlp_jax.core.processes import distributed, preemption
+from medvlp_jax.core.processes.lock import LockError, workdir_lock
 from medvlp_jax.core.profiling import Profiler
 from medvlp_jax.core.step import abstract_state, init_state, make_train_step
 

@@ -11,10 +11,16 @@ import pytest
 from core_saved import RUN, abstract_on, assert_equal, fill, optimizer_of
 
 from medvlp_jax.core import sharding
-from medvlp_jax.core.checkpoint import CheckpointConfig, Checkpointer
+from medvlp_jax.core.checkpoints.checkpoint import CheckpointConfig, Checkpointer
+from medvlp_jax.core.checkpoints.pretrained import (
+    CheckpointError,
+    init_from,
+    load_config,
+    load_model,
+    resolve,
+)
 from medvlp_jax.core.config import differences
 from medvlp_jax.core.optim import OptimConfig
-from medvlp_jax.core.pretrained import CheckpointError, init_from, load_config, load_model, resolve
 from medvlp_jax.core.sharding import MeshConfig, make_mesh
 from medvlp_jax.core.step import abstract_model, shardings_of
 
@@ -124,7 +130,7 @@ def test_damaged_checkpoint_is_named_and_skipped(tmp_path, devices, caplog, how)
     checkpointer.close()
     _damage(tmp_path / "checkpoints" / "2", how)
     checkpointer = Checkpointer(tmp_path, CheckpointConfig(), RUN)
-    with caplog.at_level(logging.WARNING, logger="medvlp_jax.core.checkpoint"):
+    with caplog.at_level(logging.WARNING, logger="medvlp_jax.core.checkpoints.checkpoint"):
         restored = checkpointer.restore_latest(abstract)
     assert restored.step == 1
     assert_equal(restored.state, states[1])

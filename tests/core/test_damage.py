@@ -12,9 +12,15 @@ import numpy as np
 import pytest
 from core_saved import OPTIM, RUN, abstract_on, assert_equal, fill
 
-from medvlp_jax.core import digests, restore
-from medvlp_jax.core.checkpoint import CheckpointConfig, Checkpointer
-from medvlp_jax.core.pretrained import CheckpointError, load_config, load_model, resolve, step_of
+from medvlp_jax.core.checkpoints import digests, restore
+from medvlp_jax.core.checkpoints.checkpoint import CheckpointConfig, Checkpointer
+from medvlp_jax.core.checkpoints.pretrained import (
+    CheckpointError,
+    load_config,
+    load_model,
+    resolve,
+    step_of,
+)
 from medvlp_jax.core.sharding import MeshConfig, make_mesh
 from medvlp_jax.core.step import abstract_model
 

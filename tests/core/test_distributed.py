@@ -4,9 +4,9 @@ import jax
 import pytest
 from jax._src.clusters import cloud_tpu_cluster
 
-from medvlp_jax.core import distributed
-from medvlp_jax.core.distributed import DistributedConfig, initialize
 from medvlp_jax.core.errors import UserError
+from medvlp_jax.core.processes import distributed
+from medvlp_jax.core.processes.distributed import DistributedConfig, initialize
 
 
 @pytest.fixture

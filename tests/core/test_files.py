@@ -7,7 +7,7 @@ import stat
 import pytest
 
 from medvlp_jax.core.errors import UserError
-from medvlp_jax.core.files import (
+from medvlp_jax.core.files.opening import (
     FileError,
     MissingFileError,
     is_regular,

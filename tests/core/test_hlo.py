@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from medvlp_jax.core import hlo
+from medvlp_jax.aot import hlo
 
 
 @pytest.mark.multidevice

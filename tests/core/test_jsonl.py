@@ -2,8 +2,8 @@
 
 import pytest
 
-from medvlp_jax.core import jsonl
 from medvlp_jax.core.errors import UserError
+from medvlp_jax.core.files import jsonl
 
 
 def test_only_a_newline_ends_a_line(tmp_path):

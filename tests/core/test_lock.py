@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from medvlp_jax.core.lock import LockError, workdir_lock
+from medvlp_jax.core.processes.lock import LockError, workdir_lock
 
 HOLDER = """
 import sys, time
-from medvlp_jax.core.lock import workdir_lock
+from medvlp_jax.core.processes.lock import workdir_lock
 with workdir_lock(sys.argv[1], "training"):
     print("held", flush=True)
     time.sleep(60)

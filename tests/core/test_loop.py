@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from medvlp_jax.core.checkpoint import Restored
+from medvlp_jax.core.checkpoints.checkpoint import Restored
 from medvlp_jax.core.config import ConfigError, parse
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.core.loop import LoopConfig, TrainingDiverged, fit

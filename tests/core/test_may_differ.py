@@ -1,7 +1,7 @@
 """What a run may change between two starts: never what the schedule or the data order follow."""
 
-from medvlp_jax.core.checkpoint import differences
-from medvlp_jax.experiment_config import MAY_DIFFER
+from medvlp_jax.core.checkpoints.checkpoint import differences
+from medvlp_jax.run.config import MAY_DIFFER
 
 
 def test_length_of_a_run_may_not_change_but_its_cadence_may():

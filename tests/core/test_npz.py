@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from medvlp_jax.core import npz
+from medvlp_jax.core.files import npz
 
 RNG = np.random.default_rng(0)
 ARRAYS = {

@@ -13,9 +13,9 @@ import core_run
 import numpy as np
 import pytest
 
-from medvlp_jax.core import preemption
 from medvlp_jax.core.loop import LoopConfig
 from medvlp_jax.core.metrics import read_metrics
+from medvlp_jax.core.processes import preemption
 from medvlp_jax.core.sharding import MeshConfig
 
 STEPS = 12
@@ -148,7 +148,7 @@ def test_two_processes(runs, devices):
 
 @pytest.mark.multiprocess
 def test_second_process_on_a_workdir_is_refused(tmp_path):
-    from medvlp_jax.core.lock import workdir_lock
+    from medvlp_jax.core.processes.lock import workdir_lock
 
     with workdir_lock(tmp_path, "training"):
         output = finish(start([tmp_path]), 2)

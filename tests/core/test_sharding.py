@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, PartitionSpec
 
-from medvlp_jax.core import distributed, sharding
+from medvlp_jax.core import sharding
 from medvlp_jax.core.config import ConfigError
 from medvlp_jax.core.optim import OptimConfig, make_optimizer
+from medvlp_jax.core.processes import distributed
 from medvlp_jax.core.sharding import MeshConfig, make_mesh, spec
 from medvlp_jax.core.step import abstract_state, shardings_of
 

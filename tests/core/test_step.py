@@ -7,8 +7,9 @@ import jax
 import numpy as np
 import pytest
 
-from medvlp_jax.core import distributed, sharding
+from medvlp_jax.core import sharding
 from medvlp_jax.core.optim import OptimConfig, make_optimizer
+from medvlp_jax.core.processes import distributed
 from medvlp_jax.core.sharding import MeshConfig, make_mesh
 from medvlp_jax.core.step import abstract_state, init_state, make_train_step
 

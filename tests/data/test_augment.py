@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from medvlp_jax.data import geometry
-from medvlp_jax.data.augment import (
+from medvlp_jax.data.images import geometry
+from medvlp_jax.data.images.augment import (
     ImageConfig,
     PhotometricConfig,
     add_noise,
@@ -14,7 +14,7 @@ from medvlp_jax.data.augment import (
     gray_table,
     load_image,
 )
-from medvlp_jax.data.geometry import GeometryConfig
+from medvlp_jax.data.images.geometry import GeometryConfig
 
 STRONG = GeometryConfig(
     crop_area=(0.4, 0.9), crop_aspect=(0.8, 1.25), rotate=7, translate=0.05, scale=(0.9, 1.1)

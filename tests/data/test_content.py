@@ -9,14 +9,22 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from medvlp_jax.data import text_index, tfrecord
-from medvlp_jax.data.augment import ImageConfig
-from medvlp_jax.data.dataset import BESIDE, finalise, keep_digests, open_dataset, splits, verify
+from medvlp_jax.data.images.augment import ImageConfig
 from medvlp_jax.data.labelled import label_index
-from medvlp_jax.data.manifest import MANIFEST, ShardError, ShardName, shard_names, unfinished
-from medvlp_jax.data.records import Image, Record, Text
-from medvlp_jax.data.shards import write_shard
-from medvlp_jax.data.text import TextConfig
+from medvlp_jax.data.store import tfrecord
+from medvlp_jax.data.store.dataset import (
+    BESIDE,
+    finalise,
+    keep_digests,
+    open_dataset,
+    splits,
+    verify,
+)
+from medvlp_jax.data.store.manifest import MANIFEST, ShardError, ShardName, shard_names, unfinished
+from medvlp_jax.data.store.record import Image, Record, Text
+from medvlp_jax.data.store.shards import write_shard
+from medvlp_jax.data.texts import text_index
+from medvlp_jax.data.texts.choice import TextConfig
 
 NAMES = [*shard_names("toy", "train", 3), ShardName("toy", "val", 0, 1)]
 

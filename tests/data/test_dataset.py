@@ -8,11 +8,11 @@ import textwrap
 
 import pytest
 
-from medvlp_jax.data import shards
-from medvlp_jax.data.dataset import finalise, open_dataset, splits, verify
-from medvlp_jax.data.manifest import ShardError, ShardName, shard_names
-from medvlp_jax.data.records import Box, Image, Record, Text
-from medvlp_jax.data.shards import write_shard
+from medvlp_jax.data.store import shards
+from medvlp_jax.data.store.dataset import finalise, open_dataset, splits, verify
+from medvlp_jax.data.store.manifest import ShardError, ShardName, shard_names
+from medvlp_jax.data.store.record import Box, Image, Record, Text
+from medvlp_jax.data.store.shards import write_shard
 
 JPEG = b"\xff\xd8\xff"
 

@@ -24,9 +24,9 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from medvlp_jax.data.codestream import read_codestream
-from medvlp_jax.data.dicom import decode_dicom, guesses, stored_values, value_quantiles
-from medvlp_jax.data.image import CLIP, ImageError, decode, sniff
+from medvlp_jax.data.images.codestream import read_codestream
+from medvlp_jax.data.images.decoding import CLIP, ImageError, decode, sniff
+from medvlp_jax.data.images.dicom import decode_dicom, guesses, stored_values, value_quantiles
 
 SIDE = (48, 64)
 VALUES = np.random.default_rng(3).integers(0, 4096, SIDE).astype(np.uint16)
@@ -399,8 +399,8 @@ def test_claims_take_no_memory(tmp_path):
     (tmp_path / "large.dcm").write_bytes(written(large))
     script = (
         "import pathlib, resource, sys\n"
-        "from medvlp_jax.data.image import ImageError, decode\n"
-        "import medvlp_jax.data.dicom, gdcm\n"
+        "from medvlp_jax.data.images.decoding import ImageError, decode\n"
+        "import medvlp_jax.data.images.dicom, gdcm\n"
         "pages = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         "limit = pages + (400 << 20)\n"
         "resource.setrlimit(resource.RLIMIT_AS, (limit, limit))\n"

@@ -4,15 +4,15 @@ import cv2
 import numpy as np
 import pytest
 
-from medvlp_jax.data.augment import ImageConfig
 from medvlp_jax.data.config import DataConfig, SourceConfig
-from medvlp_jax.data.dataset import open_dataset
-from medvlp_jax.data.geometry import GeometryConfig
+from medvlp_jax.data.images.augment import ImageConfig
+from medvlp_jax.data.images.geometry import GeometryConfig
 from medvlp_jax.data.labelled import LabelIndex, label_index, labelled_iterator
 from medvlp_jax.data.loaders import DataError
-from medvlp_jax.data.manifest import ShardName
-from medvlp_jax.data.records import Image, Mask, Record
-from medvlp_jax.data.shards import write_shard
+from medvlp_jax.data.store.dataset import open_dataset
+from medvlp_jax.data.store.manifest import ShardName
+from medvlp_jax.data.store.record import Image, Mask, Record
+from medvlp_jax.data.store.shards import write_shard
 
 LABELS = ("common", "rare")
 

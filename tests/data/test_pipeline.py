@@ -14,17 +14,17 @@ import simplejpeg
 
 from medvlp_jax.core import config as core_config
 from medvlp_jax.core.sharding import MeshConfig, make_mesh
-from medvlp_jax.data.augment import ImageConfig, PhotometricConfig
 from medvlp_jax.data.config import DataConfig, SourceConfig
 from medvlp_jax.data.device import prefetch_to_device
-from medvlp_jax.data.geometry import GeometryConfig
+from medvlp_jax.data.images.augment import ImageConfig, PhotometricConfig
+from medvlp_jax.data.images.geometry import GeometryConfig
 from medvlp_jax.data.loaders import DataError
-from medvlp_jax.data.manifest import ShardName
 from medvlp_jax.data.pipeline import eval_batches, find_tokenizer, train_iterator
-from medvlp_jax.data.records import Box, Image, Mask, Record, Text
-from medvlp_jax.data.shards import write_shard
-from medvlp_jax.data.text import TextConfig, text_key
-from medvlp_jax.data.tokenizer import Tokenizer, train_wordpiece
+from medvlp_jax.data.store.manifest import ShardName
+from medvlp_jax.data.store.record import Box, Image, Mask, Record, Text
+from medvlp_jax.data.store.shards import write_shard
+from medvlp_jax.data.texts.choice import TextConfig, text_key
+from medvlp_jax.data.texts.tokenizer import Tokenizer, train_wordpiece
 
 LABELS = ("cardiomegaly", "edema", "nodule")
 SEVERITIES = ("mild", "moderate", "severe")
@@ -348,7 +348,7 @@ def test_text_lengths_are_cached(folder, tokenizer, tmp_path, monkeypatch):
         raise AssertionError("the cache was not used")
 
     with monkeypatch.context() as m:
-        m.setattr("medvlp_jax.data.text_index.scan", no_scan)
+        m.setattr("medvlp_jax.data.texts.text_index.scan", no_scan)
         assert_equal(run(config, tokenizer, 3), first)
         with pytest.raises(AssertionError):  # other options need another count
             run(dataclasses.replace(config, text=TextConfig(min_words=9)), tokenizer, 1)

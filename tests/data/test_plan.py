@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from medvlp_jax.data.plan import Plan, interleave, mix, proportions, unit
-from medvlp_jax.data.text import TextConfig
-from medvlp_jax.data.text_index import TextIndex
+from medvlp_jax.data.texts.choice import TextConfig
+from medvlp_jax.data.texts.text_index import TextIndex
 
 TEXT = TextConfig(buckets=(8, 16, 32), window=4)
 

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from medvlp_jax.data import example
-from medvlp_jax.data.records import (
+from medvlp_jax.data.store import example
+from medvlp_jax.data.store.record import (
     Box,
     Image,
     Mask,
@@ -177,7 +177,7 @@ def test_schema_names_every_field_of_the_dataclasses():
 
 def test_records_import_neither_jax_nor_tensorflow_nor_tfds():
     code = (
-        "import sys, medvlp_jax.data.dataset, medvlp_jax.data.shards; "
+        "import sys, medvlp_jax.data.store.dataset, medvlp_jax.data.store.shards; "
         "print([m for m in ('jax', 'tensorflow', 'tensorflow_datasets') if m in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

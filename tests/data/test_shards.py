@@ -9,11 +9,17 @@ import textwrap
 
 import pytest
 
-from medvlp_jax.data import manifest, shards
-from medvlp_jax.data.dataset import finalise, open_dataset
-from medvlp_jax.data.manifest import ShardError, ShardName, read_manifest, shard_names, unfinished
-from medvlp_jax.data.records import Image, Record, RecordError
-from medvlp_jax.data.shards import remove_leftovers, write_shard
+from medvlp_jax.data.store import manifest, shards
+from medvlp_jax.data.store.dataset import finalise, open_dataset
+from medvlp_jax.data.store.manifest import (
+    ShardError,
+    ShardName,
+    read_manifest,
+    shard_names,
+    unfinished,
+)
+from medvlp_jax.data.store.record import Image, Record, RecordError
+from medvlp_jax.data.store.shards import remove_leftovers, write_shard
 
 RANDOM_RECORD = 'Record(str(i), images=(Image(b"\\xff\\xd8\\xff" + os.urandom(9000), "jpeg"),))'
 
@@ -85,8 +91,8 @@ def test_manifest_survives_a_line_cut_short(tmp_path):
 def test_killed_writer_leaves_no_shard_under_the_final_name(tmp_path):
     code = f"""
         import os, signal
-        from medvlp_jax.data.records import Image, Record
-        from medvlp_jax.data.shards import write_shard, ShardName
+        from medvlp_jax.data.store.record import Image, Record
+        from medvlp_jax.data.store.shards import write_shard, ShardName
         def records():
             for i in range(50):
                 yield {RANDOM_RECORD}
@@ -106,9 +112,9 @@ def test_file_size_limit_gives_one_line_and_keeps_the_old_shard(tmp_path):
     """A true error of the operating system in the middle of the C++ writer."""
     code = f"""
         import os, resource
-        from medvlp_jax.data.records import Image, Record
-        from medvlp_jax.data.shards import ShardName, write_shard
-        from medvlp_jax.data.manifest import ShardError
+        from medvlp_jax.data.store.record import Image, Record
+        from medvlp_jax.data.store.shards import ShardName, write_shard
+        from medvlp_jax.data.store.manifest import ShardError
         def records(n):
             for i in range(n):
                 yield {RANDOM_RECORD}

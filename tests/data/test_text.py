@@ -9,8 +9,8 @@ import sys
 import numpy as np
 import pytest
 
-from medvlp_jax.data.records import Image, Record, Text
-from medvlp_jax.data.text import (
+from medvlp_jax.data.store.record import Image, Record, Text
+from medvlp_jax.data.texts.choice import (
     TextConfig,
     candidates,
     names_a_side,
@@ -18,7 +18,7 @@ from medvlp_jax.data.text import (
     sentences,
     text_key,
 )
-from medvlp_jax.data.tokenizer import Tokenizer, TokenizerError, check_known, train_wordpiece
+from medvlp_jax.data.texts.tokenizer import Tokenizer, TokenizerError, check_known, train_wordpiece
 
 PIXEL = Image(b"x", "png")
 
@@ -180,7 +180,7 @@ def test_wordpiece_training_is_deterministic(tmp_path, wordpiece, repo_root):
     script = (
         "import sys; sys.path.insert(0, sys.argv[2])\n"
         "import test_text, random\n"
-        "from medvlp_jax.data.tokenizer import train_wordpiece\n"
+        "from medvlp_jax.data.texts.tokenizer import train_wordpiece\n"
         "texts = test_text.corpus(); random.shuffle(texts)\n"
         "train_wordpiece(texts, sys.argv[1], vocab_size=400)\n"
     )

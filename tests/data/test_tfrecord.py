@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from medvlp_jax.data import tfrecord
-from medvlp_jax.data.dataset import open_dataset
-from medvlp_jax.data.manifest import ShardError, ShardName, shard_names
-from medvlp_jax.data.records import Image, Record, Text
-from medvlp_jax.data.shards import write_shard
+from medvlp_jax.data.store import tfrecord
+from medvlp_jax.data.store.dataset import open_dataset
+from medvlp_jax.data.store.manifest import ShardError, ShardName, shard_names
+from medvlp_jax.data.store.record import Image, Record, Text
+from medvlp_jax.data.store.shards import write_shard
 
 
 def record(i: int, split: str = "train") -> Record:
@@ -146,8 +146,8 @@ def test_the_folder_that_is_read_is_not_written(folder, tmp_path, convert):
 def test_full_disk(tmp_path):
     code = f"""
 import os, pathlib, resource
-from medvlp_jax.data import tfrecord
-from medvlp_jax.data.manifest import ShardError
+from medvlp_jax.data.store import tfrecord
+from medvlp_jax.data.store.manifest import ShardError
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
 try:
     tfrecord.write_frames(pathlib.Path({str(tmp_path / "x")!r}), (bytes(50_000) for _ in range(9)))

@@ -6,21 +6,21 @@ import cv2
 import numpy as np
 import pytest
 
-from medvlp_jax.core import npz
-from medvlp_jax.data.augment import ImageConfig
+from medvlp_jax.core.files import npz
 from medvlp_jax.data.config import DataConfig, SourceConfig
-from medvlp_jax.data.dataset import open_dataset
-from medvlp_jax.data.kept_arrays import read_arrays, write_arrays
+from medvlp_jax.data.images.augment import ImageConfig
 from medvlp_jax.data.labelled import label_index
-from medvlp_jax.data.manifest import ShardError, ShardName
 from medvlp_jax.data.pipeline import all_texts, find_tokenizer, train_iterator
-from medvlp_jax.data.records import Image, Record, Text
-from medvlp_jax.data.shards import write_shard
-from medvlp_jax.data.text import TextConfig
-from medvlp_jax.data.text_index import text_index
+from medvlp_jax.data.store.dataset import open_dataset
+from medvlp_jax.data.store.kept_arrays import read_arrays, write_arrays
+from medvlp_jax.data.store.manifest import ShardError, ShardName
+from medvlp_jax.data.store.record import Image, Record, Text
+from medvlp_jax.data.store.shards import write_shard
+from medvlp_jax.data.texts.choice import TextConfig
+from medvlp_jax.data.texts.text_index import text_index
 from medvlp_jax.data.unreadable import DataError
 from medvlp_jax.eval.protocol import EvalResult
-from medvlp_jax.trials.outcome import FILE, Outcome, OutcomeError
+from medvlp_jax.run.grid.outcome import FILE, Outcome, OutcomeError
 
 COUNT = 60
 

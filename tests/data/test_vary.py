@@ -4,7 +4,7 @@ import collections
 
 import numpy as np
 
-from medvlp_jax.data.vary import _CHANGES, synonyms, vary
+from medvlp_jax.data.texts.vary import _CHANGES, synonyms, vary
 
 REPORT = (
     "There is a small right pleural effusion with blunted angle. The heart is enlarged. No evident "

@@ -9,7 +9,7 @@ import pathlib
 import cv2
 import numpy as np
 
-from medvlp_jax.data.image import decode
+from medvlp_jax.data.images.decoding import decode
 
 FILE = pathlib.Path(__file__).parent / "fixtures" / "films.npz"
 COUNT = 32
@@ -33,8 +33,8 @@ def png(pixels):
 
 
 def make():
-    from data_gen.phantom.render import render_batch
-    from data_gen.phantom.sample import sample_study
+    from data_gen.phantom.chest_xray.picture.render import render_batch
+    from data_gen.phantom.chest_xray.sample import sample_study
 
     studies = (sample_study(0, 50_000 + i) for i in range(2 * COUNT))
     upright = [s for s in studies if not s.acquisition["inverted"]][:COUNT]

@@ -6,8 +6,8 @@ import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
-from data_gen.sources.base import Rejects
-from medvlp_jax.data.image import decode
+from data_gen.sources.importing.base import Rejects
+from medvlp_jax.data.images.decoding import decode
 
 
 def write(path, text):

@@ -5,11 +5,11 @@ import pathlib
 import signal
 import sys
 
-from data_gen import summary
-from data_gen.phantom.job import SplitCounts
-from data_gen.runners import job as runners
-from data_gen.syncxr.config import SynCXRConfig
-from data_gen.syncxr.pipeline import generate
+from data_gen.jobs import job as runners
+from data_gen.jobs import summary
+from data_gen.phantom.chest_xray.job import SplitCounts
+from data_gen.pipelines.syncxr.config import SynCXRConfig
+from data_gen.pipelines.syncxr.pipeline import generate
 
 CONFIG = SynCXRConfig(
     splits=SplitCounts(train=9, validation=2, test=3),

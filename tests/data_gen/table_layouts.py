@@ -8,11 +8,11 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from data_gen.sources.base import Rejects
-from data_gen.sources.labels import CHEXPERT
+from data_gen.sources.importing.base import Rejects
+from data_gen.sources.importing.labels import CHEXPERT
+from data_gen.sources.importing.rejects import check_rows
+from data_gen.sources.importing.source import listed, load
 from data_gen.sources.registry import SOURCES
-from data_gen.sources.rejects import check_rows
-from data_gen.sources.source import listed, load
 from medvlp_jax.core.config import parse
 
 ROWS = 8

@@ -15,13 +15,13 @@ from data_gen.curation.clean import CleanJob, CurateConfig, clean
 from data_gen.curation.faults import spoil
 from data_gen.curation.rejects import Pictures, RejectRow, counts, read_rejects, small
 from data_gen.curation.review import ReviewJob
-from data_gen.report import write_data_report
-from data_gen.runners.job import JobError
+from data_gen.data_page import write_data_report
+from data_gen.jobs.job import JobError
 from medvlp_jax.core.errors import UserError
-from medvlp_jax.data.dataset import finalise, open_dataset
-from medvlp_jax.data.manifest import ShardName
-from medvlp_jax.data.records import Box, Image, Mask, Record, Text
-from medvlp_jax.data.shards import write_shard
+from medvlp_jax.data.store.dataset import finalise, open_dataset
+from medvlp_jax.data.store.manifest import ShardName
+from medvlp_jax.data.store.record import Box, Image, Mask, Record, Text
+from medvlp_jax.data.store.shards import write_shard
 
 FILMS, FILES = films(), files()
 

@@ -15,15 +15,15 @@ from data_gen.curation.encoders import EncoderConfig, make_encoder
 from data_gen.curation.judge import QUESTIONS, JudgeConfig, make_judge
 from data_gen.curation.judge_clip import SENTENCES
 from data_gen.curation.towers import fitted, open_clip_of_ours, other_texts
-from medvlp_jax.core.checkpoint import Checkpointer
+from medvlp_jax.core.checkpoints.checkpoint import Checkpointer
 from medvlp_jax.core.step import init_state
-from medvlp_jax.data.augment import ImageConfig, load_image
-from medvlp_jax.data.dataset import finalise
-from medvlp_jax.data.manifest import ShardName
-from medvlp_jax.data.records import Image, Record, Text
-from medvlp_jax.data.shards import write_shard
-from medvlp_jax.experiment import Experiment
-from medvlp_jax.experiment_config import TOKENIZER
+from medvlp_jax.data.images.augment import ImageConfig, load_image
+from medvlp_jax.data.store.dataset import finalise
+from medvlp_jax.data.store.manifest import ShardName
+from medvlp_jax.data.store.record import Image, Record, Text
+from medvlp_jax.data.store.shards import write_shard
+from medvlp_jax.run.config import TOKENIZER
+from medvlp_jax.run.experiment import Experiment
 
 FILMS = films()
 

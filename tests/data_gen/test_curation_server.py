@@ -11,13 +11,13 @@ import cv2
 import numpy as np
 import pytest
 
+from data_gen.chat.base import ChatConfig
+from data_gen.chat.openai import GIVE_UP, OpenAIChat
 from data_gen.curation.candidate import Candidate
 from data_gen.curation.gate import Gate, GateConfig
 from data_gen.curation.judge import QUESTIONS, JudgeConfig
 from data_gen.curation.judge_server import ServerJudge, data_url, read_answers
 from data_gen.curation.statistics import Limits
-from data_gen.llm_chat import ChatConfig
-from data_gen.llm_openai import GIVE_UP, OpenAIChat
 from medvlp_jax.core.errors import UserError
 
 KEYS = [q.key for q in QUESTIONS]

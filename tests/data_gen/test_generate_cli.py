@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from data_gen import summary
-from data_gen.phantom.findings import FINDING_NAMES, LABEL_NAMES
-from data_gen.phantom.job import SPLIT_START, PhantomConfig, PhantomJob, SplitCounts
-from data_gen.phantom.sample import sample_study
+from data_gen.jobs import summary
+from data_gen.phantom.chest_xray.findings import FINDING_NAMES, LABEL_NAMES
+from data_gen.phantom.chest_xray.job import SPLIT_START, PhantomConfig, PhantomJob, SplitCounts
+from data_gen.phantom.chest_xray.sample import sample_study
 from data_gen.sources.registry import SOURCES
 from medvlp_jax.core.config import parse, to_plain
-from medvlp_jax.data.dataset import open_dataset
-from medvlp_jax.data.records import content_sha256
+from medvlp_jax.data.store.dataset import open_dataset
+from medvlp_jax.data.store.record import content_sha256
 
 ROOT = Path(__file__).resolve().parents[2]
 COUNTS = {"train": 7, "validation": 3, "test": 2}

@@ -9,13 +9,20 @@ import jax
 import numpy as np
 import pytest
 
-from data_gen import images, sample_images
-from data_gen.images import ImageMakerConfig, ImageRequest, draw, make_maker, maker_fingerprint
-from data_gen.images_phantom import PhantomMaker, patient, phantom_study
-from data_gen.phantom.draw import make_finding
-from data_gen.phantom.findings import Finding
-from data_gen.phantom.job import PhantomConfig, SplitCounts, generate
-from data_gen.sample_images import SampleImagesConfig
+from data_gen.images import makers as images
+from data_gen.images import sampling as sample_images
+from data_gen.images.makers import (
+    ImageMakerConfig,
+    ImageRequest,
+    draw,
+    make_maker,
+    maker_fingerprint,
+)
+from data_gen.images.phantom import PhantomMaker, patient, phantom_study
+from data_gen.images.sampling import SampleImagesConfig
+from data_gen.phantom.chest_xray.draw import make_finding
+from data_gen.phantom.chest_xray.findings import Finding
+from data_gen.phantom.chest_xray.job import PhantomConfig, SplitCounts, generate
 from medvlp_jax.core.config import parse
 from medvlp_jax.core.errors import UserError
 

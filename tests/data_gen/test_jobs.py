@@ -14,14 +14,14 @@ import pytest
 from PIL import Image as Picture
 from toy_job import ToyJob, toy_record
 
-from data_gen import summary
-from data_gen.jobs import run_job
-from data_gen.preview import colour_of, tile, write_preview
-from data_gen.runners.job import JobError, cut
+from data_gen.jobs import summary
+from data_gen.jobs.job import JobError, cut
+from data_gen.jobs.preview import colour_of, tile, write_preview
+from data_gen.jobs.run import run_job
 from medvlp_jax.core.errors import UserError
-from medvlp_jax.core.lock import LockError, workdir_lock
-from medvlp_jax.data.dataset import open_dataset, verify
-from medvlp_jax.data.manifest import ShardError, read_manifest
+from medvlp_jax.core.processes.lock import LockError, workdir_lock
+from medvlp_jax.data.store.dataset import open_dataset, verify
+from medvlp_jax.data.store.manifest import ShardError, read_manifest
 
 HERE = Path(__file__).parent
 SHARDS = 7

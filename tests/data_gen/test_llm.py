@@ -6,7 +6,11 @@ import json
 
 import pytest
 
-from data_gen.llm import (
+from data_gen.chat.base import ChatConfig, Reply
+from data_gen.phantom.chest_xray.job import PhantomConfig, PhantomJob
+from data_gen.phantom.chest_xray.words.report import write_report
+from data_gen.reports.sampling import SampleTextsConfig, sample_texts
+from data_gen.reports.writers import (
     ChatWriter,
     GrammarWriter,
     ReportRequest,
@@ -16,12 +20,8 @@ from data_gen.llm import (
     report_messages,
     request_of,
 )
-from data_gen.llm_chat import ChatConfig, Reply
-from data_gen.phantom.job import PhantomConfig, PhantomJob
-from data_gen.phantom.report import write_report
-from data_gen.sample_texts import SampleTextsConfig, sample_texts
 from medvlp_jax.core.errors import UserError
-from medvlp_jax.data.records import Image, Record
+from medvlp_jax.data.store.record import Image, Record
 
 REQUEST = ReportRequest("r", ("moderate left pleural effusion", "rib fracture"), "PA")
 

@@ -11,13 +11,13 @@ import tokenizers
 from tokenizers import models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from data_gen.llm_chat import ChatConfig, Prompt, make_chat
-from data_gen.llm_jax import encode
+from data_gen.chat.base import ChatConfig, Prompt, make_chat
+from data_gen.chat.native import encode
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.core.sharding import MeshConfig
 from medvlp_jax.core.state import ModelDef
-from medvlp_jax.models.lm import build_lm
-from medvlp_jax.models.lm_config import LMConfig
+from medvlp_jax.models.lm.config import LMConfig
+from medvlp_jax.models.lm.decoder import build_lm
 from medvlp_jax.weights import lm
 
 WORDS = ("<end>", "<user>", "<assistant>", "left", "right", "effusion", "mass", "no", "lung", ".")

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from data_gen.llm_chat import ChatConfig, Prompt
-from data_gen.llm_openai import GIVE_UP, OpenAIChat
+from data_gen.chat.base import ChatConfig, Prompt
+from data_gen.chat.openai import GIVE_UP, OpenAIChat
 from medvlp_jax.core.errors import UserError
 
 

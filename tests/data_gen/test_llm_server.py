@@ -6,12 +6,12 @@ import time
 
 import pytest
 
-from data_gen.llm import ReportWriterConfig, make_writer
-from data_gen.llm_cache import AnswerCache
-from data_gen.llm_chat import ChatConfig, Prompt
-from data_gen.llm_openai import OpenAIChat
-from data_gen.llm_server import Secret, flaw_of
-from data_gen.sample_texts import SampleTextsConfig, sample_texts
+from data_gen.chat.base import ChatConfig, Prompt
+from data_gen.chat.cache import AnswerCache
+from data_gen.chat.openai import OpenAIChat
+from data_gen.chat.server import Secret, flaw_of
+from data_gen.reports.sampling import SampleTextsConfig, sample_texts
+from data_gen.reports.writers import ReportWriterConfig, make_writer
 from medvlp_jax.core.errors import UserError
 from tests.data_gen.hostile_server import BODIES, FORMS, HostileServer
 
@@ -73,7 +73,7 @@ def test_the_key_is_in_no_file_and_on_no_terminal(server, tmp_path, capfd, monke
     lines = [*(f"echo 500/{form}" for form in FORMS), "no http/", "said/", "good/", "good/"]
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("\n".join(lines))
-    monkeypatch.setattr("data_gen.llm_openai.GIVE_UP", 100)
+    monkeypatch.setattr("data_gen.chat.openai.GIVE_UP", 100)
     chat = config(server, cache=str(tmp_path / "out" / "cache"))
     given = SampleTextsConfig(prompts=str(prompts), writer=ReportWriterConfig("chat", chat=chat))
     done = sample_texts(given, make_writer(given.writer), tmp_path / "out")
@@ -137,7 +137,7 @@ def test_what_has_no_end_in_size_ends(server):
 
 
 def test_answers_that_are_no_text_are_failures_and_are_not_kept(server, tmp_path, monkeypatch):
-    monkeypatch.setattr("data_gen.llm_openai.GIVE_UP", 100)
+    monkeypatch.setattr("data_gen.chat.openai.GIVE_UP", 100)
     given = config(server, cache=str(tmp_path))
     words = [f"body/{how}" for how in BODIES]
     for _ in range(2):

@@ -10,11 +10,11 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless, SegmentationStorage
 
-from data_gen.sources.base import ImageFile, Item, Rejects, SourceConfig
-from data_gen.sources.load import load_item
-from data_gen.sources.mask_pixels import region_of
-from data_gen.sources.masks import MaskFile, decode_runs
-from medvlp_jax.data.image import ImageError, decode_mask
+from data_gen.sources.importing.base import ImageFile, Item, Rejects, SourceConfig
+from data_gen.sources.importing.load import load_item
+from data_gen.sources.importing.mask_pixels import region_of
+from data_gen.sources.importing.masks import MaskFile, decode_runs
+from medvlp_jax.data.images.decoding import ImageError, decode_mask
 
 TRUTH = np.zeros((90, 120), bool)
 TRUTH[20:50, 30:80] = True

@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from data_gen.phantom import findings as F
-from data_gen.phantom import lesions, render
-from data_gen.phantom.draw import make_device, make_finding
-from data_gen.phantom.render import enclosing_box, render_batch
-from data_gen.phantom.sample import sample_study, stream
+from data_gen.phantom.chest_xray import findings as F
+from data_gen.phantom.chest_xray.draw import make_device, make_finding
+from data_gen.phantom.chest_xray.picture import lesions, render
+from data_gen.phantom.chest_xray.picture.render import enclosing_box, render_batch
+from data_gen.phantom.chest_xray.sample import sample_study, stream
 
 SIZE = 128
 PLAIN = {

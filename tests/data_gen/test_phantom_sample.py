@@ -6,10 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from data_gen.phantom import findings as F
-from data_gen.phantom.draw import make_device, make_finding
-from data_gen.phantom.sample import sample_study, stream
-from data_gen.phantom.signs import sign_arrays
+from data_gen.phantom.chest_xray import findings as F
+from data_gen.phantom.chest_xray.draw import make_device, make_finding
+from data_gen.phantom.chest_xray.picture.signs import sign_arrays
+from data_gen.phantom.chest_xray.sample import sample_study, stream
 
 COUNT = 3000
 

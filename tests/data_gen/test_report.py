@@ -10,11 +10,18 @@ import sys
 
 import pytest
 
-from data_gen.phantom.draw import make_device, make_finding
-from data_gen.phantom.findings import DEVICES, FINDING_NAMES, SPECS, SUPPORT_DEVICES, Finding, Study
+from data_gen.phantom.chest_xray.draw import make_device, make_finding
+from data_gen.phantom.chest_xray.findings import (
+    DEVICES,
+    FINDING_NAMES,
+    SPECS,
+    SUPPORT_DEVICES,
+    Finding,
+    Study,
+)
+from data_gen.phantom.chest_xray.sample import sample_study, stream
+from data_gen.phantom.chest_xray.words.report import STYLES, grammar, write_report
 from data_gen.phantom.grammar import Chooser, Grammar, listing, sentence, tidy
-from data_gen.phantom.report import STYLES, grammar, write_report
-from data_gen.phantom.sample import sample_study, stream
 
 # What a reader with a short word list would take each label for.
 TERMS = {
@@ -248,8 +255,8 @@ def test_same_key_same_words_in_another_process():
 
     code = (
         "import hashlib\n"
-        "from data_gen.phantom.sample import sample_study\n"
-        "from data_gen.phantom.report import write_report\n"
+        "from data_gen.phantom.chest_xray.sample import sample_study\n"
+        "from data_gen.phantom.chest_xray.words.report import write_report\n"
         "t = [repr(write_report(sample_study(5, i), 5, i)) for i in range(40)]\n"
         "print(hashlib.sha256(''.join(t).encode()).hexdigest())\n"
     )
@@ -283,7 +290,7 @@ def every_finding() -> list[Finding]:
 
 @pytest.mark.parametrize("form", ["np", "full", "note", "hedge"])
 def test_grammar_words_every_finding(form):
-    from data_gen.phantom.slots import slots_of
+    from data_gen.phantom.chest_xray.words.slots import slots_of
 
     chooser = Chooser("all")
     for finding in every_finding():

@@ -5,15 +5,15 @@ import dataclasses
 
 import pytest
 
+from data_gen.chat.base import Reply
 from data_gen.entities.bank import default_bank, entity
 from data_gen.entities.extract import default_extractor
 from data_gen.entities.phantom import labels_of
 from data_gen.entities.sampler import SamplerConfig, plan
 from data_gen.entities.style import style_faults
-from data_gen.llm import ChatWriter, GrammarWriter, WrittenReport
-from data_gen.llm_chat import Reply
-from data_gen.report_check import CheckConfig, ReportChecker
-from data_gen.reports import checked_reports, request_for
+from data_gen.reports.check import CheckConfig, ReportChecker
+from data_gen.reports.checked import checked_reports, request_for
+from data_gen.reports.writers import ChatWriter, GrammarWriter, WrittenReport
 
 ENTITIES = (
     entity("small left pleural effusion", "ABNORMALITY"),

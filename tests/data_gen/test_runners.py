@@ -10,13 +10,13 @@ from types import SimpleNamespace
 import pytest
 from toy_job import ToyJob
 
-from data_gen.jobs import run_job
-from data_gen.runners import on_ray
-from data_gen.runners.job import JobError, is_finished, make_shard
-from data_gen.runners.local import _Pool, _Worker
-from data_gen.runners.on_ray import Needs, OnRay
+from data_gen.jobs import on_ray
+from data_gen.jobs.job import JobError, is_finished, make_shard
+from data_gen.jobs.local import _Pool, _Worker
+from data_gen.jobs.on_ray import Needs, OnRay
+from data_gen.jobs.run import run_job
 from medvlp_jax.core.errors import UserError
-from medvlp_jax.data.manifest import MANIFEST, read_manifest
+from medvlp_jax.data.store.manifest import MANIFEST, read_manifest
 
 
 def shard_bytes(folder: Path) -> dict[str, bytes]:
@@ -102,7 +102,7 @@ def test_a_worker_that_dies_between_two_shards_is_replaced(whole, tmp_path, monk
 
 
 def test_workers_that_die_at_once_end_the_job_in_one_line(tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr("data_gen.runners.job.IDLE_DEATHS", 3)
+    monkeypatch.setattr("data_gen.jobs.job.IDLE_DEATHS", 3)
     pool = _Pool(ToyJob(), tmp_path, 1, Noted())
     monkeypatch.setattr(pool.context, "Pipe", Breaks(99, pool.context.Pipe))
     with pytest.raises(JobError, match="3 workers died before they took a shard") as e:

@@ -5,10 +5,10 @@ import pytest
 from layouts import image_file, run, write
 
 from data_gen.sources import chexpert
-from data_gen.sources.base import Rejects, SourceError
 from data_gen.sources.five_by_200 import FINDINGS, LABELS
-from data_gen.sources.labels import CHEXPERT
-from data_gen.sources.source import check_counts, listed
+from data_gen.sources.importing.base import Rejects, SourceError
+from data_gen.sources.importing.labels import CHEXPERT
+from data_gen.sources.importing.source import check_counts, listed
 
 TOP = "CheXpert-v1.0-small"
 META = ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA")

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from data_gen.sources import chexpert
-from data_gen.sources.base import Rejects, SourceError
-from data_gen.sources.labels import CHEXPERT
+from data_gen.sources.importing.base import Rejects, SourceError
+from data_gen.sources.importing.labels import CHEXPERT
 
 
 def image_file(path, size=32):

@@ -5,8 +5,8 @@ import pytest
 from layouts import image_file, mask_of, run, write
 
 from data_gen.sources import covid_rural, covidx
-from data_gen.sources.base import Rejects, SourceError
-from data_gen.sources.source import check_counts, listed
+from data_gen.sources.importing.base import Rejects, SourceError
+from data_gen.sources.importing.source import check_counts, listed
 
 TRAIN = """79f2 79f2.png negative rsna
 COVID_4 COVID(4).png positive sirm

@@ -4,13 +4,13 @@ import cv2
 import numpy as np
 import pytest
 
-from data_gen.sources.base import Rejects, SourceError, patient_split
 from data_gen.sources.csv import SOURCE, BoxColumns, CsvConfig, MaskColumns
-from data_gen.sources.label_text import label_texts
-from data_gen.sources.labels import LabelColumns
+from data_gen.sources.importing.base import Rejects, SourceError, patient_split
+from data_gen.sources.importing.label_text import label_texts
+from data_gen.sources.importing.labels import LabelColumns
 from medvlp_jax.core.config import ConfigError, parse
-from medvlp_jax.data.image import decode
-from medvlp_jax.data.records import Box, Text
+from medvlp_jax.data.images.decoding import decode
+from medvlp_jax.data.store.record import Box, Text
 
 
 def image_file(path, width=40, height=20, value=90, channels=1):

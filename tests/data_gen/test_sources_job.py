@@ -8,15 +8,16 @@ import cv2
 import numpy as np
 import pytest
 
-from data_gen.sources import SOURCES, SourceError, run_import, shards
+from data_gen.sources import SOURCES, SourceError, run_import
 from data_gen.sources.csv import CsvConfig
-from data_gen.sources.labels import LabelColumns
+from data_gen.sources.importing import shards
+from data_gen.sources.importing.labels import LabelColumns
 from data_gen.sources.nih import FINDINGS
 from medvlp_jax.core.config import ConfigError, to_plain
-from medvlp_jax.core.lock import LockError, workdir_lock
-from medvlp_jax.data.dataset import open_dataset
-from medvlp_jax.data.image import decode
-from medvlp_jax.data.manifest import ShardError
+from medvlp_jax.core.processes.lock import LockError, workdir_lock
+from medvlp_jax.data.images.decoding import decode
+from medvlp_jax.data.store.dataset import open_dataset
+from medvlp_jax.data.store.manifest import ShardError
 
 
 @pytest.fixture

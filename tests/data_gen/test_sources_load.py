@@ -9,15 +9,15 @@ import cv2
 import numpy as np
 import pytest
 
-from data_gen.preview import tile, write_preview
-from data_gen.sources.base import ImageFile, Item, PixelBox, Rejects, SourceConfig
+from data_gen.jobs.preview import tile, write_preview
+from data_gen.jobs.summary import finish, table
+from data_gen.jobs.tally import Tally
 from data_gen.sources.csv import SOURCE, CsvConfig, MaskColumns
-from data_gen.sources.load import load_item
-from data_gen.summary import finish, table
-from data_gen.tally import Tally
-from medvlp_jax.data.manifest import ShardName
-from medvlp_jax.data.records import Box, Image, Record
-from medvlp_jax.data.shards import write_shard
+from data_gen.sources.importing.base import ImageFile, Item, PixelBox, Rejects, SourceConfig
+from data_gen.sources.importing.load import load_item
+from medvlp_jax.data.store.manifest import ShardName
+from medvlp_jax.data.store.record import Box, Image, Record
+from medvlp_jax.data.store.shards import write_shard
 
 PNG = cv2.imencode(".png", np.full((100, 200), 90, np.uint8))[1].tobytes()
 
@@ -164,7 +164,7 @@ def test_a_preview_that_fails_costs_no_job(tmp_path, monkeypatch, caplog):
     def fail(*args):
         raise ValueError("no font")
 
-    monkeypatch.setattr("data_gen.summary.write_preview", fail)
+    monkeypatch.setattr("data_gen.jobs.summary.write_preview", fail)
     whole = finish(tmp_path, "a toy")
     assert whole["splits"]["train"]["records"] == 1
     assert (tmp_path / "summary.json").exists()
@@ -176,7 +176,8 @@ def test_the_import_of_a_thin_box_ends_well(tmp_path, repo_root):
     (tmp_path / "a.png").write_bytes(PNG)
     (tmp_path / "t.csv").write_text("path,x,y,w,h\na.png,10,10,1,80\na.png,10,10,80,1\n")
     script = (
-        "import sys\nfrom data_gen.sources.job import run_import\nfrom data_gen import summary\n"
+        "import sys\nfrom data_gen.sources.importing.job import run_import\n"
+        "from data_gen.jobs import summary\n"
         "boxes = {'third': 'w', 'fourth': 'h', 'label_name': 'nodule'}\n"
         "config = {'root': sys.argv[1], 'csv': 't.csv', 'boxes': boxes}\n"
         "run_import('csv', config, sys.argv[1] + '/out', progress=False)\n"

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from data_gen.sources import mimic_cxr
-from data_gen.sources.base import Rejects, SourceError
-from data_gen.sources.labels import CHEXPERT
-from data_gen.sources.report_text import report_texts, sections
-from data_gen.sources.source import check_counts, listed
+from data_gen.sources.importing.base import Rejects, SourceError
+from data_gen.sources.importing.labels import CHEXPERT
+from data_gen.sources.importing.report_text import report_texts, sections
+from data_gen.sources.importing.source import check_counts, listed
 
 
 def image_file(path, size=32):

@@ -5,10 +5,10 @@ import json
 import pytest
 from layouts import image_file, run, write
 
-from data_gen.sources.base import Rejects, SourceError
+from data_gen.sources.importing.base import Rejects, SourceError
+from data_gen.sources.importing.source import check_counts, listed
 from data_gen.sources.ms_cxr import SOURCE
-from data_gen.sources.source import check_counts, listed
-from medvlp_jax.data.records import Box
+from medvlp_jax.data.store.record import Box
 
 A = "files/p10/p10000032/s50000001/aaaa-bbbb.jpg"
 B = "files/p11/p11000048/s50000003/cccc-dddd.jpg"

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from data_gen.sources import nih
-from data_gen.sources.base import Rejects
-from data_gen.sources.tables import Table
-from medvlp_jax.data.records import Box
+from data_gen.sources.importing.base import Rejects
+from data_gen.sources.tables.reader import Table
+from medvlp_jax.data.store.record import Box
 
 
 def image_file(path, size=32):

@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from data_gen.sources import openi
-from data_gen.sources.base import Rejects, SourceError
+from data_gen.sources.importing.base import Rejects, SourceError
 
 
 def image_file(path, size=32):

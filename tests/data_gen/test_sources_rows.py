@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 import pytest
 
-from data_gen.sources import SourceError, run_import, shards
-from medvlp_jax.data.dataset import open_dataset, splits
-from medvlp_jax.data.manifest import ShardError, read_manifest
+from data_gen.sources import SourceError, run_import
+from data_gen.sources.importing import shards
+from medvlp_jax.data.store.dataset import open_dataset, splits
+from medvlp_jax.data.store.manifest import ShardError, read_manifest
 
 HEAD = "path,who,part,text,edema"
 

@@ -3,10 +3,10 @@
 import pytest
 from layouts import dicom_file, pixels_of, ramp, run, write
 
-from data_gen.sources.base import Rejects, SourceError
+from data_gen.sources.importing.base import Rejects, SourceError
+from data_gen.sources.importing.source import check_counts, listed
 from data_gen.sources.rsna import SOURCE
-from data_gen.sources.source import check_counts, listed
-from medvlp_jax.data.records import Box
+from medvlp_jax.data.store.record import Box
 
 LABELS = """patientId,x,y,width,height,Target
 a,256.0,128.0,512.0,256.0,1

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from layouts import dicom_file, mask_of, ramp, run, write
 
-from data_gen.sources.masks import decode_runs
+from data_gen.sources.importing.masks import decode_runs
 from data_gen.sources.siim import SOURCE
-from medvlp_jax.data.image import ImageError
+from medvlp_jax.data.images.decoding import ImageError
 
 UID = "1.2.276.0.7230010.3.1.4.8323329.{}.1517875163.537{}"
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from layouts import image_file, run, write
 
-from data_gen.sources import job, nih, rsna, siim
-from data_gen.sources.base import ImageFile, Item, Rejects, SourceError
+from data_gen.sources import nih, rsna, siim
 from data_gen.sources.csv import SOURCE
-from data_gen.sources.nih import FINDINGS
-from data_gen.sources.splits import (
+from data_gen.sources.importing import job
+from data_gen.sources.importing.base import ImageFile, Item, Rejects, SourceError
+from data_gen.sources.importing.splits import (
     Count,
     NamedSplit,
     Shuffle,
@@ -21,6 +21,7 @@ from data_gen.sources.splits import (
     shuffle,
     stem,
 )
+from data_gen.sources.nih import FINDINGS
 
 
 @pytest.mark.parametrize("held_out", [0.3, 0.15, 41])

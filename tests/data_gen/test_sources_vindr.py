@@ -3,11 +3,17 @@
 import pytest
 from layouts import dicom_file, pixels_of, ramp, run, write
 
-from data_gen.sources.base import PixelBox, Rejects, SourceError
-from data_gen.sources.readers import Agreement, Reading, agreed_boxes, agreed_labels, overlap
-from data_gen.sources.source import check_counts, listed
+from data_gen.sources.importing.base import PixelBox, Rejects, SourceError
+from data_gen.sources.importing.readers import (
+    Agreement,
+    Reading,
+    agreed_boxes,
+    agreed_labels,
+    overlap,
+)
+from data_gen.sources.importing.source import check_counts, listed
 from data_gen.sources.vindr import SOURCE
-from medvlp_jax.data.records import Box
+from medvlp_jax.data.store.record import Box
 
 TRAIN_LABELS = """image_id,rad_id,Cardiomegaly,Nodule/Mass,Other diseases,No finding
 a,R1,1,0,0,0

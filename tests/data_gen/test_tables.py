@@ -6,9 +6,9 @@ import zlib
 
 import pytest
 
-from data_gen.sources.base import Rejects, SourceConfig, SourceError
-from data_gen.sources.splits import read_list
-from data_gen.sources.tables import Table
+from data_gen.sources.importing.base import Rejects, SourceConfig, SourceError
+from data_gen.sources.importing.splits import read_list
+from data_gen.sources.tables.reader import Table
 from medvlp_jax.core.config import ConfigError, parse
 from medvlp_jax.core.errors import UserError
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data_gen import jobs
-from data_gen.runners.job import Shard, cut
-from medvlp_jax.data.records import Box, Image, Mask, Record, Text, with_content_hash
+from data_gen.jobs import run as jobs
+from data_gen.jobs.job import Shard, cut
+from medvlp_jax.data.store.record import Box, Image, Mask, Record, Text, with_content_hash
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from medvlp_jax.eval import bootstrap as bs
-from medvlp_jax.eval.classify import score_classes
-from medvlp_jax.eval.compare import compare, paired_auc
+from medvlp_jax.eval.metrics import bootstrap as bs
+from medvlp_jax.eval.metrics.classify import score_classes
 from medvlp_jax.eval.protocol import EvalResult
+from medvlp_jax.eval.zeroshot.compare import compare, paired_auc
 
 
 def _all(b: bs.Bootstrap, n: int, **kw) -> np.ndarray:

@@ -8,9 +8,9 @@ from sklearn import metrics as sk
 from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
 
-from medvlp_jax.eval import calibration as cal
-from medvlp_jax.eval.bootstrap import Bootstrap
-from medvlp_jax.eval.classify import score_classes
+from medvlp_jax.eval.metrics import calibration as cal
+from medvlp_jax.eval.metrics.bootstrap import Bootstrap
+from medvlp_jax.eval.metrics.classify import score_classes
 
 
 def _case(seed=0, n=300, scale=1.0, shift=0.0):

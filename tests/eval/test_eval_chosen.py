@@ -8,24 +8,24 @@ import numpy as np
 import pytest
 
 from medvlp_jax.core.config import ConfigError
-from medvlp_jax.data.tokenizer import train_wordpiece
+from medvlp_jax.data.texts.tokenizer import train_wordpiece
 from medvlp_jax.eval.base import evaluate
-from medvlp_jax.eval.baselines import Baseline
-from medvlp_jax.eval.bootstrap import Bootstrap
-from medvlp_jax.eval.chosen import choose, class_names, covered
 from medvlp_jax.eval.config import EvalConfig, set_configs
-from medvlp_jax.eval.efficiency import Collected
+from medvlp_jax.eval.downstream.efficiency import Collected
 from medvlp_jax.eval.embedded import Embedded
-from medvlp_jax.eval.grounding import Grounding
+from medvlp_jax.eval.grounding.evaluator import Grounding
+from medvlp_jax.eval.metrics.bootstrap import Bootstrap
 from medvlp_jax.eval.notes import not_measured, notes
-from medvlp_jax.eval.prompt_tokens import PromptTokenizer, check_cut, cut_texts
-from medvlp_jax.eval.promptbank import ClassPrompts, load_bank
+from medvlp_jax.eval.page.page import write_report
 from medvlp_jax.eval.protocol import EvalError
-from medvlp_jax.eval.recipes import recipe
-from medvlp_jax.eval.report.page import write_report
 from medvlp_jax.eval.results import collect, write_results
 from medvlp_jax.eval.retrieval import Retrieval
-from medvlp_jax.eval.zeroshot import ZeroShot
+from medvlp_jax.eval.zeroshot.baselines import Baseline
+from medvlp_jax.eval.zeroshot.chosen import choose, class_names, covered
+from medvlp_jax.eval.zeroshot.evaluator import ZeroShot
+from medvlp_jax.eval.zeroshot.prompt_tokens import PromptTokenizer, check_cut, cut_texts
+from medvlp_jax.eval.zeroshot.promptbank import ClassPrompts, load_bank
+from medvlp_jax.eval.zeroshot.recipes import recipe
 
 from .fake_model import tokenize
 from .made_up import Studies
@@ -322,7 +322,7 @@ def test_reasons_of_the_other_kinds():
 def test_training_says_how_many_texts_its_last_bucket_cuts(caplog):
     from medvlp_jax.data.config import SourceConfig
     from medvlp_jax.data.pipeline import _say_cut
-    from medvlp_jax.data.text_index import TextIndex
+    from medvlp_jax.data.texts.text_index import TextIndex
 
     lengths = np.array([5, 64, 65, 300, 64, 8])
     index = TextIndex(np.arange(6), np.ones((6, 1), int), lengths, {})

@@ -15,27 +15,27 @@ from medvlp_jax.core.optim import OptimConfig
 from medvlp_jax.core.predict import Predictor
 from medvlp_jax.core.sharding import MeshConfig, make_mesh
 from medvlp_jax.core.state import ModelDef, flatten
-from medvlp_jax.data.augment import ImageConfig
 from medvlp_jax.data.config import DataConfig, SourceConfig
-from medvlp_jax.data.manifest import ShardName
-from medvlp_jax.data.records import Box, Image, Mask, Record, Text
-from medvlp_jax.data.shards import write_shard
-from medvlp_jax.eval.bootstrap import Bootstrap
-from medvlp_jax.eval.detection import DetectConfig
-from medvlp_jax.eval.downstream import Sets
-from medvlp_jax.eval.downstream_config import TRAINS, DownstreamConfig, make_downstream
+from medvlp_jax.data.images.augment import ImageConfig
+from medvlp_jax.data.store.manifest import ShardName
+from medvlp_jax.data.store.record import Box, Image, Mask, Record, Text
+from medvlp_jax.data.store.shards import write_shard
+from medvlp_jax.eval.downstream.config import TRAINS, DownstreamConfig, make_downstream
+from medvlp_jax.eval.downstream.detection import DetectConfig
+from medvlp_jax.eval.downstream.finetune import FinetuneConfig
+from medvlp_jax.eval.downstream.segmentation import SegmentConfig
+from medvlp_jax.eval.downstream.sets import Sets
+from medvlp_jax.eval.downstream.tower import Tower, Towers
+from medvlp_jax.eval.downstream.tuning import Interrupted, TuneConfig, Tuner
 from medvlp_jax.eval.embedded import Embedded
-from medvlp_jax.eval.finetune import FinetuneConfig
+from medvlp_jax.eval.metrics.bootstrap import Bootstrap
+from medvlp_jax.eval.page import segmented_of, write_report
 from medvlp_jax.eval.protocol import EvalError
-from medvlp_jax.eval.report import segmented_of, write_report
 from medvlp_jax.eval.results import collect
-from medvlp_jax.eval.segmentation import SegmentConfig
-from medvlp_jax.eval.tower import Tower, Towers
-from medvlp_jax.eval.tuning import Interrupted, TuneConfig, Tuner
-from medvlp_jax.experiment import Experiment
-from medvlp_jax.finetuning import FinetuningConfig, finetune
 from medvlp_jax.models.heads import Classifier, TowerOnly
 from medvlp_jax.models.resnet import ResNetConfig, fold
+from medvlp_jax.run.experiment import Experiment
+from medvlp_jax.run.finetune import FinetuningConfig, finetune
 from medvlp_jax.tasks.images import PixelConfig
 
 LABELS = ("square", "bright", "no finding")

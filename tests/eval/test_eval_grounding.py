@@ -8,12 +8,12 @@ import pytest
 from scipy import ndimage
 from sklearn import metrics as sk
 
-from medvlp_jax.eval import heatmap
-from medvlp_jax.eval.bootstrap import Bootstrap
 from medvlp_jax.eval.embedded import Embedded
-from medvlp_jax.eval.grounding import Grounding
-from medvlp_jax.eval.heatmap import MapConfig
-from medvlp_jax.eval.promptbank import load_bank
+from medvlp_jax.eval.grounding import heatmap
+from medvlp_jax.eval.grounding.evaluator import Grounding
+from medvlp_jax.eval.grounding.heatmap import MapConfig
+from medvlp_jax.eval.metrics.bootstrap import Bootstrap
+from medvlp_jax.eval.zeroshot.promptbank import load_bank
 
 from .fake_model import CLASSES, batches, direction, read, row_of, tokenize
 

@@ -8,21 +8,21 @@ import numpy as np
 import pytest
 
 from configs import common
-from medvlp_jax.core.checkpoint import Checkpointer
+from medvlp_jax.core.checkpoints.checkpoint import Checkpointer
+from medvlp_jax.core.checkpoints.pretrained import CheckpointError
 from medvlp_jax.core.config import ConfigError
-from medvlp_jax.core.pretrained import CheckpointError
 from medvlp_jax.core.step import init_state
-from medvlp_jax.data.manifest import ShardName
-from medvlp_jax.data.records import Box, Image, Mask, Record, Text
-from medvlp_jax.data.shards import write_shard
-from medvlp_jax.eval.calibration import Calibration
-from medvlp_jax.eval.chosen import covered
+from medvlp_jax.data.store.manifest import ShardName
+from medvlp_jax.data.store.record import Box, Image, Mask, Record, Text
+from medvlp_jax.data.store.shards import write_shard
 from medvlp_jax.eval.config import EvalConfig, EvalSetConfig, film_configs, set_configs
-from medvlp_jax.eval.promptbank import load_bank
+from medvlp_jax.eval.metrics.calibration import Calibration
 from medvlp_jax.eval.protocol import EvalError
-from medvlp_jax.eval.recipes import recipe
-from medvlp_jax.evaluation import evaluate_checkpoint
-from medvlp_jax.experiment import Experiment
+from medvlp_jax.eval.zeroshot.chosen import covered
+from medvlp_jax.eval.zeroshot.promptbank import load_bank
+from medvlp_jax.eval.zeroshot.recipes import recipe
+from medvlp_jax.run.evaluate import evaluate_checkpoint
+from medvlp_jax.run.experiment import Experiment
 
 LABELS = ("atelectasis", "edema", "pleural effusion", "no finding")
 SIDE, COUNT = 16, 24

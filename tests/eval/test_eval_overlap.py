@@ -1,9 +1,16 @@
 import numpy as np
 import pytest
 
-from medvlp_jax.eval.bootstrap import Bootstrap
-from medvlp_jax.eval.boxes import THRESHOLDS, detections_of, iou, match, optimistic, suppress
-from medvlp_jax.eval.overlap import overlap, overlap_table, pixel_counts
+from medvlp_jax.eval.metrics.bootstrap import Bootstrap
+from medvlp_jax.eval.metrics.boxes import (
+    THRESHOLDS,
+    detections_of,
+    iou,
+    match,
+    optimistic,
+    suppress,
+)
+from medvlp_jax.eval.metrics.overlap import overlap, overlap_table, pixel_counts
 
 
 def dice_by_loop(predicted, truth):

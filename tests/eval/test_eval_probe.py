@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from medvlp_jax.eval.bootstrap import Bootstrap
-from medvlp_jax.eval.efficiency import Level, Shares, efficiency_result, macro_auc
-from medvlp_jax.eval.probe import fit_logistic
+from medvlp_jax.eval.downstream.efficiency import Level, Shares, efficiency_result, macro_auc
+from medvlp_jax.eval.downstream.probe import fit_logistic
+from medvlp_jax.eval.metrics.bootstrap import Bootstrap
+from medvlp_jax.eval.metrics.scores import roc_auc
 from medvlp_jax.eval.protocol import EvalError
-from medvlp_jax.eval.scores import roc_auc
 
 
 def problem(n, d, k=3, seed=0):

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from medvlp_jax.core.errors import UserError
-from medvlp_jax.eval.promptbank import FOLDER, NO_FINDING, PromptError, load_bank
+from medvlp_jax.eval.zeroshot.promptbank import FOLDER, NO_FINDING, PromptError, load_bank
 
 GOOD = {
     "name": "mine",

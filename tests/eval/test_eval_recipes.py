@@ -9,14 +9,14 @@ from sklearn import metrics as sk
 
 from medvlp_jax.core.config import ConfigError
 from medvlp_jax.core.predict import Predictor
-from medvlp_jax.eval.bootstrap import Bootstrap
-from medvlp_jax.eval.class_scores import ClassScores, zscores
 from medvlp_jax.eval.embedded import Embedded
-from medvlp_jax.eval.multiway import exclusive_subset, multiway
-from medvlp_jax.eval.promptbank import PromptError, load_bank
+from medvlp_jax.eval.metrics.bootstrap import Bootstrap
 from medvlp_jax.eval.protocol import EvalError
-from medvlp_jax.eval.recipes import RECIPES, Recipe, recipe
-from medvlp_jax.eval.zeroshot import ZeroShot
+from medvlp_jax.eval.zeroshot.class_scores import ClassScores, zscores
+from medvlp_jax.eval.zeroshot.evaluator import ZeroShot
+from medvlp_jax.eval.zeroshot.multiway import exclusive_subset, multiway
+from medvlp_jax.eval.zeroshot.promptbank import PromptError, load_bank
+from medvlp_jax.eval.zeroshot.recipes import RECIPES, Recipe, recipe
 
 from .fake_model import batches, direction, read, row_of, tokenize
 

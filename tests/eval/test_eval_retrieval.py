@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from medvlp_jax.eval.bootstrap import Bootstrap
 from medvlp_jax.eval.embedded import Embedded
+from medvlp_jax.eval.metrics.bootstrap import Bootstrap
 from medvlp_jax.eval.retrieval import Retrieval, chance_recall, ranks
 
 from .fake_model import CLASSES, batches, row_of, tokenize

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from medvlp_jax.eval import scores
-from medvlp_jax.eval.bootstrap import Bootstrap
-from medvlp_jax.eval.classify import ROC_GRID, score_classes
+from medvlp_jax.eval.metrics import scores
+from medvlp_jax.eval.metrics.bootstrap import Bootstrap
+from medvlp_jax.eval.metrics.classify import ROC_GRID, score_classes
 
 OFF = Bootstrap(resamples=0)
 

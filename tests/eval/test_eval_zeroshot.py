@@ -7,15 +7,20 @@ import pytest
 from sklearn import metrics as sk
 
 from medvlp_jax.eval.base import EVALUATORS, evaluate, flat_metrics
-from medvlp_jax.eval.baselines import Baseline, lung_to_body_contrast, mean_brightness, regions
-from medvlp_jax.eval.bootstrap import Bootstrap
-from medvlp_jax.eval.compare import compare
 from medvlp_jax.eval.embedded import Embedded, FromBatch, Predicted, gather_strings
-from medvlp_jax.eval.promptbank import FOLDER, PromptError, load_bank
+from medvlp_jax.eval.metrics.bootstrap import Bootstrap
 from medvlp_jax.eval.protocol import EvalError
-from medvlp_jax.eval.recipes import Recipe
 from medvlp_jax.eval.vectors import embed_texts
-from medvlp_jax.eval.zeroshot import ZeroShot
+from medvlp_jax.eval.zeroshot.baselines import (
+    Baseline,
+    lung_to_body_contrast,
+    mean_brightness,
+    regions,
+)
+from medvlp_jax.eval.zeroshot.compare import compare
+from medvlp_jax.eval.zeroshot.evaluator import ZeroShot
+from medvlp_jax.eval.zeroshot.promptbank import FOLDER, PromptError, load_bank
+from medvlp_jax.eval.zeroshot.recipes import Recipe
 
 from .fake_model import CLASSES, batches, direction, read, row_of, tokenize
 

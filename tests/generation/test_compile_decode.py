@@ -4,12 +4,12 @@ import dataclasses
 
 import pytest
 
-from medvlp_jax.compilation_lm import compile_config, compile_decode
-from medvlp_jax.core import topology
+from medvlp_jax.aot import topology
+from medvlp_jax.aot.text_decoding import compile_config, compile_decode
 from medvlp_jax.core.config import ConfigError
 from medvlp_jax.core.sharding import MeshConfig
-from medvlp_jax.generation.decoding import GenerationConfig
-from medvlp_jax.models.lm_config import LMConfig
+from medvlp_jax.generation.text.decoding import GenerationConfig
+from medvlp_jax.models.lm.config import LMConfig
 
 LM = LMConfig(vocab=512, width=256, depth=3, heads=8, kv_heads=4, head_dim=64, mlp_width=512)
 GENERATION = GenerationConfig(rows=8, capacity=256, max_new_tokens=32)

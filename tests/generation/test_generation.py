@@ -10,11 +10,11 @@ import pytest
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.core.sharding import MeshConfig, make_mesh, tree_shardings
 from medvlp_jax.core.state import ModelDef
-from medvlp_jax.generation.decoding import GenerationConfig
-from medvlp_jax.generation.engine import Generator, Request
-from medvlp_jax.generation.sampling import Sampling, next_tokens, row_key
-from medvlp_jax.models.lm import build_lm
-from medvlp_jax.models.lm_config import LMConfig
+from medvlp_jax.generation.text.decoding import GenerationConfig
+from medvlp_jax.generation.text.engine import Generator, Request
+from medvlp_jax.generation.text.sampling import Sampling, next_tokens, row_key
+from medvlp_jax.models.lm.config import LMConfig
+from medvlp_jax.models.lm.decoder import build_lm
 
 LM = LMConfig(
     vocab=64, width=32, depth=2, heads=4, kv_heads=2, head_dim=8, mlp_width=48, init_std=0.3

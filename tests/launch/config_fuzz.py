@@ -75,7 +75,7 @@ def _model(config: Any) -> Any:
 
 
 def _experiment(config: dict[str, Any]) -> None:
-    from medvlp_jax import experiment
+    from medvlp_jax.run import experiment
 
     once = mock.Mock(of=_model)  # one model for all changes that do not touch it
     with (
@@ -87,8 +87,8 @@ def _experiment(config: dict[str, Any]) -> None:
 
 
 def experiments() -> Iterator[Start]:
-    from medvlp_jax.experiment_config import ExperimentConfig
     from medvlp_jax.models.clip import clip_config
+    from medvlp_jax.run.config import ExperimentConfig
     from medvlp_jax.tasks import contrastive, gloria, medclip, mgca
 
     tasks = {
@@ -120,11 +120,11 @@ def experiments() -> Iterator[Start]:
 def generators() -> Iterator[Start]:
     from data_gen.curation.clean import CurateConfig
     from data_gen.entities.build import BankConfig
-    from data_gen.phantom.job import PhantomConfig
-    from data_gen.sample_images import SampleImagesConfig
-    from data_gen.sample_texts import SampleTextsConfig
-    from data_gen.sources.job import SOURCES
-    from data_gen.syncxr import config as syncxr
+    from data_gen.images.sampling import SampleImagesConfig
+    from data_gen.phantom.chest_xray.job import PhantomConfig
+    from data_gen.pipelines.syncxr import config as syncxr
+    from data_gen.reports.sampling import SampleTextsConfig
+    from data_gen.sources.importing.job import SOURCES
 
     def config_of(name: str, *words: str) -> dict[str, Any]:
         found = to_plain(importlib.import_module(f"configs.data_gen.{name}").get_config(*words))
@@ -158,10 +158,10 @@ def others() -> Iterator[Start]:
     from configs.cxr import finetune, synthetic_vs_real
     from configs.diffusion import sample
     from configs.lm import decode
-    from medvlp_jax.compilation_images import SamplingProgram
-    from medvlp_jax.compilation_lm import DecodeConfig
-    from medvlp_jax.finetuning import FinetuningConfig
-    from medvlp_jax.trials.grid import parse_grid, training_config, trials
+    from medvlp_jax.aot.image_sampling import SamplingProgram
+    from medvlp_jax.aot.text_decoding import DecodeConfig
+    from medvlp_jax.run.finetune import FinetuningConfig
+    from medvlp_jax.run.grid.grid import parse_grid, training_config, trials
 
     def grid(config: dict[str, Any]) -> None:
         parsed = parse_grid(config)

@@ -10,14 +10,14 @@ import sys
 import tempfile
 import traceback
 
-import medvlp_jax.compilation
-import medvlp_jax.compilation_images
-import medvlp_jax.compilation_lm
-import medvlp_jax.conversion
-import medvlp_jax.demo.reader
-import medvlp_jax.evaluation
-import medvlp_jax.finetuning
-import medvlp_jax.trials.run  # noqa: F401
+import medvlp_jax.aot.image_sampling
+import medvlp_jax.aot.text_decoding
+import medvlp_jax.aot.train_step
+import medvlp_jax.run.convert
+import medvlp_jax.run.demo.reader
+import medvlp_jax.run.evaluate
+import medvlp_jax.run.finetune
+import medvlp_jax.run.grid.run  # noqa: F401
 
 
 def run(script: str, arguments: list[str]) -> tuple[int, str, str]:

@@ -4,13 +4,13 @@ import dataclasses
 
 import pytest
 
-from medvlp_jax import compilation_images
+from medvlp_jax.aot import image_sampling as compilation_images
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.diffusion.sampler import SamplerConfig
+from medvlp_jax.generation.images.text_to_image import PRESETS, TextToImage, TextToImageConfig
+from medvlp_jax.models.stable_diffusion.unet import UNetConfig
+from medvlp_jax.models.stable_diffusion.vae import VAEConfig
 from medvlp_jax.models.text_encoder import TextConfig
-from medvlp_jax.models.unet import UNetConfig
-from medvlp_jax.models.vae import VAEConfig
-from medvlp_jax.text_to_image import PRESETS, TextToImage, TextToImageConfig
 
 TINY = TextToImageConfig(
     name="tiny",

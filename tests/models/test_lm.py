@@ -19,9 +19,9 @@ from medvlp_jax.core.sharding import (
 )
 from medvlp_jax.core.state import ModelDef, combine, flatten, partition, path_str
 from medvlp_jax.models.attention import Segments
-from medvlp_jax.models.lm import build_lm
-from medvlp_jax.models.lm_config import PRESETS, LMConfig
-from medvlp_jax.models.lm_linear import (
+from medvlp_jax.models.lm.config import PRESETS, LMConfig
+from medvlp_jax.models.lm.decoder import build_lm
+from medvlp_jax.models.lm.linear import (
     FREEZE_ALL_BUT_LORA,
     LoraConfig,
     merge_lora,

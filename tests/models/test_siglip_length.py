@@ -9,8 +9,8 @@ import pytest
 
 from configs import common
 from medvlp_jax.core.state import ModelDef
-from medvlp_jax.experiment import Experiment
 from medvlp_jax.models.text_encoder import TextConfig, TextEncoder
+from medvlp_jax.run.experiment import Experiment
 
 TEXT = {
     "name": "clip_text",

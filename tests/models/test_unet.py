@@ -17,10 +17,10 @@ from medvlp_jax.core.sharding import (
     use_mesh,
 )
 from medvlp_jax.core.state import ModelDef, param_count
-from medvlp_jax.models import unet as unets
-from medvlp_jax.models import vae as vaes
-from medvlp_jax.models.unet import UNet, UNetConfig
-from medvlp_jax.models.vae import AutoencoderKL, VAEConfig
+from medvlp_jax.models.stable_diffusion import unet as unets
+from medvlp_jax.models.stable_diffusion import vae as vaes
+from medvlp_jax.models.stable_diffusion.unet import UNet, UNetConfig
+from medvlp_jax.models.stable_diffusion.vae import AutoencoderKL, VAEConfig
 
 CONFIG = UNetConfig(
     latent_size=8,

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 import transformers
 
-from data_gen.llm_jax import encode, load_tokenizer
-from medvlp_jax.weights import gguf
+from data_gen.chat.native import encode, load_tokenizer
+from medvlp_jax.weights.files import gguf
 
 FIXTURE = pathlib.Path(__file__).parent / "fixtures" / "smollm2_greedy.npz"
 NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from medvlp_jax.generation.decoding import GenerationConfig
-from medvlp_jax.generation.engine import Generator, Request
-from medvlp_jax.models.lm_rope import RopeConfig, frequencies
+from medvlp_jax.generation.text.decoding import GenerationConfig
+from medvlp_jax.generation.text.engine import Generator, Request
+from medvlp_jax.models.lm.rope import RopeConfig, frequencies
 from medvlp_jax.weights import lm
 from medvlp_jax.weights.faults import WeightsError
 

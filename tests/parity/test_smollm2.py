@@ -12,11 +12,12 @@ import pathlib
 import numpy as np
 import pytest
 
-from data_gen.llm_jax import encode, load_tokenizer
-from medvlp_jax.generation.decoding import GenerationConfig
-from medvlp_jax.generation.engine import Generator, Request
-from medvlp_jax.models.lm_config import PRESETS
-from medvlp_jax.weights import gguf, lm
+from data_gen.chat.native import encode, load_tokenizer
+from medvlp_jax.generation.text.decoding import GenerationConfig
+from medvlp_jax.generation.text.engine import Generator, Request
+from medvlp_jax.models.lm.config import PRESETS
+from medvlp_jax.weights import lm
+from medvlp_jax.weights.files import gguf
 
 FIXTURE = pathlib.Path(__file__).parent / "fixtures" / "smollm2_greedy.npz"
 

@@ -13,10 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from medvlp_jax import stable_diffusion
 from medvlp_jax.core.sharding import MeshConfig, make_mesh
-from medvlp_jax.stable_diffusion import Folder, load_params, read_config, read_sampler
-from medvlp_jax.text_to_image import TextToImage, image_keys
+from medvlp_jax.generation.images import stable_diffusion
+from medvlp_jax.generation.images.stable_diffusion import (
+    Folder,
+    load_params,
+    read_config,
+    read_sampler,
+)
+from medvlp_jax.generation.images.text_to_image import TextToImage, image_keys
 
 FIXTURES = pathlib.Path(__file__).parent / "fixtures"
 TOLERANCE = 2e-5

@@ -9,15 +9,20 @@ import numpy as np
 import pytest
 import transformers
 
-from medvlp_jax import stable_diffusion
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.core.sharding import MeshConfig, make_mesh
 from medvlp_jax.core.state import ModelDef, flatten, path_str
+from medvlp_jax.generation.images import stable_diffusion
+from medvlp_jax.generation.images.stable_diffusion import (
+    Folder,
+    load_params,
+    read_config,
+    read_sampler,
+)
+from medvlp_jax.generation.images.text_to_image import PRESETS, TextToImage, image_keys
+from medvlp_jax.models.stable_diffusion.unet import UNet
+from medvlp_jax.models.stable_diffusion.vae import AutoencoderKL
 from medvlp_jax.models.text_encoder import TextEncoder
-from medvlp_jax.models.unet import UNet
-from medvlp_jax.models.vae import AutoencoderKL
-from medvlp_jax.stable_diffusion import Folder, load_params, read_config, read_sampler
-from medvlp_jax.text_to_image import PRESETS, TextToImage, image_keys
 from medvlp_jax.weights import convert
 from medvlp_jax.weights.faults import WeightsError
 from medvlp_jax.weights.settings import read_json

@@ -2,8 +2,8 @@
 
 import pytest
 
-from medvlp_jax.compilation import compile_step
-from medvlp_jax.core import topology
+from medvlp_jax.aot import topology
+from medvlp_jax.aot.train_step import compile_step
 
 CONFIG = {
     "name": "tiny",

@@ -13,13 +13,14 @@ from medvlp_jax.core.optim import OptimConfig, make_optimizer
 from medvlp_jax.core.sharding import MeshConfig, make_mesh
 from medvlp_jax.core.state import ModelDef, flatten
 from medvlp_jax.core.step import init_state, make_train_step
+from medvlp_jax.core.task import Task
+from medvlp_jax.losses.positives import label_key
 from medvlp_jax.models.clip import CLIPConfig, build_clip
 from medvlp_jax.models.text_encoder import TextConfig
 from medvlp_jax.models.vit import ViTConfig
-from medvlp_jax.tasks.base import TASKS, Task, make_task
 from medvlp_jax.tasks.contrastive import Embeddings
 from medvlp_jax.tasks.images import normalise, standardise
-from medvlp_jax.tasks.positives import label_key
+from medvlp_jax.tasks.registry import TASKS, make_task
 
 from . import loss_oracle as oracle
 from .tiny_clip import JOINT, LENGTH, PATCH, SIZE, VOCAB, tiny_model

@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from medvlp_jax.tasks.alignment import alignment_loss
-from medvlp_jax.tasks.prototypes import sinkhorn, swapped_prediction
-from medvlp_jax.tasks.scores import contrast_scores, match_scores
-from medvlp_jax.tasks.word_region import word_region_scores
-from medvlp_jax.tasks.words import clipped_weights, merge_pieces, merge_weights, present
+from medvlp_jax.losses.alignment import alignment_loss
+from medvlp_jax.losses.prototypes import sinkhorn, swapped_prediction
+from medvlp_jax.losses.scores import contrast_scores, match_scores
+from medvlp_jax.losses.word_region import word_region_scores
+from medvlp_jax.losses.words import clipped_weights, merge_pieces, merge_weights, present
 
 from . import loss_oracle
 from . import method_oracle as oracle

@@ -7,16 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from medvlp_jax.tasks import losses
-from medvlp_jax.tasks.pairs import (
+from medvlp_jax.losses import embeddings as losses
+from medvlp_jax.losses.pairs import (
     PairKeys,
     dense_sigmoid_pairs,
     dense_softmax_pairs,
     equality,
 )
-from medvlp_jax.tasks.ring import Ring
-from medvlp_jax.tasks.ring_sigmoid import ring_sigmoid_pairs
-from medvlp_jax.tasks.ring_softmax import ring_softmax_pairs
+from medvlp_jax.losses.ring import Ring
+from medvlp_jax.losses.ring_sigmoid import ring_sigmoid_pairs
+from medvlp_jax.losses.ring_softmax import ring_softmax_pairs
 
 from . import loss_oracle as oracle
 

@@ -13,8 +13,8 @@ from medvlp_jax.core.config import ConfigError
 from medvlp_jax.core.sharding import MeshConfig, make_mesh
 from medvlp_jax.core.step import init_state
 from medvlp_jax.data.device import to_device
-from medvlp_jax.experiment import Experiment
-from medvlp_jax.experiment_config import parse_config
+from medvlp_jax.run.config import parse_config
+from medvlp_jax.run.experiment import Experiment
 
 NAMES = ("clip", "siglip", "convirt", "gloria", "mgca", "medclip", "chexzero")
 ROWS, SIDE, LENGTH = 8, 32, 12

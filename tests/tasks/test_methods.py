@@ -13,9 +13,9 @@ from medvlp_jax.models.clip import CLIPConfig, ProjectionConfig, build_clip
 from medvlp_jax.models.resnet import ResNetConfig
 from medvlp_jax.models.text_encoder import TextConfig
 from medvlp_jax.models.vit import ViTConfig
-from medvlp_jax.tasks.base import make_task
 from medvlp_jax.tasks.gloria import GloriaTask
 from medvlp_jax.tasks.images import resize_corners
+from medvlp_jax.tasks.registry import make_task
 
 from . import method_oracle as oracle
 

@@ -13,7 +13,7 @@ from medvlp_jax.core.sharding import MeshConfig, batch_sharding, make_mesh
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.models.clip import build_clip
 from medvlp_jax.tasks import gloria, medclip, mgca
-from medvlp_jax.tasks.base import make_task
+from medvlp_jax.tasks.registry import make_task
 
 from .test_methods import LENGTH, MODELS, TASK, batch_of
 

@@ -9,12 +9,12 @@ import pytest
 
 from medvlp_jax.core.config import ConfigError
 from medvlp_jax.core.sharding import MeshConfig, batch_sharding, make_mesh
-from medvlp_jax.tasks import losses
-from medvlp_jax.tasks.gathered_pairs import gathered_sigmoid_pairs, gathered_softmax_pairs
-from medvlp_jax.tasks.pairs import PairKeys, dense_sigmoid_pairs, dense_softmax_pairs, equality
-from medvlp_jax.tasks.ring import Ring
-from medvlp_jax.tasks.ring_sigmoid import ring_sigmoid_pairs
-from medvlp_jax.tasks.ring_softmax import ring_softmax_pairs
+from medvlp_jax.losses import embeddings as losses
+from medvlp_jax.losses.gathered import gathered_sigmoid_pairs, gathered_softmax_pairs
+from medvlp_jax.losses.pairs import PairKeys, dense_sigmoid_pairs, dense_softmax_pairs, equality
+from medvlp_jax.losses.ring import Ring
+from medvlp_jax.losses.ring_sigmoid import ring_sigmoid_pairs
+from medvlp_jax.losses.ring_softmax import ring_softmax_pairs
 
 from . import loss_oracle as oracle
 

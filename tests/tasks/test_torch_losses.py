@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from medvlp_jax.tasks.alignment import alignment_loss
-from medvlp_jax.tasks.prototypes import swapped_prediction
-from medvlp_jax.tasks.scores import contrast_scores
-from medvlp_jax.tasks.word_region import word_region_scores
-from medvlp_jax.tasks.words import clipped_weights
+from medvlp_jax.losses.alignment import alignment_loss
+from medvlp_jax.losses.prototypes import swapped_prediction
+from medvlp_jax.losses.scores import contrast_scores
+from medvlp_jax.losses.word_region import word_region_scores
+from medvlp_jax.losses.words import clipped_weights
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.usefixtures("quick_compiles")

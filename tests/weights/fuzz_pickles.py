@@ -17,7 +17,7 @@ import zipfile
 from collections.abc import Iterator
 
 from medvlp_jax.weights.faults import WeightsError
-from medvlp_jax.weights.pickled import read_tensors
+from medvlp_jax.weights.files.pickled import read_tensors
 
 HERE = pathlib.Path(__file__).parent
 _NUMBERS = (0, 1, 2, 3, 4, 255, 2**31 - 1, -1, -3, -(2**31), 10**6)

@@ -19,7 +19,7 @@ import publications  # noqa: E402
 from safetensors.numpy import save_file  # noqa: E402
 
 from medvlp_jax.models.resnet import ResNetConfig  # noqa: E402
-from medvlp_jax.weights import origin_state  # noqa: E402
+from medvlp_jax.weights.origin import state as origin_state  # noqa: E402
 from medvlp_jax.weights.source import open_source  # noqa: E402
 
 

@@ -9,12 +9,13 @@ import pytest
 from folders import change, write
 from safetensors.numpy import save_file
 
-from medvlp_jax import comparison
 from medvlp_jax.core.config import to_plain
 from medvlp_jax.models.clip import CLIPConfig
 from medvlp_jax.models.vit import ViTConfig
-from medvlp_jax.weights import origin, origin_inputs
+from medvlp_jax.run import comparison
 from medvlp_jax.weights.faults import WeightsError
+from medvlp_jax.weights.origin import inputs as origin_inputs
+from medvlp_jax.weights.origin import library as origin
 from medvlp_jax.weights.source import open_source
 
 

@@ -15,7 +15,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from medvlp_jax.core.files import MissingFileError
+from medvlp_jax.core.files.opening import MissingFileError
 from medvlp_jax.core.sharding import MeshConfig, make_mesh
 from medvlp_jax.core.state import flatten, path_str
 from medvlp_jax.weights.convert import Row, load, plan, save, under

@@ -21,11 +21,11 @@ from safetensors.numpy import load_file, save_file
 
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.core.state import ModelDef, flatten, path_str
-from medvlp_jax.data.tokenizer import Tokenizer, TokenizerError
+from medvlp_jax.data.texts.tokenizer import Tokenizer, TokenizerError
 from medvlp_jax.weights.export import export
 from medvlp_jax.weights.families import FAMILIES, build
 from medvlp_jax.weights.faults import WeightsError
-from medvlp_jax.weights.pickled import read_tensors
+from medvlp_jax.weights.files.pickled import read_tensors
 from medvlp_jax.weights.source import open_source
 
 HERE = pathlib.Path(__file__).parent
@@ -115,7 +115,7 @@ def test_pickles_that_take_memory(tmp_path, monkeypatch):
     archive(file, b"0" * 10**6, how=zipfile.ZIP_DEFLATED)
     with pytest.raises(WeightsError, match="compressed"):
         read_tensors(file)
-    monkeypatch.setattr("medvlp_jax.weights.unpickle.MAX_STEPS", 10_000)
+    monkeypatch.setattr("medvlp_jax.weights.files.unpickle.MAX_STEPS", 10_000)
     for pickle in (b"}" * 20_000, b"\x8c\x01a" + b"2" * 20_000, b"]" + b"(l" * 20_000):
         archive(file, b"\x80\x02" + pickle + b".")
         with pytest.raises(WeightsError, match="more than 10000 steps"):

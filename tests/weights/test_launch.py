@@ -12,7 +12,7 @@ import pytest
 from folders import change, write
 from safetensors.numpy import load_file, save_file
 
-from medvlp_jax.data.tokenizer import train_wordpiece
+from medvlp_jax.data.texts.tokenizer import train_wordpiece
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 VOCAB = 300

@@ -18,12 +18,13 @@ import pytest
 from folders import write
 
 from configs import common
-from medvlp_jax import conversion, programs
 from medvlp_jax.core.state import ModelDef, flatten, unflatten
-from medvlp_jax.data.tokenizer import train_wordpiece
-from medvlp_jax.experiment import Experiment
-from medvlp_jax.models.lm import build_lm
-from medvlp_jax.models.lm_config import LMConfig
+from medvlp_jax.data.texts.tokenizer import train_wordpiece
+from medvlp_jax.models.lm.config import LMConfig
+from medvlp_jax.models.lm.decoder import build_lm
+from medvlp_jax.run import convert as conversion
+from medvlp_jax.run import programs
+from medvlp_jax.run.experiment import Experiment
 from medvlp_jax.weights import lm
 from medvlp_jax.weights.export import check_fits, export
 from medvlp_jax.weights.faults import WeightsError

@@ -12,8 +12,8 @@ import pytest
 from folders import write
 
 from medvlp_jax.weights.faults import Faults, WeightsError
-from medvlp_jax.weights.files import open_checkpoint
-from medvlp_jax.weights.pickled import read_tensors
+from medvlp_jax.weights.files.pickled import read_tensors
+from medvlp_jax.weights.files.tensors import open_checkpoint
 from medvlp_jax.weights.source import open_source
 
 HERE = pathlib.Path(__file__).parent

@@ -18,13 +18,13 @@ from folders import write
 from publications import FILES
 from safetensors.numpy import save_file
 
-from medvlp_jax import comparison
 from medvlp_jax.core.config import ConfigError
 from medvlp_jax.core.state import ModelDef
+from medvlp_jax.run import comparison
 from medvlp_jax.weights import towers
 from medvlp_jax.weights.families import HALF, OPENAI, build
 from medvlp_jax.weights.faults import Faults, WeightsError
-from medvlp_jax.weights.files import open_checkpoint
+from medvlp_jax.weights.files.tensors import open_checkpoint
 from medvlp_jax.weights.source import open_source
 
 STORED = pathlib.Path(__file__).parent / "published.npz"

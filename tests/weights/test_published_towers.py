@@ -14,11 +14,11 @@ import jax
 import numpy as np
 import pytest
 
-from medvlp_jax import stable_diffusion
 from medvlp_jax.core.sharding import MeshConfig, make_mesh
 from medvlp_jax.core.state import ModelDef
-from medvlp_jax.models.lm_decode import abstract_cache, decode_step, insert, prefill
-from medvlp_jax.text_to_image import TextToImage
+from medvlp_jax.generation.images import stable_diffusion
+from medvlp_jax.generation.images.text_to_image import TextToImage
+from medvlp_jax.models.lm.cached import abstract_cache, decode_step, insert, prefill
 from medvlp_jax.weights import lm
 from medvlp_jax.weights.export import export
 from medvlp_jax.weights.families import XRV, build

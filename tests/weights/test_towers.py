@@ -12,9 +12,9 @@ from folders import change, write
 from medvlp_jax.core.config import ConfigError
 from medvlp_jax.core.state import ModelDef, flatten, path_str
 from medvlp_jax.core.step import init_state
-from medvlp_jax.experiment import Experiment
-from medvlp_jax.experiment_config import parse_config
 from medvlp_jax.models.positions import resize_positions
+from medvlp_jax.run.config import parse_config
+from medvlp_jax.run.experiment import Experiment
 from medvlp_jax.weights import towers
 from medvlp_jax.weights.families import build
 from medvlp_jax.weights.faults import WeightsError

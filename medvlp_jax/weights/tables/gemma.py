@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from medvlp_jax.core.errors import UserError
-from medvlp_jax.models.lm_config import LMConfig
-from medvlp_jax.models.lm_rope import RopeConfig
+from medvlp_jax.models.lm.config import LMConfig
+from medvlp_jax.models.lm.rope import RopeConfig
 from medvlp_jax.weights import settings
 from medvlp_jax.weights.convert import Row
 from medvlp_jax.weights.tables import llama

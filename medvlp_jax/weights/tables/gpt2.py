@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from medvlp_jax.core.errors import UserError
-from medvlp_jax.models.lm_config import LMConfig
+from medvlp_jax.models.lm.config import LMConfig
 from medvlp_jax.weights import settings
 from medvlp_jax.weights.convert import Row
 from medvlp_jax.weights.tables.common import norm

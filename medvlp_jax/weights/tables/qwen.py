@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from medvlp_jax.core.errors import UserError
-from medvlp_jax.models.lm_config import LMConfig
+from medvlp_jax.models.lm.config import LMConfig
 from medvlp_jax.weights.convert import Row
 from medvlp_jax.weights.tables import llama
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from medvlp_jax.models.unet import UNetConfig
+from medvlp_jax.models.stable_diffusion.unet import UNetConfig
 from medvlp_jax.weights.convert import Row, under
 from medvlp_jax.weights.tables.common import convolution, dense, norm
 from medvlp_jax.weights.tables.stable_diffusion import differ, refuse, required, resnets

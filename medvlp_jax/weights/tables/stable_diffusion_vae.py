@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from medvlp_jax.models.vae import VAEConfig
+from medvlp_jax.models.stable_diffusion.vae import VAEConfig
 from medvlp_jax.weights.convert import Row, under
 from medvlp_jax.weights.tables.common import convolution, norm
 from medvlp_jax.weights.tables.stable_diffusion import differ, refuse, required, resnets

@@ -8,9 +8,9 @@ import pytest
 from data_gen.entities.bank import EntityBank, default_bank, entity
 from data_gen.entities.entity import Entity
 from data_gen.entities.phantom import findings_of, labels_of
-from data_gen.phantom.findings import SPECS, SUPPORT_DEVICES, Finding, compatible
+from data_gen.phantom.chest_xray.findings import SPECS, SUPPORT_DEVICES, Finding, compatible
 from medvlp_jax.core.errors import UserError
-from medvlp_jax.data.records import Image, Record, Text
+from medvlp_jax.data.store.record import Image, Record, Text
 
 
 def record(name, *texts):

@@ -5,9 +5,9 @@ import pytest
 from data_gen.entities.bank import EntityBank
 from data_gen.entities.build import BankConfig, build_bank
 from medvlp_jax.core.errors import UserError
-from medvlp_jax.data.manifest import ShardName
-from medvlp_jax.data.records import Image, Record, Text, with_content_hash
-from medvlp_jax.data.shards import write_shard
+from medvlp_jax.data.store.manifest import ShardName
+from medvlp_jax.data.store.record import Image, Record, Text, with_content_hash
+from medvlp_jax.data.store.shards import write_shard
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

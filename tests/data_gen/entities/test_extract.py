@@ -6,9 +6,9 @@ import pytest
 
 from data_gen.entities.entity import Entity
 from data_gen.entities.extract import LexiconExtractor, default_extractor
-from data_gen.phantom.findings import FINDING_NAMES, SUPPORT_DEVICES
-from data_gen.phantom.report import write_report
-from data_gen.phantom.sample import sample_study
+from data_gen.phantom.chest_xray.findings import FINDING_NAMES, SUPPORT_DEVICES
+from data_gen.phantom.chest_xray.sample import sample_study
+from data_gen.phantom.chest_xray.words.report import write_report
 
 LATERAL = set(FINDING_NAMES) - {SUPPORT_DEVICES}
 

@@ -7,7 +7,7 @@ import pytest
 from data_gen.entities.bank import default_bank
 from data_gen.entities.extract import default_extractor
 from data_gen.entities.ontology import load, ontology
-from data_gen.phantom.findings import DEVICES, FINDING_NAMES
+from data_gen.phantom.chest_xray.findings import DEVICES, FINDING_NAMES
 from medvlp_jax.core.errors import UserError
 
 

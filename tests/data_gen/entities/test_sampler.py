@@ -15,7 +15,7 @@ from data_gen.entities.ontology import ontology
 from data_gen.entities.phantom import findings_of
 from data_gen.entities.rules import rules_of
 from data_gen.entities.sampler import SamplePlan, SamplerConfig, plan, plan_in
-from data_gen.phantom.findings import MAX_FINDINGS, compatible
+from data_gen.phantom.chest_xray.findings import MAX_FINDINGS, compatible
 from medvlp_jax.core.errors import UserError
 
 

@@ -1,5 +1,0 @@
-"""The page that shows what a data folder holds, and what was kept out of it."""
-
-from data_gen.report.page import write_data_report
-
-__all__ = ["write_data_report"]

@@ -1,0 +1,243 @@
+"""Detection by an anchor-free head on the tower, from the trained and a random start."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from medvlp_jax.core.config import to_plain
+from medvlp_jax.core.fields import Extent, Fraction, Size
+from medvlp_jax.core.predict import Predictor
+from medvlp_jax.eval.downstream.efficiency import Shares
+from medvlp_jax.eval.downstream.finetune import run_folder
+from medvlp_jax.eval.downstream.sets import Sets
+from medvlp_jax.eval.downstream.tower import Tower, Towers
+from medvlp_jax.eval.downstream.tuning import TuneConfig, Tuner
+from medvlp_jax.eval.embedded import FromBatch, Predicted, Rows
+from medvlp_jax.eval.metrics.bootstrap import Bootstrap, Interval, interval
+from medvlp_jax.eval.metrics.boxes import (
+    THRESHOLDS,
+    ClassDetections,
+    detections_of,
+    optimistic,
+    suppress,
+)
+from medvlp_jax.eval.metrics.scores import mean_defined
+from medvlp_jax.eval.protocol import EvalError, EvalResult, PredictFn
+from medvlp_jax.models.detector import Detector
+from medvlp_jax.tasks.detection import known_classes
+
+_BOXES = Predicted("boxes")
+#: Resamples of an interval of mAP; each sorts nothing anew, but walks every detection.
+_RESAMPLES = 500
+#: Films that the report shows with true and predicted boxes.
+_SHOWN = 6
+
+
+@dataclasses.dataclass(frozen=True)
+class DetectConfig(TuneConfig):
+    """Attributes:
+    frozen: train pyramid and head alone (MGCA).
+    width: channels of pyramid and head.
+    candidates: predictions an image keeps before suppression.
+    confidence: smaller scores are dropped. Low, as average precision ranks what is left.
+    nms: IoU above which the weaker of two detections of a class goes.
+    """
+
+    frozen: bool = False
+    width: Extent = 128
+    candidates: Size = 100
+    confidence: Fraction = 0.02
+    nms: Fraction = 0.5
+
+
+class Detection:
+    """mAP over IoU 0.4 to 0.75 that counts every image, with or without a box or a detection.
+
+    Args:
+      tower: of a predict function.
+      plan: which shares of the training data; its classes are those of the boxes.
+      folder: see ``Finetune``.
+    """
+
+    def __init__(
+        self,
+        sets: Sets,
+        plan: Shares,
+        *,
+        tower: Callable[[PredictFn], Tower],
+        config: DetectConfig | None = None,
+        bootstrap: Bootstrap | None = None,
+        folder: pathlib.Path | None = None,
+    ):
+        self.sets, self.tower, self.folder = sets, tower, folder
+        self.plan = dataclasses.replace(plan, repeat_whole=True)
+        self.config = config or DetectConfig()
+        bootstrap = bootstrap or Bootstrap()
+        few = min(bootstrap.resamples, _RESAMPLES)
+        self.bootstrap = dataclasses.replace(bootstrap, resamples=few)
+
+    def __call__(self, predict: PredictFn) -> EvalResult:
+        classes, c = self.plan.classes, self.config
+        tower = self.tower(predict)
+        towers = Towers(tower, self.sets, classes)
+        batches: dict[str, Any] = {"labels": classes, "with_boxes": True, "with_masks": False}
+        validation = self.sets.embedded("validation", **batches)
+        test = self.sets.embedded("test", **batches)
+        for embedded in (validation, test):
+            for column in (_BOXES, FromBatch("boxes"), FromBatch("box_label")):
+                embedded.want(column)
+
+        def score(bound: Predictor) -> float:
+            found = self._detections(validation.rows(bound))
+            return float(mean_defined(_map(found, None)))
+
+        task: dict[str, Any] = {
+            "name": "detection", **to_plain(tower.pixels), "num_labels": len(classes),
+            "max_boxes": self.sets.data.max_boxes, "candidates": c.candidates, "frozen": c.frozen,
+        }  # fmt: skip
+        tuner = Tuner(
+            lambda rngs: Detector(tower.config, len(classes), width=c.width, rngs=rngs),
+            task, c, self.sets, dataclasses.replace(self.sets.data, **batches), score,
+        )  # fmt: skip
+        found: dict[float, dict[str, list[list[ClassDetections]]]] = {}
+        sizes: dict[float, list[int]] = {}
+        rows: Any = None
+        pictures: dict[str, np.ndarray] = {}
+        for start in self.plan.starts:
+            for fraction, seed in self.plan.subsets():
+                chosen = towers.rows(fraction, seed)
+                bound = tuner.run(
+                    towers.start(start, seed), towers.indices, chosen, seed=seed,
+                    folder=run_folder(self.folder, "detection", tower, start, fraction, seed),
+                    about={"fraction": fraction, "start": start},
+                )  # fmt: skip
+                rows = test.rows(bound)
+                found.setdefault(fraction, {}).setdefault(start, []).append(self._detections(rows))
+                first = start == self.plan.starts[0] and seed == 0
+                if first and fraction == max(self.plan.fractions):
+                    pictures = self._pictures(rows)
+                if start == self.plan.starts[0]:
+                    sizes.setdefault(fraction, []).append(sum(map(len, chosen)))
+        if not (rows[FromBatch("box_label")] >= 0).any():
+            raise EvalError(f"set {self.sets.name!r} has no box of {', '.join(classes)}")
+        clusters = test.clusters(rows)
+        levels = [
+            {"fraction": f, "records": sizes[f]} | self._level(classes, of, clusters)
+            for f, of in found.items()
+        ]
+        of_class = next(iter(found[self.plan.fractions[0]].values()))[0]
+        details = self.sets.describe() | {
+            "kind": "detection",
+            "records": len(rows),
+            "classes": [
+                {"name": n, "boxes": int(d.boxes.sum()), "known": int(d.known.sum())}
+                for n, d in zip(classes, of_class, strict=True)
+            ],
+            "levels": levels,
+            "thresholds": list(THRESHOLDS),
+            "frozen": c.frozen, "steps": c.steps, "batch_size": c.batch_size, "lr": c.optim.lr,
+            "patience": c.patience, "confidence": c.confidence, "nms": c.nms,
+            "bootstrap": dataclasses.asdict(self.bootstrap)
+            | {"patients": None if clusters is None else len(np.unique(clusters))},
+        }  # fmt: skip
+        last = max(levels, key=lambda e: e["fraction"])
+        metrics = {}
+        for start in self.plan.starts:
+            name = "map" if start == self.plan.starts[0] else f"map_{start}"
+            for end, key in (("", "value"), ("_low", "low"), ("_high", "high")):
+                value = last[start]["macro"][key]
+                metrics[f"{name}{end}"] = float("nan") if value is None else value
+        return EvalResult(metrics, details, pictures)
+
+    def _pictures(self, rows: Rows) -> dict[str, np.ndarray]:
+        """The first records with a box of each class: their boxes, and the strongest detections.
+
+        As many detections are kept as a record has boxes, after suppression; NaN fills up.
+        """
+        boxes, labels = rows[FromBatch("boxes")], rows[FromBatch("box_label")]
+        first = {int(k): i for i in reversed(range(len(labels))) for k in labels[i] if k >= 0}
+        chosen = sorted(set(first.values()))[:_SHOWN]
+        most = boxes.shape[1]
+        found = np.full((len(chosen), most, 6), np.nan)
+        for n, i in enumerate(chosen):
+            kept = []
+            for k in range(len(self.plan.classes)):
+                mine = rows[_BOXES][i][rows[_BOXES][i][:, 5] == k]
+                if len(mine):
+                    kept.append(mine[suppress(mine[:, :4], mine[:, 4], self.config.nms)])
+            every = np.concatenate(kept) if kept else np.zeros((0, 6))
+            strongest = np.argsort(-every[:, 4], kind="stable")[: int((labels[i] >= 0).sum())]
+            found[n, : len(strongest)] = every[strongest]
+        return {
+            "ids": rows.ids.astype(str),
+            "detected_at": np.array(chosen, np.int64),
+            "detected_truth": boxes[chosen],
+            "detected_label": labels[chosen],
+            "detected_boxes": found,
+        }
+
+    def _detections(self, rows: Rows) -> list[ClassDetections]:
+        labels, box_label = rows[FromBatch("labels")], rows[FromBatch("box_label")]
+        return detections_of(
+            rows[_BOXES], rows[FromBatch("boxes")], box_label,
+            np.asarray(known_classes(labels, box_label, len(self.plan.classes))),
+            confidence=self.config.confidence, nms=self.config.nms,
+        )  # fmt: skip
+
+    def _level(
+        self,
+        classes: Sequence[str],
+        of: dict[str, list[list[ClassDetections]]],
+        clusters: np.ndarray | None,
+    ) -> dict[str, Any]:
+        """Means over seeds with intervals, the optimistic value, and the paired difference."""
+        out: dict[str, Any] = {}
+        points: dict[str, np.ndarray] = {}
+        drawn: dict[str, np.ndarray] = {}
+        n = len(next(iter(of.values()))[0][0].boxes)
+        for start, runs in of.items():
+            per_seed = np.array([_map(run, None) for run in runs])
+            points[start] = per_seed.mean(0)
+            samples = [
+                np.mean([_map(run, counts) for run in runs], axis=0)
+                for counts in self.bootstrap.counts(n, clusters=clusters)
+            ]
+            k = len(classes)
+            drawn[start] = np.concatenate(samples, 1) if samples else np.full((k, 0), np.nan)
+            easy = np.mean([_map([optimistic(d) for d in run], None) for run in runs], axis=0)
+            out[start] = self._cells(classes, points[start], drawn[start]) | {
+                "seeds": [float(mean_defined(s)) for s in per_seed],
+                "optimistic": Interval(float(mean_defined(easy))).to_json()["value"],
+            }
+        if {"pretrained", "random"} <= set(of):
+            out["difference"] = self._cells(
+                classes,
+                points["pretrained"] - points["random"],
+                drawn["pretrained"] - drawn["random"],
+            )
+        return out
+
+    def _cells(
+        self, classes: Sequence[str], point: np.ndarray, drawn: np.ndarray
+    ) -> dict[str, Any]:
+        level, known = self.bootstrap.level, np.isfinite(point)
+        return {
+            "macro": interval(
+                float(mean_defined(point)), mean_defined(drawn[known]), level
+            ).to_json(),
+            "classes": {
+                name: interval(point[i], drawn[i], level).to_json()
+                for i, name in enumerate(classes)
+            },
+        }  # fmt: skip
+
+
+def _map(found: Sequence[ClassDetections], counts: np.ndarray | None) -> np.ndarray:
+    """Average precision averaged over thresholds, per class [k] or, with counts, [k, r]."""
+    if counts is None:
+        one = np.ones((len(found[0].boxes), 1), np.int64)
+        return np.array([d.precision(one).mean(0)[0] for d in found])
+    return np.stack([d.precision(counts).mean(0) for d in found])

@@ -1,0 +1,204 @@
+"""Linear probe: a logistic regression on the frozen tower's pooled vectors."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import scipy.optimize
+from jaxtyping import Float, Int
+
+from medvlp_jax.core import sharding
+from medvlp_jax.core.fields import NonNegative
+from medvlp_jax.core.predict import Predictor
+from medvlp_jax.core.state import ModelDef
+from medvlp_jax.data.config import SourceConfig
+from medvlp_jax.data.labelled import LabelIndex
+from medvlp_jax.eval.downstream.efficiency import Collected, Shares, macro_auc
+from medvlp_jax.eval.downstream.sets import Sets
+from medvlp_jax.eval.downstream.tower import Tower, Towers
+from medvlp_jax.eval.embedded import FromBatch, Predicted
+from medvlp_jax.eval.metrics.bootstrap import Bootstrap
+from medvlp_jax.eval.protocol import EvalError, EvalResult, PredictFn
+from medvlp_jax.models.heads import TowerOnly
+
+_FEATURES = Predicted("features")
+
+
+@dataclasses.dataclass(frozen=True)
+class ProbeConfig:
+    """Attributes:
+    l2: strengths that validation chooses from: factors of ½‖w‖² beside the mean cross-entropy,
+      on features of unit variance.
+    """
+
+    l2: tuple[NonNegative, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+
+    def __post_init__(self) -> None:
+        if not self.l2 or min(self.l2) <= 0:
+            raise ValueError(f"probe.l2={self.l2} must hold positive strengths")
+
+
+class Linear:
+    """``x @ kernel + bias`` of standardised features; ``kernel`` [d, k]."""
+
+    def __init__(self, mean: np.ndarray, scale: np.ndarray, kernel: np.ndarray, bias: np.ndarray):
+        self.mean, self.scale, self.kernel, self.bias = mean, scale, kernel, bias
+
+    def __call__(self, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n k"]:
+        return ((x - self.mean) / self.scale) @ self.kernel + self.bias
+
+
+def fit_logistic(
+    x: Float[np.ndarray, "n d"],
+    labels: Int[np.ndarray, "n k"],
+    strengths: Sequence[float],
+) -> list[Linear]:
+    """L2-regularised logistic regressions, one a class and strength.
+
+    Minimises, for each class over its n records with label 0 or 1, mean cross-entropy
+    + ½ λ ‖w‖² (scikit-learn's ``C`` is 1 / (n λ)); the bias is not penalised. A class of one value
+    gets the kernel 0 and a bias that says so.
+
+    Raises:
+      EvalError: a feature is not finite.
+    """
+    x = np.asarray(x, np.float64)
+    if not np.isfinite(x).all():
+        raise EvalError("a feature of the tower is not finite: its parameters are broken")
+    mean, scale = x.mean(0), x.std(0)
+    scale = np.where(scale > 1e-6 * np.abs(scale).max(initial=1e-12), scale, 1.0)
+    z = (x - mean) / scale
+    back = None
+    if len(z) < z.shape[1]:  # the solution lies in the span of the records
+        u, s, vt = np.linalg.svd(z, full_matrices=False)
+        z, back = u * s, vt.T
+    known = (labels == 0) | (labels == 1)
+    y = (labels == 1).astype(np.float64)
+    weight = known / np.maximum(known.sum(0), 1)
+    k = labels.shape[1]
+    positive = (y * known).sum(0)
+    # Far beyond any score, yet finite: one value is all this class has shown.
+    lopsided = np.where(positive == 0, -30.0, np.where(positive == known.sum(0), 30.0, 0.0))
+    learns = lopsided == 0
+    theta = np.zeros((z.shape[1] + 1, k))
+    out = []
+    for strength in sorted(strengths, reverse=True):  # each starts where a stiffer one ended
+        theta = _minimise(z, y, weight * learns, strength, theta)
+        kernel = theta[:-1] if back is None else back @ theta[:-1]
+        out.append(Linear(mean, scale, kernel * learns, np.where(learns, theta[-1], lopsided)))
+    order = np.argsort(np.argsort(-np.asarray(strengths), kind="stable"), kind="stable")
+    return [out[i] for i in order]
+
+
+def _minimise(
+    z: np.ndarray, y: np.ndarray, weight: np.ndarray, strength: float, start: np.ndarray
+) -> np.ndarray:
+    """L-BFGS on all classes at once; their problems are independent."""
+    shape = start.shape
+
+    def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        theta = flat.reshape(shape)
+        w, b = theta[:-1], theta[-1]
+        logits = z @ w + b
+        value = (weight * (np.logaddexp(0, logits) - logits * y)).sum()
+        residual = weight * (1 / (1 + np.exp(-np.clip(logits, -500, 500))) - y)
+        grad = np.concatenate([z.T @ residual + strength * w, residual.sum(0)[None]])
+        return value + 0.5 * strength * (w * w).sum(), grad.ravel()
+
+    found = scipy.optimize.minimize(
+        objective, start.ravel(), jac=True, method="L-BFGS-B",
+        options={"maxiter": 300, "ftol": 1e-9, "gtol": 1e-5, "maxcor": 20},
+    )  # fmt: skip
+    return found.x.reshape(shape)
+
+
+class Probe:
+    """The probe at every share of the labels, from the trained and from a random tower.
+
+    Args:
+      tower: of a predict function.
+      plan: which shares of which classes' labels.
+      config: see :class:`ProbeConfig`.
+    """
+
+    def __init__(
+        self,
+        sets: Sets,
+        plan: Shares,
+        *,
+        tower: Callable[[PredictFn], Tower],
+        config: ProbeConfig | None = None,
+        bootstrap: Bootstrap | None = None,
+    ):
+        self.sets, self.plan, self.tower = sets, plan, tower
+        self.config = config or ProbeConfig()
+        self.bootstrap = bootstrap or Bootstrap()
+
+    def __call__(self, predict: PredictFn) -> EvalResult:
+        classes = self.plan.classes
+        towers = Towers(self.tower(predict), self.sets, classes)
+        held = {w: self.sets.embedded(w, labels=classes) for w in ("validation", "test")}
+        for embedded in held.values():
+            embedded.want(_FEATURES)
+        results = Collected()
+        for start in self.plan.starts:
+            bound = feature_predictor(towers.start(start), self.sets)
+            train = _training_features(self.sets, classes, bound, towers.indices)
+            validation, test = (held[w].rows(bound) for w in ("validation", "test"))
+            results.test(held["test"], test)
+            for fraction, seed in self.plan.subsets():
+                x, labels = train(towers.rows(fraction, seed))
+                models = fit_logistic(x, labels, self.config.l2)
+                merit = [
+                    macro_auc(validation[FromBatch("labels")], m(validation[_FEATURES]))
+                    for m in models
+                ]
+                best = int(np.nanargmax(merit)) if np.isfinite(merit).any() else 0
+                results.add(
+                    start, fraction, len(x), models[best](test[_FEATURES]), self.config.l2[best]
+                )
+        return results.result(
+            classes,
+            self.bootstrap,
+            self.sets.describe() | {"kind": "probe", "l2": list(self.config.l2)},
+        )
+
+
+def feature_predictor(tower: Tower, sets: Sets) -> Predictor:
+    """``features``: the pooled vectors of a tower, in evaluation mode."""
+    model_def = ModelDef.of(lambda rngs: TowerOnly(tower.config, rngs=rngs))
+
+    def features(model: Any, batch: Any) -> Any:
+        pooled = model.vision(tower.pixels.prepare(batch["image"])).pooled
+        return pooled.astype("float32")
+
+    held = ({"vision": tower.params}, {"vision": tower.buffers} if tower.buffers else {})
+    params, buffers = jax.device_put(held, sharding.replicated(sets.mesh))
+    return Predictor(model_def, {"features": features}, sets.mesh).with_arrays(params, buffers)
+
+
+def _training_features(
+    sets: Sets, classes: Sequence[str], predict: Predictor, indices: Sequence[LabelIndex]
+) -> Callable[[Sequence[Int[np.ndarray, "m"]]], tuple[np.ndarray, np.ndarray]]:
+    """``rows -> (features, labels)`` of the training sources, embedded once."""
+    parts: list[tuple[np.ndarray, np.ndarray, dict[str, int]]] = []
+    for source in sets.data.sources:
+        one = dataclasses.replace(sets, test=SourceConfig(source.path, source.split))
+        embedded = one.embedded("test", labels=tuple(classes))
+        embedded.want(_FEATURES)
+        rows = embedded.rows(predict)
+        at = {str(name): i for i, name in enumerate(rows.ids)}
+        parts.append((rows[_FEATURES], rows[FromBatch("labels")], at))
+
+    def take(rows: Sequence[Int[np.ndarray, "m"]]) -> tuple[np.ndarray, np.ndarray]:
+        xs, ys = [], []
+        for (x, labels, at), index, chosen in zip(parts, indices, rows, strict=True):
+            # A record that cannot be read is in the index, but has no features.
+            found = [at[name] for name in map(str, index.ids[chosen]) if name in at]
+            xs.append(x[found])
+            ys.append(labels[found])
+        return np.concatenate(xs), np.concatenate(ys)
+
+    return take

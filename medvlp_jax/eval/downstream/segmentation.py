@@ -1,0 +1,186 @@
+"""Segmentation by a U-Net on the tower, frozen or not, from the trained and a random start."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+
+from medvlp_jax.core.config import to_plain
+from medvlp_jax.core.fields import Count, Extent, Size
+from medvlp_jax.core.predict import Predictor
+from medvlp_jax.eval.downstream.efficiency import Shares
+from medvlp_jax.eval.downstream.finetune import run_folder
+from medvlp_jax.eval.downstream.sets import Sets
+from medvlp_jax.eval.downstream.tower import Tower, Towers
+from medvlp_jax.eval.downstream.tuning import TuneConfig, Tuner
+from medvlp_jax.eval.metrics.bootstrap import Bootstrap
+from medvlp_jax.eval.metrics.overlap import MEASURES, Counts, Shown, overlap, overlap_table
+from medvlp_jax.eval.metrics.scores import mean_defined
+from medvlp_jax.eval.protocol import EvalError, EvalResult, PredictFn
+from medvlp_jax.models.segmenter import WIDTHS, Segmenter
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmentConfig(TuneConfig):
+    """Attributes:
+    loss: see ``tasks.segmentation.SegmentationConfig``.
+    frozen: train the expanding path alone (MGCA); otherwise all (GLoRIA, MedKLIP).
+    widths: channels of the expanding path.
+    stride: pixels a side of a position of the map whose logits are enlarged to the image.
+    pictures: records shown per mask.
+    """
+
+    loss: Literal["focal_dice", "bce_dice"] = "focal_dice"
+    frozen: bool = True
+    widths: tuple[Extent, ...] = WIDTHS
+    stride: Size = 1
+    pictures: Count = 1
+
+
+class Segmentation:
+    """Dice over all records and over positives, and IoU, at a threshold of one half.
+
+    Args:
+      tower: of a predict function.
+      masks: names of the regions.
+      plan: which shares of the training data; its classes are the labels that say of which masks
+        a record without one has none.
+      folder: see ``Finetune``.
+    """
+
+    def __init__(
+        self,
+        sets: Sets,
+        masks: tuple[str, ...],
+        plan: Shares,
+        *,
+        tower: Callable[[PredictFn], Tower],
+        config: SegmentConfig | None = None,
+        bootstrap: Bootstrap | None = None,
+        folder: pathlib.Path | None = None,
+    ):
+        if not masks:
+            raise EvalError("segmentation needs the names of the masks to segment")
+        self.sets, self.masks, self.tower, self.folder = sets, masks, tower, folder
+        self.plan = dataclasses.replace(plan, repeat_whole=True)
+        self.config = config or SegmentConfig()
+        self.bootstrap = bootstrap or Bootstrap()
+
+    def __call__(self, predict: PredictFn) -> EvalResult:
+        labels, c = self.plan.classes, self.config
+        tower = self.tower(predict)
+        towers = Towers(tower, self.sets, labels)
+        which = tuple(labels.index(m) if m in labels else -1 for m in self.masks)
+        batches: dict[str, Any] = {
+            "labels": labels, "masks": self.masks, "with_masks": True, "with_boxes": False,
+        }  # fmt: skip
+        counts, shown = Counts(which), Shown(c.pictures)
+        validation = self.sets.embedded("validation", **batches)
+        test = self.sets.embedded("test", **batches)
+        validation.want(counts)
+        test.want(counts)
+        test.want(shown)
+
+        def score(bound: Predictor) -> float:
+            measured = overlap(validation.rows(bound)[counts])
+            return float(mean_defined(mean_defined(measured["dice_positive"])))
+
+        task: dict[str, Any] = {
+            "name": "segmentation", **to_plain(tower.pixels), "loss": c.loss, "frozen": c.frozen,
+            "label_of_mask": list(which), "num_labels": len(labels),
+        }  # fmt: skip
+        tuner = Tuner(
+            lambda rngs: Segmenter(
+                tower.config, len(self.masks), widths=c.widths, stride=c.stride, rngs=rngs
+            ),
+            task, c, self.sets, dataclasses.replace(self.sets.data, **batches), score,
+        )  # fmt: skip
+        found: dict[float, dict[str, list[np.ndarray]]] = {}
+        sizes: dict[float, list[int]] = {}
+        pictures: dict[str, list[Any]] = {}
+        tested: Any = None
+        for start in self.plan.starts:
+            for fraction, seed in self.plan.subsets():
+                rows = towers.rows(fraction, seed)
+                bound = tuner.run(
+                    towers.start(start, seed), towers.indices, rows, seed=seed,
+                    folder=run_folder(self.folder, "segmentation", tower, start, fraction, seed),
+                    about={"fraction": fraction, "start": start},
+                )  # fmt: skip
+                tested = test.rows(bound)
+                found.setdefault(fraction, {}).setdefault(start, []).append(tested[counts])
+                if start == self.plan.starts[0]:
+                    sizes.setdefault(fraction, []).append(sum(map(len, rows)))
+                if seed == 0 and fraction == max(self.plan.fractions):
+                    pictures[start] = list(tested[shown])
+        self._require_masks(tested[counts])
+        clusters = test.clusters(tested)
+        levels = [
+            {"fraction": f, "records": sizes[f]}
+            | overlap_table(
+                self.masks,
+                {s: [overlap(x) for x in runs] for s, runs in of.items()},
+                self.bootstrap,
+                clusters,
+            )
+            for f, of in found.items()
+        ]
+        truth = tested[counts]
+        details = self.sets.describe() | {
+            "kind": "segmentation",
+            "records": len(tested),
+            "masks": [
+                {"name": m, "positives": int(((truth[:, i, 2] > 0) & (truth[:, i, 3] == 1)).sum()),
+                 "known": int(truth[:, i, 3].sum())}
+                for i, m in enumerate(self.masks)
+            ],
+            "levels": levels,
+            "loss": c.loss, "frozen": c.frozen, "steps": c.steps, "batch_size": c.batch_size,
+            "lr": c.optim.lr, "patience": c.patience, "threshold": 0.5,
+            "size": self.sets.data.image.size,
+            "bootstrap": dataclasses.asdict(self.bootstrap)
+            | {"patients": None if clusters is None else len(np.unique(clusters))},
+        }  # fmt: skip
+        ids = tested.ids
+        return EvalResult(_metrics(levels), details, _picture_arrays(pictures, ids, self.masks))
+
+    def _require_masks(self, truth: np.ndarray) -> None:
+        empty = [m for i, m in enumerate(self.masks) if not (truth[:, i, 2] > 0).any()]
+        if len(empty) == len(self.masks):
+            raise EvalError(
+                f"set {self.sets.name!r} has none of the masks {', '.join(empty)}; make it with "
+                "masks, or name others in eval.downstream.masks"
+            )
+
+
+def _metrics(levels: list[dict[str, Any]]) -> dict[str, float]:
+    metrics: dict[str, float] = {}
+    last = max(levels, key=lambda e: e["fraction"])
+    start = "pretrained" if "pretrained" in last else "random"
+    for measure in MEASURES:
+        for end, key in (("", "value"), ("_low", "low"), ("_high", "high")):
+            value = last[start][measure]["macro"][key]
+            metrics[f"{measure}{end}"] = float("nan") if value is None else value
+        if start == "pretrained" and "random" in last:
+            value = last["random"][measure]["macro"]["value"]
+            metrics[f"{measure}_random"] = float("nan") if value is None else value
+    return metrics
+
+
+def _picture_arrays(
+    pictures: dict[str, list[Any]], ids: np.ndarray, masks: tuple[str, ...]
+) -> dict[str, np.ndarray]:
+    """For each start and each mask the first record that has it."""
+    first = next(iter(pictures.values()), [])
+    at = [i for i, one in enumerate(first) if one is not None]
+    if not at:
+        return {}
+    return {
+        "segmented_image": np.stack([first[i][0] for i in at]),
+        "segmented_truth": np.stack([first[i][1] for i in at]),
+        "segmented_id": np.array([str(ids[i]) for i in at]),
+        "segmented_names": np.array(masks),
+        **{f"segmented_{s}": np.stack([p[i][2] for i in at]) for s, p in pictures.items()},
+    }

@@ -1,0 +1,157 @@
+"""The numbers at the top of the page, each beside what it has to beat."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from medvlp_jax.eval.page.tables import AUC_DOMAIN, Entry, best_rule, has_few, rules_of, verdict
+from medvlp_jax.pages.charts import Mark, whisker
+from medvlp_jax.pages.html import count, empty, esc, legend, number, signed, tag, where
+
+#: Sets with fewer records (or boxes) have no number at the top of the page.
+FEW_RECORDS = 30
+
+
+def headline(results: Mapping[str, Any], of_kind: Mapping[str, Mapping[str, Entry]]) -> str:
+    """A card per evaluation of enough records; the other sets are named below."""
+    cards, few, marks = [], {}, {"value": "the number, with its interval"}
+    for kind in ("zeroshot", "grounding", "retrieval", *LEARNT):
+        for name, entry in of_kind.get(kind, {}).items():
+            if not _enough(entry):
+                few[where(entry)] = f"{esc(where(entry))} ({_size(entry)})"
+                continue
+            if kind == "zeroshot":
+                cards.append(_zeroshot(name, entry, results, of_kind))
+                marks |= {"rule": "what it has to beat", "reference": "an AUC of 0.5"}
+            elif kind == "grounding":
+                cards.append(_grounding(entry))
+                marks |= {"chance": "chance"}
+            elif kind == "retrieval":
+                cards.append(_retrieval(entry))
+                marks |= {"chance": "chance"}
+            else:
+                cards.append(_learnt(kind, entry))
+                marks |= {"rule": "what it has to beat"}
+    parts = [tag("div", *cards, class_="cards") + legend(**marks)] if cards else []
+    if few:
+        parts.append(tag("p", f"Too small for a number here: {', '.join(few.values())}. What was "
+                         "measured on them stands further down.", class_="how"))  # fmt: skip
+    return "".join(parts) or empty("Nothing was evaluated.")
+
+
+def _size(entry: Entry) -> str:
+    n = entry["pairs"] if "pairs" in entry else entry["records"]
+    word = "finding with a box" if "pairs" in entry else "study" if n == 1 else "studies"
+    return f"{count(n)} {word}"
+
+
+def _enough(entry: Entry) -> bool:
+    """Whether a set can carry a headline: enough records, and a class whose interval counts."""
+    if (entry["pairs"] if "pairs" in entry else entry["records"]) < FEW_RECORDS:
+        return False
+    if entry["kind"] != "zeroshot":
+        return True
+    return any(row["auc"]["value"] is not None and not has_few(row) for row in entry["classes"])
+
+
+def _zeroshot(
+    name: str, entry: Entry, results: Mapping[str, Any], of_kind: Mapping[str, Mapping[str, Entry]]
+) -> str:
+    rules, differences = rules_of(name, entry, results, of_kind)
+    macro = entry["macro"]["auc"]
+    marks = [Mark(r["macro"]["auc"]["value"], "rule", k) for k, r in rules.items()]
+    line, kind = "", "open"
+    if rules:
+        best = best_rule(rules)
+        gain = differences[best]["macro"]
+        kind = verdict(gain)
+        words = {"good": "above", "bad": "below", "open": "not shown to differ from"}[kind]
+        line = (
+            f"{words} the best rule without training ({esc(best)}, "
+            f"{number(rules[best]['macro']['auc']['value'])}): {signed(gain['value'])}"
+            f"{_ends(gain, signed)}"
+        )
+    classes = len(entry["macro"]["classes"])
+    what = f"{_size(entry)}, {classes} class{'es' * (classes != 1)}"
+    scale = whisker(**macro, domain=AUC_DOMAIN, marks=marks, reference=0.5, width=230)
+    return _card("Zero-shot macro AUC", entry, macro, what, scale, line, kind)
+
+
+def _grounding(entry: Entry) -> str:
+    overall = entry["overall"]
+    gain = overall["pointing_gain"]
+    marks = [Mark(overall["pointing_chance"]["value"], "chance", "chance")]
+    scale = whisker(**overall["pointing"], domain=(0, 1), marks=marks, width=230)
+    line = (
+        f"chance is {number(overall['pointing_chance']['value'])}: "
+        f"{signed(gain['value'])}{_ends(gain, signed)}"
+    )
+    if "pointing_random" in overall:
+        untrained = overall["pointing_random"]
+        line += f"; the same network untrained {number(untrained['value'])}"
+        line += _ends(untrained, number)
+    what = f"{count(entry['pairs'])} findings with a box"
+    return _card("Pointing game", entry, overall["pointing"], what, scale, line, verdict(gain))
+
+
+def _retrieval(entry: Entry) -> str:
+    measure = "r@5" if "r@5" in entry["image_to_text"] else next(iter(entry["chance"]))
+    part, chance = entry["image_to_text"][measure], entry["chance"][measure]
+    marks = [Mark(chance, "chance", "chance")]
+    scale = whisker(**part, domain=(0, 1), marks=marks, width=230)
+    what = f"{count(entry['records'])} reports, {count(entry['distinct_texts'])} distinct"
+    kind = "good" if part["low"] is not None and part["low"] > chance else "open"
+    line = f"chance is {number(chance)}"
+    return _card(f"Image → report {measure.upper()}", entry, part, what, scale, line, kind)
+
+
+#: Evaluators that train -> title, where the headline stands in a level, its scale.
+LEARNT: dict[str, tuple[str, tuple[str, ...], tuple[float, float]]] = {
+    "probe": ("Linear probe, macro AUC", ("auc",), AUC_DOMAIN),
+    "finetune": ("Fine-tuned, macro AUC", ("auc",), AUC_DOMAIN),
+    "segmentation": ("Segmentation, Dice of positives", ("dice_positive", "macro"), (0, 1)),
+    "detection": ("Detection, mAP", ("macro",), (0, 1)),
+}
+
+
+def _learnt(kind: str, entry: Entry) -> str:
+    """The card of an evaluator that trains, at its largest share of the labels."""
+    title, path, domain = LEARNT[kind]
+    level = max(entry["levels"], key=lambda e: e["fraction"])
+
+    def of(start: str) -> Any:
+        part = level[start]
+        for key in path:
+            part = part[key]
+        return part
+
+    first = "pretrained" if "pretrained" in level else "random"
+    part, marks, line, verdict_ = of(first), [], "", "open"
+    if "difference" in level:
+        random, gain = of("random"), of("difference")
+        marks = [Mark(random["value"], "rule", "random start")]
+        verdict_ = verdict(gain)
+        line = (
+            f"the same network from random initialisation {number(random['value'])}"
+            f"{_ends(random, number)}: {signed(gain['value'])}{_ends(gain, signed)}"
+        )
+    scale = whisker(part["value"], part["low"], part["high"], domain, marks, width=230)
+    what = f"{count(entry['records'])} studies, {100 * level['fraction']:g} % of the labels"
+    return _card(title, entry, part, what, scale, line, verdict_)
+
+
+def _card(
+    title: str, entry: Entry, part: Entry, what: str, scale: str, line: str, kind: str
+) -> str:
+    return tag(
+        "article",
+        tag("h3", esc(title)),
+        tag("p", esc(f"{where(entry)}: {what}"), class_="what"),
+        tag("p", tag("b", number(part["value"])), tag("span", _ends(part, number)), class_="big"),
+        scale,
+        tag("p", line, class_=f"line {kind}") if line else "",
+        class_="card",
+    )
+
+
+def _ends(part: Entry, show: Any) -> str:
+    return "" if part.get("low") is None else f" [{show(part['low'])}, {show(part['high'])}]"

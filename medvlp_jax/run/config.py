@@ -1,0 +1,158 @@
+"""The config of a pre-training run: its groups, and what is said once and meant in many places."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from medvlp_jax.core.checkpoints import pretrained
+from medvlp_jax.core.checkpoints.checkpoint import CheckpointConfig
+from medvlp_jax.core.config import ConfigError, group, parse, to_plain
+from medvlp_jax.core.fields import Pattern, Seed, Size
+from medvlp_jax.core.loop import LoopConfig
+from medvlp_jax.core.metrics import LogConfig
+from medvlp_jax.core.optim import OptimConfig
+from medvlp_jax.core.sharding import MeshConfig
+from medvlp_jax.data.config import DataConfig
+from medvlp_jax.eval.config import EvalConfig
+from medvlp_jax.weights import towers
+
+#: Folder of a workdir that holds the tokenizer the run was trained with.
+TOKENIZER = "tokenizer"
+
+
+@dataclasses.dataclass(frozen=True)
+class ExperimentConfig:
+    """A whole config file. ``model`` and ``task`` are read by the registries of these names.
+
+    Said once, used everywhere: ``seed`` (data order and initialisation), ``data.image.size`` and
+    ``.channels`` (pipeline, vision tower, task), ``data.labels``, ``task.frozen_towers`` (the
+    task, and ``optim.freeze``).
+
+    Attributes:
+      micro_batches: pieces of a batch, to save memory; see ``core.step``.
+      init_from: workdir or checkpoint of another run whose parameters this one starts from.
+      init_only: patterns of the parameters that ``init_from`` gives.
+      init_towers: ``vision``, ``text`` or ``model`` -> published weights that it starts from;
+        filled from ``config.model.vision.init`` and its like (``weights.towers``).
+    """
+
+    name: str
+    model: dict[str, Any]
+    task: dict[str, Any]
+    data: DataConfig
+    loop: LoopConfig
+    seed: Seed = 0
+    micro_batches: Size = 1
+    init_from: str = ""
+    init_only: tuple[Pattern, ...] = (".*",)
+    init_towers: dict[str, str] = dataclasses.field(default_factory=dict)
+    mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
+    optim: OptimConfig = dataclasses.field(default_factory=OptimConfig)
+    checkpoint: CheckpointConfig = dataclasses.field(default_factory=CheckpointConfig)
+    log: LogConfig = dataclasses.field(default_factory=LogConfig)
+    eval: EvalConfig = dataclasses.field(default_factory=EvalConfig)
+
+
+#: May change between two starts of one run without changing what is learnt. ``loop.steps`` may not:
+#: the learning rate follows it.
+MAY_DIFFER = (
+    "name", "mesh", "log", "checkpoint", "eval", "init_from", "init_only",
+    "init_towers",
+    "loop.log_every", "loop.eval_every", "loop.save_every", "loop.max_skips", "loop.profile",
+    "data.workers", "data.threads", "data.prefetch", "data.cache_dir", "data.max_bad_fraction",
+    "data.sources", "model.remat", "model.vision.remat", "model.text.remat", "task.impl",
+    "task.block",
+)  # fmt: skip
+
+
+def parse_config(config: Mapping[str, Any]) -> ExperimentConfig:
+    """Validates a ConfigDict (or the JSON of a checkpoint) and spreads what is said once.
+
+    Raises:
+      ConfigError: names the key, and the nearest valid one.
+      WeightsError: published weights that a tower shall start from cannot be found or understood.
+    """
+    tree = to_plain(config)
+    parse(ExperimentConfig, tree)  # from here on, groups are groups
+    for side in ("vision", "text"):
+        group(tree["model"], side, "config.model")
+    data = tree["data"]
+    image = data.get("image", {})
+    size, channels = image.get("size", 224), image.get("channels", 1)
+    seed = tree.get("seed", 0)
+    task, optim = (tree.setdefault(k, {}) for k in ("task", "optim"))
+    model = tree["model"] = _published(tree, channels)
+    _agree(data, "seed", seed, "config.data")
+    for keys, where in (
+        (model.setdefault("vision", {}), "config.model.vision"),
+        (task, "config.task"),
+    ):
+        _agree(keys, "image_size", size, where)
+        _agree(keys, "channels", channels, where)
+    name = task.get("name")
+    if name in ("contrastive", "gloria", "mgca", "medclip"):
+        _agree(task, "num_labels", len(data.get("labels", ())), "config.task")
+    if name in ("gloria", "mgca"):
+        _agree(data.setdefault("text", {}), "with_words", True, "config.data.text")
+    if name == "mgca" and model.get("prototypes"):
+        optim["unit_norm"] = list(dict.fromkeys([*optim.get("unit_norm", ()), "prototypes"]))
+    if name == "medclip":
+        _agree(task, "variant", data.get("text", {}).get("variant", 0.0) > 0, "config.task")
+    if name == "contrastive" and task.get("region_weight"):
+        _agree(data, "with_boxes", True, "config.data")
+        task.setdefault("max_boxes", data.setdefault("max_boxes", DataConfig.max_boxes))
+    towers_kept = task.get("frozen_towers", ())
+    if not isinstance(towers_kept, list | tuple):
+        raise ConfigError(f"config.task.frozen_towers={towers_kept!r} must be a list")
+    frozen = [f"{tower}/" for tower in towers_kept]
+    optim["freeze"] = list(dict.fromkeys([*optim.get("freeze", ()), *frozen]))
+    return parse(ExperimentConfig, tree)
+
+
+def _published(tree: dict[str, Any], channels: int) -> dict[str, Any]:
+    """``config.model`` with the sizes of the weights it shall start from; these also decide about
+    tokenizer and normalisation, unless the config does."""
+    found = towers.expand(tree.get("model", {}), channels)
+    if found.inits:
+        tree["init_towers"] = found.inits
+    if found.tokenizer:
+        text = tree["data"].setdefault("text", {})
+        text["tokenizer"] = text.get("tokenizer") or found.tokenizer
+    if found.pixels is not None and tree["task"].get("pixels", "fixed") == "fixed":
+        tree["task"].setdefault("mean", list(found.pixels.mean))
+        tree["task"].setdefault("std", list(found.pixels.std))
+    return found.model
+
+
+def _agree(group: dict[str, Any], key: str, value: Any, where: str) -> None:
+    if group.setdefault(key, value) != value:
+        raise ConfigError(
+            f"{where}.{key}={group[key]!r} contradicts {value!r}, which the rest of the config "
+            "says; leave it out"
+        )
+
+
+def stored_config(
+    checkpoint: str | os.PathLike[str], step: pretrained.Which = "latest"
+) -> dict[str, Any]:
+    """The config that a checkpoint was written with, for use elsewhere: as plain values, on the
+    devices of this machine, with the tokenizer that lies beside the checkpoints.
+
+    Raises:
+      CheckpointError: there is no such checkpoint.
+    """
+    stored = pretrained.load_config(checkpoint, step)
+    stored["mesh"] = {}
+    tokenizer = workdir_of(checkpoint, step) / TOKENIZER
+    if tokenizer.is_dir():
+        stored["data"]["text"]["tokenizer"] = str(tokenizer)
+    return stored
+
+
+def workdir_of(
+    checkpoint: str | os.PathLike[str], step: pretrained.Which = "latest"
+) -> pathlib.Path:
+    """The workdir that a checkpoint lies in."""
+    return pathlib.Path(pretrained.resolve(checkpoint, step)).parent.parent

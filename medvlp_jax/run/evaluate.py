@@ -1,0 +1,298 @@
+"""Evaluates a checkpoint: results.json for machines, report.html for people."""
+
+import dataclasses
+import json
+import logging
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from medvlp_jax.core.checkpoints import pretrained
+from medvlp_jax.core.checkpoints.provenance import last_start
+from medvlp_jax.core.config import ConfigError, dumps
+from medvlp_jax.core.files import jsonl
+from medvlp_jax.core.metrics import FILE as METRICS
+from medvlp_jax.core.metrics import read_metrics
+from medvlp_jax.core.predict import Predictor
+from medvlp_jax.core.processes import distributed
+from medvlp_jax.core.state import param_count
+from medvlp_jax.data.store.dataset import damaged_beside, open_dataset
+from medvlp_jax.data.texts.tokenizer import Tokenizer
+from medvlp_jax.eval.base import evaluate
+from medvlp_jax.eval.config import EvalSetConfig, film_configs
+from medvlp_jax.eval.metrics.calibration import Calibration
+from medvlp_jax.eval.notes import notes
+from medvlp_jax.eval.page.examples import READERS, SetRecords
+from medvlp_jax.eval.page.inputs import (
+    Reject,
+    Sample,
+    heatmaps_of,
+    sample_of,
+    segmented_of,
+)
+from medvlp_jax.eval.page.page import data_pages, write_report
+from medvlp_jax.eval.protocol import EvalError, EvalResult
+from medvlp_jax.eval.results import collect, write_results
+from medvlp_jax.run.config import stored_config, workdir_of
+from medvlp_jax.run.experiment import Experiment
+
+#: Beside results.json, for programs that show probabilities.
+CALIBRATION = "calibration.json"
+#: Studies shown per set, and per class where a set has no boxes to choose them by.
+SHOWN = 6
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What :func:`evaluate_checkpoint` made."""
+
+    results: dict[str, Any]
+    results_path: pathlib.Path
+    report_path: pathlib.Path
+
+    def summary(self) -> str:
+        """Per evaluation its headline with its interval, and what has to be said beside it."""
+        lines = []
+        for name, entry in self.results["evaluations"].items():
+            metrics = entry["metrics"]
+            for key in ("auc_macro", "pointing", "image_to_text/r@1", "dice_positive", "map"):
+                if metrics.get(key) is not None:
+                    low, high = metrics.get(f"{key}_low"), metrics.get(f"{key}_high")
+                    interval = f" [{low:.3f}, {high:.3f}]" if low is not None else ""
+                    lines.append(f"  {name:<32} {key:<10} {metrics[key]:.3f}{interval}")
+            # The rules beside a model repeat what is said of it.
+            said = [f"    {_printable(note)}" for note in notes(entry)]
+            lines += [line for line in said if line not in lines]
+        return "\n".join(lines)
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def evaluate_checkpoint(
+    checkpoint: str | pathlib.Path,
+    out: str | pathlib.Path,
+    *,
+    command: str,
+    sets: Mapping[str, EvalSetConfig] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    films: Sequence[str] = (),
+    ensemble: Sequence[str | pathlib.Path] = (),
+    step: pretrained.Which = "latest",
+) -> Evaluation:
+    """Runs the evaluators of a run's config, or of other sets, on one of its checkpoints.
+
+    Args:
+      checkpoint: workdir of a run or folder of one checkpoint.
+      out: folder for ``results.json`` and ``report.html``, and ``calibration.json`` where a set
+        with validation data was scored by zero-shot.
+      command: what was typed, for the record.
+      sets: instead of the sets of the config.
+      overrides: keys of ``config.eval`` that replace the stored ones (``prompts``, ``batch_size``).
+      films: ``FOLDER:SPLIT`` of data folders that are shown with heat-maps in the same report,
+        and scored where they are labelled.
+      ensemble: further checkpoints, whose zero-shot scores are averaged with those of the first;
+        all else is measured on the first alone.
+      step: which checkpoint of a workdir; ``best`` by the metric the run kept.
+
+    Raises:
+      CheckpointError: there is none, or one of ``ensemble`` is of another kind of model.
+    """
+    stored = stored_config(checkpoint, step)
+    stored["eval"] = {**stored.get("eval", {}), **(overrides or {})}
+    if sets is not None:
+        stored["eval"]["sets"] = {k: dataclasses.asdict(v) for k, v in sets.items()}
+    if films:
+        own = stored["eval"].get("sets", {})
+        shown = film_configs(films, own, stored["data"]["labels"])
+        stored["eval"]["sets"] = own | {k: dataclasses.asdict(v) for k, v in shown.items()}
+    if not stored["eval"].get("sets"):
+        raise ConfigError(
+            f"{checkpoint} was trained without config.eval.sets, so there is nothing to evaluate; "
+            "name a labelled data folder: --data=FOLDER --split=test"
+        )
+    folder, workdir = pretrained.resolve(checkpoint, step), workdir_of(checkpoint, step)
+    experiment = Experiment(stored)
+    tokenizer = experiment.tokenizer()
+    predict = experiment.load(checkpoint, step)
+    others = [_member(experiment, path, step) for path in ensemble]
+    evaluators = experiment.evaluators(tokenizer, during_training=False, ensemble=others)
+    if not evaluators:
+        raise EvalError(
+            f"{checkpoint} has no set in config.eval to measure on; name one with --data"
+        )
+    found = evaluate(evaluators, predict)
+
+    results = collect(
+        found,
+        name=experiment.config.name,
+        command=command,
+        seed=experiment.config.seed,
+        config=json.loads(dumps(experiment.config)),
+        bootstrap=experiment.config.eval.bootstrap,
+        data=_data(experiment),
+        facts={
+            "checkpoint step": pretrained.step_of(folder),
+            **({"ensemble": ", ".join(map(str, ensemble))} if ensemble else {}),
+            "parameters": param_count(experiment.model_def.abstract_params),
+            **_timing(workdir),
+        },
+        training={k: v for k, v in last_start(workdir).items() if k in ("command", "commit")},
+    )
+    out = pathlib.Path(out)
+    heatmaps = [h for r in found.values() for h in heatmaps_of(r)]
+    segmented = [s for r in found.values() for s in segmented_of(r)]
+    samples, rejects = _pictures(experiment)
+    examples = _examples(experiment, found, tokenizer)
+    if not distributed.is_main():
+        return Evaluation(results, out / "results.json", out / "report.html")
+    out.mkdir(parents=True, exist_ok=True)
+    history = read_metrics(workdir / METRICS) if (workdir / METRICS).exists() else []
+    _keep_calibration(results, out)
+    return Evaluation(
+        results,
+        write_results(out / "results.json", results),
+        write_report(
+            out / "report.html",
+            results=results,
+            history=history,
+            samples=samples,
+            heatmaps=heatmaps,
+            rejects=rejects,
+            segmented=segmented,
+            examples=examples,
+            links=_links(experiment, out),
+        ),
+    )
+
+
+def _member(experiment: Experiment, path: str | pathlib.Path, step: pretrained.Which) -> Predictor:
+    """Another checkpoint, to be read through the pipeline of ``experiment``.
+
+    Raises:
+      CheckpointError: that is not the pipeline it was trained with.
+    """
+    which: pretrained.Which = "latest" if isinstance(step, int) else step
+    other = Experiment(stored_config(path, which))
+    own, theirs = (_reading(e) for e in (experiment, other))
+    differ = [key for key in own if own[key] != theirs[key]]
+    if differ:
+        raise pretrained.CheckpointError(
+            f"{path} cannot be scored together with the first checkpoint: {', '.join(differ)} "
+            "differ"
+        )
+    return experiment.load(path, which)
+
+
+def _reading(experiment: Experiment) -> dict[str, Any]:
+    """What becomes of an image and a text on the way into the model, and the model."""
+    return {
+        "model": experiment.model_config,
+        "pixels of config.task": experiment.pixels,
+        "data.image": experiment.config.data.image,
+        "tokenizer": experiment.tokenizer().hash,
+    }
+
+
+#: How the scores of a calibration were made, of an entry of results.json.
+_HOW = ("set", "validation", "protocol", "rule", "ensemble", "zscore", "temperature", "score",
+        "prompt_bank", "prompts", "derived")  # fmt: skip
+
+
+def _keep_calibration(results: Mapping[str, Any], out: pathlib.Path) -> None:
+    """calibration.json of the first zero-shot evaluation that had validation data, or none."""
+    (out / CALIBRATION).unlink(missing_ok=True)
+    for entry in results["evaluations"].values():
+        if entry["kind"] == "zeroshot" and entry.get("calibration"):
+            about = {k: entry[k] for k in _HOW if k in entry}
+            Calibration.from_json(entry["calibration"]).save(out / CALIBRATION, about)
+            return
+
+
+def _data(experiment: Experiment) -> dict[str, Any]:
+    """Counts of every set that was trained or measured on."""
+    c = experiment.config
+    places = [("training", s.path, s.split) for s in c.data.sources]
+    places += [(name, s.path, s.split) for name, s in c.eval.sets.items()]
+    sets = []
+    for name, path, split in places:
+        if not pathlib.Path(path).exists():  # a checkpoint that travelled without its data
+            continue
+        source = open_dataset(path, split)
+        sets.append(
+            {"name": name, "split": split, "records": len(source), "labels": source.label_counts}
+        )
+    rejected: dict[str, int] = {}
+    for row in _rejected_rows(experiment):
+        reason = str(row.get("kind", "unknown"))
+        rejected[reason] = rejected.get(reason, 0) + 1
+    return {"sets": sets, "rejects": rejected}
+
+
+def _rejected_rows(experiment: Experiment) -> Iterator[dict[str, Any]]:
+    c = experiment.config
+    folders = {s.path for s in c.data.sources} | {s.path for s in c.eval.sets.values()}
+    for folder in sorted(folders):
+        file = pathlib.Path(folder) / "rejects.jsonl"
+        if not file.exists():
+            continue
+        rows, broken = jsonl.tolerant(file)
+        for why in damaged_beside(folder, [file.name]):  # no reason to lose an evaluation for it
+            _log.warning("%s: what was rejected is told as it stands there", why)
+        for number, why in broken.items():
+            _log.warning("%s, line %d, is left out: %s", file, number, why)
+        yield from rows
+
+
+def _timing(workdir: pathlib.Path) -> dict[str, str]:
+    """Seconds of training by activity, summed over restarts."""
+    if not (workdir / METRICS).exists():
+        return {}
+    seconds: dict[str, float] = {}
+    for row in read_metrics(workdir / METRICS):
+        for key, value in row.items():
+            if key.startswith("seconds_"):
+                seconds[key[8:]] = seconds.get(key[8:], 0.0) + value
+    return {"training": f"{sum(seconds.values()) / 60:.1f} min"} if seconds else {}
+
+
+def _pictures(experiment: Experiment) -> tuple[list[Sample], list[Reject]]:
+    """The first studies of every set, and rejects without pictures."""
+    samples = []
+    for name, one in experiment.config.eval.sets.items():
+        source = open_dataset(one.path, one.split)
+        step = max(len(source) // SHOWN, 1)
+        for i in range(0, min(len(source), SHOWN * step), step):
+            note = name if name == one.split else f"{name} ({one.split})"
+            samples.append(sample_of(source[i], note=note))
+    rejects = [
+        Reject(reason=str(r.get("detail", r.get("kind", ""))), id=str(r.get("where", "")))
+        for _, r in zip(range(SHOWN), _rejected_rows(experiment), strict=False)
+    ]
+    return samples, rejects
+
+
+def _examples(
+    experiment: Experiment, found: Mapping[str, EvalResult], tokenizer: Tokenizer
+) -> list[Any]:
+    """What the report shows of retrieval, of the worst errors, and of detection."""
+    examples: list[Any] = []
+    for name, one in experiment.config.eval.sets.items():
+        mine = [r for r in found.values() if r.details.get("set") == name]
+        if not any(r.details.get("kind") in READERS for r in mine):
+            continue
+        data = dataclasses.replace(experiment.config.data, workers=0)
+        records = SetRecords(open_dataset(one.path, one.split), data, tokenizer)
+        for result in mine:
+            if read := READERS.get(result.details["kind"]):
+                examples += read(result, records)
+    return examples
+
+
+def _links(experiment: Experiment, out: pathlib.Path) -> dict[str, str]:
+    """The pages of the data folders, as far as they are there."""
+    c = experiment.config
+    folders = [s.path for s in c.data.sources] + [s.path for s in c.eval.sets.values()]
+    return data_pages({pathlib.Path(f).name: f for f in folders}, out)
