@@ -17,7 +17,8 @@ from data_gen.jobs import summary
 from medvlp_jax.data.images.decoding import ImageError, decode
 from medvlp_jax.data.store.dataset import RecordSource, open_dataset, splits
 from medvlp_jax.data.store.record import Record
-from medvlp_jax.eval.page import Reject, Sample, sample_of
+from medvlp_jax.eval.page.inputs import sample_of
+from medvlp_jax.pages.studies import Reject, Sample
 
 #: Records that lengths, entities and scores are counted in, and whose images are compared.
 _COUNTED, _COMPARED = 20_000, 1500

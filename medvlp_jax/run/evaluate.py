@@ -23,16 +23,12 @@ from medvlp_jax.eval.config import EvalSetConfig, film_configs
 from medvlp_jax.eval.metrics.calibration import Calibration
 from medvlp_jax.eval.notes import notes
 from medvlp_jax.eval.page.examples import READERS, SetRecords
-from medvlp_jax.eval.page.inputs import (
-    Reject,
-    Sample,
-    heatmaps_of,
-    sample_of,
-    segmented_of,
-)
-from medvlp_jax.eval.page.page import data_pages, write_report
+from medvlp_jax.eval.page.inputs import heatmaps_of, sample_of, segmented_of
+from medvlp_jax.eval.page.page import write_report
 from medvlp_jax.eval.protocol import EvalError, EvalResult
 from medvlp_jax.eval.results import collect, write_results
+from medvlp_jax.pages.page import data_pages
+from medvlp_jax.pages.studies import Reject, Sample
 from medvlp_jax.run.config import stored_config, workdir_of
 from medvlp_jax.run.experiment import Experiment
 

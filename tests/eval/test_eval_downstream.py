@@ -29,7 +29,8 @@ from medvlp_jax.eval.downstream.tower import Tower, Towers
 from medvlp_jax.eval.downstream.tuning import Interrupted, TuneConfig, Tuner
 from medvlp_jax.eval.embedded import Embedded
 from medvlp_jax.eval.metrics.bootstrap import Bootstrap
-from medvlp_jax.eval.page import segmented_of, write_report
+from medvlp_jax.eval.page.inputs import segmented_of
+from medvlp_jax.eval.page.page import write_report
 from medvlp_jax.eval.protocol import EvalError
 from medvlp_jax.eval.results import collect
 from medvlp_jax.models.heads import Classifier, TowerOnly

@@ -1,15 +1,18 @@
-"""Histograms as inline SVG, in the style of the evaluation's charts."""
+"""Histograms as inline SVG; a page that shows one holds :data:`STYLE`."""
 
+import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 
-from medvlp_jax.pages.charts import edge_label, label, shape, short, ticks
+from medvlp_jax.pages.charts import drawing, edge_label, figure, label, shape, short, ticks
 from medvlp_jax.pages.html import esc, tag
 
 _WIDTH, _HEIGHT = 320, 180
 _LEFT, _RIGHT, _TOP, _BOTTOM = 14, 12, 10, 34
 _BINS = 28
+#: Of the bars and their legend, for the page's header.
+STYLE = pathlib.Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
 
 
 def histogram(
@@ -73,11 +76,9 @@ def histogram(
         out.append(label(mark[1], at - 4 if side == "end" else at + 4, _TOP + 9, side))
     keys = ""
     if len(given) > 1:
-        keys = tag("p", *(_key(k, n, v) for k, (n, v) in zip("ab", given, strict=False)),
-                   class_="key small")  # fmt: skip
-    box = f"0 0 {_WIDTH} {_HEIGHT}"
-    svg = tag("svg", *out, viewBox=box, role="img", aria_label=title)
-    return tag("figure", tag("figcaption", esc(title)), svg, keys, class_="chart")
+        shown = (_key(kind, *group) for kind, group in zip("ab", given, strict=False))
+        keys = tag("p", *shown, class_="key small")
+    return figure(title, drawing(_WIDTH, _HEIGHT, *out, name=title), keys)
 
 
 def _key(kind: str, name: str, values: np.ndarray) -> str:

@@ -6,13 +6,23 @@ from typing import NamedTuple
 
 from PIL import ImageFont
 
-from medvlp_jax.eval.page.inputs import LabelledBox
 from medvlp_jax.pages.html import esc, tag
 
 #: Size of the letters of a name in units of the picture, and what its line takes in any font.
 _SIZE, _LINE = 10, 15
 #: The shortest name worth writing, in letters; shorter ones are left to the legend.
 _LEAST = 3
+
+
+class LabelledBox(NamedTuple):
+    """Corners as fractions of the image, origin top left."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    label: str
+    phrase: str = ""
 
 
 class Colours:
