@@ -61,7 +61,8 @@ def how(entry: Entry, what: str) -> str:
     parts = [
         what,
         (", ".join(recipe) + ".").capitalize() if recipe else "",
-        f"{intervals(entry)}; both starts on the same resamples. Subsets are drawn by patient and label.",
+        f"{intervals(entry)}; both starts on the same resamples.",
+        "Subsets are drawn by patient and label.",
     ]
     said = [tag("p", esc(note), class_="how note") for note in notes(entry)]
     return tag("p", esc(" ".join(filter(None, parts))), class_="how") + "".join(said)
