@@ -12,11 +12,11 @@ import pytest
 from PIL import Image as Pillow
 
 from medvlp_jax.data.store.record import Box, Image, Record, Text
-from medvlp_jax.eval.base import EVALUATORS
 from medvlp_jax.eval.embedded import Embedded
 from medvlp_jax.eval.metrics.bootstrap import Bootstrap
 from medvlp_jax.eval.page.inputs import Heatmap, heatmaps_of, sample_of
 from medvlp_jax.eval.page.page import write_report
+from medvlp_jax.eval.registry import EVALUATORS
 from medvlp_jax.eval.results import config_hash, to_json, write_results
 from medvlp_jax.eval.zeroshot.promptbank import load_bank
 from medvlp_jax.pages.boxes import Colours, LabelledBox

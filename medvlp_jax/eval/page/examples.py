@@ -16,8 +16,8 @@ from medvlp_jax.data.store.dataset import RecordSource
 from medvlp_jax.data.store.record import Record
 from medvlp_jax.data.texts.choice import candidates
 from medvlp_jax.data.texts.tokenizer import Tokenizer
+from medvlp_jax.eval.base import EvalResult
 from medvlp_jax.eval.metrics.calibration import Calibration
-from medvlp_jax.eval.protocol import EvalResult
 from medvlp_jax.pages.boxes import LabelledBox
 from medvlp_jax.pages.pictures import Pixels
 
