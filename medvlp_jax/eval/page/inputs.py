@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 
 from medvlp_jax.data.images.decoding import decode
 from medvlp_jax.data.store.record import Record
+from medvlp_jax.eval.base import EvalResult
 from medvlp_jax.pages.boxes import LabelledBox
 from medvlp_jax.pages.pictures import Pixels
 from medvlp_jax.pages.studies import Sample
