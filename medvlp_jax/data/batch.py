@@ -5,7 +5,8 @@ import numpy as np
 from medvlp_jax.data.config import DataConfig
 from medvlp_jax.data.images import geometry
 from medvlp_jax.data.images.augment import load_image
-from medvlp_jax.data.images.decoding import ImageError, decode_mask
+from medvlp_jax.data.images.base import ImageError
+from medvlp_jax.data.images.decoding import decode_mask
 from medvlp_jax.data.store.record import Image, Record
 from medvlp_jax.data.texts.choice import stated_labels, text_key
 from medvlp_jax.data.texts.text_index import eligible_images
