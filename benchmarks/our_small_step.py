@@ -18,6 +18,7 @@ class OurSmallStep:
 
         from configs.cxr import quickstart
         from medvlp_jax.core.step import init_state
+        from medvlp_jax.data.columns.registry import batch_spec
         from medvlp_jax.data.device import to_device
         from medvlp_jax.run.experiment import Experiment
 
@@ -26,7 +27,7 @@ class OurSmallStep:
         c = experiment.config.data
         rng = np.random.default_rng(0)
         shape = (c.batch_size, c.image.size, c.image.size, c.image.channels)
-        spec = experiment.task.batch_spec(c.batch_size, TEXT_LEN)
+        spec = batch_spec(experiment.task.columns, c, c.batch_size, TEXT_LEN)
         batch = {name: np.zeros(s.shape, s.dtype) for name, s in spec.items()} | {
             "image": rng.integers(0, 256, shape, dtype=np.uint8),
             "text": rng.integers(5, 4000, (c.batch_size, TEXT_LEN), dtype=np.int32),

@@ -12,6 +12,7 @@ from medvlp_jax.core import sharding
 from medvlp_jax.core.profiling import peak_flops
 from medvlp_jax.core.state import param_count
 from medvlp_jax.core.step import shardings_of
+from medvlp_jax.data.columns.registry import batch_spec
 from medvlp_jax.run.experiment import Experiment
 
 
@@ -78,7 +79,9 @@ def compile_step(
     place = sharding.batch_sharding(experiment.mesh)
     spec = {
         key: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=place)
-        for key, s in experiment.task.batch_spec(c.data.batch_size, text_len).items()
+        for key, s in batch_spec(
+            experiment.task.columns, c.data, c.data.batch_size, text_len
+        ).items()
     }
     return CompileReport(
         name=c.name,

@@ -16,6 +16,7 @@ from medvlp_jax.core.optim import OptimConfig
 from medvlp_jax.core.sharding import MeshConfig
 from medvlp_jax.data.config import DataConfig
 from medvlp_jax.eval.config import EvalConfig
+from medvlp_jax.run.old_configs import forget_old_keys, refuse_old_keys
 from medvlp_jax.weights import towers
 
 #: Folder of a workdir that holds the tokenizer the run was trained with.
@@ -27,8 +28,8 @@ class ExperimentConfig:
     """A whole config file. ``model`` and ``task`` are read by the registries of these names.
 
     Said once, used everywhere: ``seed`` (data order and initialisation), ``data.image.size`` and
-    ``.channels`` (pipeline, vision tower, task), ``data.labels``, ``task.frozen_towers`` (the
-    task, and ``optim.freeze``).
+    ``.channels`` (pipeline, vision tower, task), ``task.frozen_towers`` (the task, and
+    ``optim.freeze``).
 
     Attributes:
       micro_batches: pieces of a batch, to save memory; see ``core.step``.
@@ -75,6 +76,7 @@ def parse_config(config: Mapping[str, Any]) -> ExperimentConfig:
       WeightsError: published weights that a tower shall start from cannot be found or understood.
     """
     tree = to_plain(config)
+    refuse_old_keys(tree)
     parse(ExperimentConfig, tree)  # from here on, groups are groups
     for side in ("vision", "text"):
         group(tree["model"], side, "config.model")
@@ -85,24 +87,15 @@ def parse_config(config: Mapping[str, Any]) -> ExperimentConfig:
     task, optim = (tree.setdefault(k, {}) for k in ("task", "optim"))
     model = tree["model"] = _published(tree, channels)
     _agree(data, "seed", seed, "config.data")
-    for keys, where in (
-        (model.setdefault("vision", {}), "config.model.vision"),
-        (task, "config.task"),
-    ):
-        _agree(keys, "image_size", size, where)
-        _agree(keys, "channels", channels, where)
+    vision = model.setdefault("vision", {})
+    _agree(vision, "image_size", size, "config.model.vision")
+    _agree(vision, "channels", channels, "config.model.vision")
+    _agree(task, "channels", channels, "config.task")
     name = task.get("name")
-    if name in ("contrastive", "gloria", "mgca", "medclip"):
-        _agree(task, "num_labels", len(data.get("labels", ())), "config.task")
-    if name in ("gloria", "mgca"):
-        _agree(data.setdefault("text", {}), "with_words", True, "config.data.text")
     if name == "mgca" and model.get("prototypes"):
         optim["unit_norm"] = list(dict.fromkeys([*optim.get("unit_norm", ()), "prototypes"]))
     if name == "medclip":
         _agree(task, "variant", data.get("text", {}).get("variant", 0.0) > 0, "config.task")
-    if name == "contrastive" and task.get("region_weight"):
-        _agree(data, "with_boxes", True, "config.data")
-        task.setdefault("max_boxes", data.setdefault("max_boxes", DataConfig.max_boxes))
     towers_kept = task.get("frozen_towers", ())
     if not isinstance(towers_kept, list | tuple):
         raise ConfigError(f"config.task.frozen_towers={towers_kept!r} must be a list")
@@ -143,7 +136,7 @@ def stored_config(
     Raises:
       CheckpointError: there is no such checkpoint.
     """
-    stored = pretrained.load_config(checkpoint, step)
+    stored = forget_old_keys(pretrained.load_config(checkpoint, step))
     stored["mesh"] = {}
     tokenizer = workdir_of(checkpoint, step) / TOKENIZER
     if tokenizer.is_dir():

@@ -17,7 +17,6 @@ from medvlp_jax.core.predict import Predictor
 from medvlp_jax.core.processes import distributed
 from medvlp_jax.core.state import param_count
 from medvlp_jax.data.store.dataset import damaged_beside, open_dataset
-from medvlp_jax.data.texts.tokenizer import Tokenizer
 from medvlp_jax.eval.base import evaluate
 from medvlp_jax.eval.config import EvalSetConfig, film_configs
 from medvlp_jax.eval.metrics.calibration import Calibration
@@ -145,7 +144,7 @@ def evaluate_checkpoint(
     heatmaps = [h for r in found.values() for h in heatmaps_of(r)]
     segmented = [s for r in found.values() for s in segmented_of(r)]
     samples, rejects = _pictures(experiment)
-    examples = _examples(experiment, found, tokenizer)
+    examples = _examples(experiment, found)
     if not distributed.is_main():
         return Evaluation(results, out / "results.json", out / "report.html")
     out.mkdir(parents=True, exist_ok=True)
@@ -274,9 +273,7 @@ def _pictures(experiment: Experiment) -> tuple[list[Sample], list[Reject]]:
     return samples, rejects
 
 
-def _examples(
-    experiment: Experiment, found: Mapping[str, EvalResult], tokenizer: Tokenizer
-) -> list[Any]:
+def _examples(experiment: Experiment, found: Mapping[str, EvalResult]) -> list[Any]:
     """What the report shows of retrieval, of the worst errors, and of detection."""
     examples: list[Any] = []
     for name, one in experiment.config.eval.sets.items():
@@ -284,7 +281,7 @@ def _examples(
         if not any(r.details.get("kind") in READERS for r in mine):
             continue
         data = dataclasses.replace(experiment.config.data, workers=0)
-        records = SetRecords(open_dataset(one.path, one.split), data, tokenizer)
+        records = SetRecords(open_dataset(one.path, one.split), data)
         for result in mine:
             if read := READERS.get(result.details["kind"]):
                 examples += read(result, records)

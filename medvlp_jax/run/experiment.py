@@ -38,6 +38,7 @@ from medvlp_jax.core.step import (
     make_train_step,
     shardings_of,
 )
+from medvlp_jax.data.columns.registry import require_columns
 from medvlp_jax.data.config import DataConfig, SourceConfig
 from medvlp_jax.data.device import prefetch_to_device
 from medvlp_jax.data.pipeline import eval_batches, find_tokenizer, open_sources, train_iterator
@@ -59,6 +60,7 @@ from medvlp_jax.models.clip import CLIPConfig, build_clip, clip_config
 from medvlp_jax.models.flops import flops
 from medvlp_jax.models.text_encoder import TextConfig as TextTowerConfig
 from medvlp_jax.run.config import MAY_DIFFER, TOKENIZER, ExperimentConfig, parse_config
+from medvlp_jax.run.old_configs import forget_old_keys
 from medvlp_jax.tasks.images import PixelConfig
 from medvlp_jax.tasks.registry import make_task
 from medvlp_jax.weights import towers
@@ -96,6 +98,7 @@ class Experiment:
         with one_net("config.model", "change its sizes", ConfigError, "cannot be built"):
             self.model_def = ModelDef.of(build_clip(self.model_config))
         self.task = make_task(self.model_def, c.task)
+        require_columns(self.task.columns, c.data)
         self.optimizer = make_optimizer(
             c.optim, self.model_def.abstract_params, self.model_def.logical_axes, c.loop.steps
         )
@@ -106,11 +109,11 @@ class Experiment:
         Raises:
           ConfigError: the loss, or a part of it, would be 0 from the first step.
         """
-        c, task = self.config.data, getattr(self.task, "config", None)
+        c, columns = self.config.data, self.task.columns
         opened = [open_dataset(s.path, s.split) for s in c.sources]
         places = ", ".join(f"{s.path} ({s.split})" for s in c.sources)
         held = {name for source in opened for name in positive_labels(source)}
-        if getattr(task, "needs_labels", False):
+        if {"labels", "statements"} & {*columns}:
             missing = [name for name in c.labels if name not in held]
             if len(missing) == len(c.labels):
                 raise ConfigError(
@@ -120,10 +123,10 @@ class Experiment:
             if missing:
                 _log.warning("the training data has no positive of %s", ", ".join(missing))
         shards = [shard for source in opened for shard in source.shards]
-        if getattr(task, "region_weight", 0) and not sum(shard.boxes for shard in shards):
+        if "boxes" in columns and not sum(shard.boxes for shard in shards):
             raise ConfigError(
-                f"config.task.region_weight={self.config.task['region_weight']} needs boxes, and "
-                f"the training data {places} has none; set it to 0"
+                f"the task needs boxes, and the training data {places} has none; set "
+                "config.task.region_weight to 0, or take other data"
             )
 
     def train_step(self) -> TrainStep:
@@ -190,6 +193,9 @@ class Experiment:
             if "grounding" in other.evaluators and name in (key, other.validation)
         }
         masks = tuple(c for c in labels if c != NO_FINDING) if "masks" in grounded else ()
+        columns = ["image", "text", "text_key", "labels"]  # what evaluators read of any set
+        columns += ["boxes", "box_phrases"] if "boxes" in grounded else []
+        columns += ["masks"] if masks else []
         data = dataclasses.replace(
             self.config.data,
             sources=(SourceConfig(one.path, one.split),),
@@ -206,8 +212,7 @@ class Experiment:
                 self.config.eval.batch_size,
                 index,
                 count,
-                with_boxes="boxes" in grounded,
-                with_masks=bool(masks),
+                columns=columns,
                 tokenizer=tokenizer,
             )
 
@@ -344,7 +349,9 @@ class Experiment:
         with workdir_lock(workdir, "training") if distributed.is_main() else nullcontext():
             checkpointer = Checkpointer(workdir, c.checkpoint, self.resolved)
             step = self.train_step()
-            restored = checkpointer.restore_latest(step.abstract, MAY_DIFFER, resume_anyway)
+            restored = checkpointer.restore_latest(
+                step.abstract, MAY_DIFFER, resume_anyway, forget_old_keys
+            )
             key = jax.random.key(c.seed)
             if restored is not None:
                 state = restored.state
@@ -370,8 +377,15 @@ class Experiment:
                 if distributed.is_main():
                     _keep(tokenizer, kept)
             index, count = distributed.data_slice(self.mesh)
-            iterator = train_iterator(c.data, c.loop.steps, index, count, tokenizer=tokenizer,
-                                      sources=open_sources(c.data))  # fmt: skip
+            iterator = train_iterator(
+                c.data,
+                c.loop.steps,
+                index,
+                count,
+                columns=self.task.columns,
+                tokenizer=tokenizer,
+                sources=open_sources(c.data),
+            )
             if restored is not None:
                 iterator.set_state(restored.data)
             evaluators = self.evaluators(tokenizer, during_training=True)

@@ -21,10 +21,8 @@ from medvlp_jax.data.store.dataset import open_dataset
 from medvlp_jax.eval.base import evaluate
 from medvlp_jax.eval.downstream.config import TRAINS, DownstreamConfig, make_downstream
 from medvlp_jax.eval.downstream.sets import Sets
-from medvlp_jax.eval.downstream.tower import Tower
 from medvlp_jax.eval.metrics.bootstrap import Bootstrap
 from medvlp_jax.eval.page import segmented_of, write_report
-from medvlp_jax.eval.protocol import PredictFn
 from medvlp_jax.eval.results import collect, write_results
 from medvlp_jax.eval.zeroshot.chosen import scorable
 from medvlp_jax.run.config import stored_config
@@ -100,12 +98,7 @@ def finetune(
     experiment = Experiment(_stored(checkpoint, step, c))
     labels = c.labels or experiment.config.data.labels
     sets = _sets(experiment, c, labels)
-    size = sets.data.image.size
     classes = scorable(open_dataset(c.test.path, c.test.split).label_counts, labels)
-
-    def tower(predict: PredictFn) -> Tower:
-        found = experiment.tower(predict)
-        return dataclasses.replace(found, pixels=dataclasses.replace(found.pixels, image_size=size))
 
     if distributed.is_main():
         out.mkdir(parents=True, exist_ok=True)
@@ -113,7 +106,7 @@ def finetune(
     with workdir_lock(out, "fine-tuning") if distributed.is_main() else nullcontext():
         evaluators = {
             f"{sets.name}-{word}": make_downstream(
-                word, sets, c.downstream, classes, tower=tower, bootstrap=c.bootstrap,
+                word, sets, c.downstream, classes, tower=experiment.tower, bootstrap=c.bootstrap,
                 image_labels=labels, folder=out / "runs",
             )
             for word in c.evaluators

@@ -94,10 +94,9 @@ class GloriaTask(TwoTowers):
             "pair_scores": self._pair_scores,
         }
 
-    def batch_spec(self, batch_size: int, text_len: int) -> dict[str, jax.ShapeDtypeStruct]:
-        """The arrays that :meth:`embed` and :meth:`loss` read."""
-        words = jax.ShapeDtypeStruct((batch_size, text_len), jnp.int32)
-        return super().batch_spec(batch_size, text_len) | {"word_ids": words}
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (*super().columns, "words")
 
     def embed(self, model: Any, batch: Batch, rng: jax.Array | None) -> Embeddings:
         """Vectors of images, texts, regions and words in training mode."""

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from medvlp_jax.core.config import parse
-from medvlp_jax.core.fields import Count
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.core.task import Batch, Metrics, Predict
 from medvlp_jax.tasks.images import PixelConfig
@@ -23,21 +22,14 @@ class SupervisedConfig(PixelConfig):
     """``config.task`` of a classification run.
 
     Attributes:
-      num_labels: classes; each is a question of its own, so an image may have several or none.
       frozen: the tower runs as in evaluation (running batch statistics, no dropout) and gets no
         gradient; the optimizer must hold it too (``config.optim.freeze``).
       uncertain: labels of -1 are left out of the loss, or count as positive or negative.
       Others: see :class:`medvlp_jax.tasks.images.PixelConfig`.
     """
 
-    num_labels: Count = 0
     frozen: bool = False
     uncertain: Uncertain = "ignore"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.num_labels < 1:
-            raise ValueError(f"num_labels={self.num_labels} must be at least 1")
 
 
 def targets(
@@ -62,6 +54,8 @@ def bce(
 class SupervisedTask:
     """Binary cross-entropy a class, over the labels that are known.
 
+    Each label is a question of its own, so an image may have several or none.
+
     Needs a model that is called as :class:`medvlp_jax.models.heads.Classifier`.
     """
 
@@ -74,11 +68,9 @@ class SupervisedTask:
             "logits": lambda model, batch: model(config.prepare(batch["image"]), train=False)
         }
 
-    def batch_spec(self, batch_size: int, text_len: int) -> dict[str, jax.ShapeDtypeStruct]:
-        del text_len
-        return self.config.batch_spec(batch_size) | {
-            "labels": jax.ShapeDtypeStruct((batch_size, self.config.num_labels), jnp.int8)
-        }
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return ("image", "labels")
 
     def embed(self, model: Any, batch: Batch, rng: jax.Array | None) -> Any:
         raise NotImplementedError("the loss is a mean over examples: there is nothing to cache")

@@ -164,7 +164,7 @@ class Tuner:
             state = graft(init_state(self.model_def, self.optimizer, key, mesh), tower)
         iterator = labelled_iterator(
             data, c.steps, [open_dataset(s.path, s.split) for s in data.sources],
-            indices, rows, *distributed.data_slice(mesh),
+            indices, rows, *distributed.data_slice(mesh), columns=self.task.columns,
         )  # fmt: skip
         if restored is not None:
             iterator.set_state(restored.data)
