@@ -7,14 +7,14 @@ towers learn is decided here.
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from medvlp_jax.core import sharding
-from medvlp_jax.core.config import ConfigError, parse
+from medvlp_jax.core.config import ConfigError
 from medvlp_jax.core.fields import AboveOne, Fraction, NonNegative, Positive, Size
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.core.task import Batch, Metrics, Predict
@@ -112,6 +112,8 @@ class ContrastiveTask(TwoTowers):
     ``pair_loss``, ``text_loss``, ``region_loss`` where there are several.
     """
 
+    may_differ: ClassVar = ("impl", "block")
+
     def __init__(self, model_def: ModelDef, config: ContrastiveConfig):
         if config.loss == "sigmoid" and "logit_bias" not in model_def.abstract_params:
             raise ConfigError(
@@ -191,12 +193,3 @@ class ContrastiveTask(TwoTowers):
             parts["region_loss"], _ = contrast(region, text, about, weight)
             loss = loss + c.region_weight * parts["region_loss"]
         return loss, metrics | (parts if len(parts) > 1 else {}) | {"logit_scale": scale}
-
-
-def make_contrastive(model_def: ModelDef, config: Mapping[str, Any]) -> ContrastiveTask:
-    """The factory behind ``TASKS["contrastive"]``.
-
-    Raises:
-      ConfigError: a key of ``config`` is unknown or its value does not fit.
-    """
-    return ContrastiveTask(model_def, parse(ContrastiveConfig, config, "config.task"))
