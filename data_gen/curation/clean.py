@@ -191,6 +191,11 @@ def kept_part(record: Record, stay: Sequence[int], scores: Sequence[Mapping[str,
         masks=tuple(
             dataclasses.replace(m, image=place[m.image]) for m in record.masks if m.image in place
         ),
+        turns=tuple(
+            dataclasses.replace(t, images=tuple(place[k] for k in t.images if k in place))
+            for t in record.turns
+            if t.text.strip() or any(k in place for k in t.images)
+        ),
         provenance={**record.provenance, "curation": curation},
     )
     return with_content_hash(kept)

@@ -21,7 +21,8 @@ from data_gen.curation.candidate import Candidate, Pixels, Verdict
 from data_gen.curation.gate import Gate, GateConfig
 from data_gen.curation.rejects import small
 from data_gen.jobs.job import Shard
-from medvlp_jax.data.images.decoding import ImageError, decode
+from medvlp_jax.data.images.base import ImageError
+from medvlp_jax.data.images.decoding import decode
 from medvlp_jax.data.store.dataset import RecordSource, open_dataset, splits
 from medvlp_jax.data.store.manifest import ShardName, fingerprint
 from medvlp_jax.data.store.record import Image, Record, Text

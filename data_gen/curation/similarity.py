@@ -12,7 +12,8 @@ from data_gen.curation.duplicates import unit
 from data_gen.curation.encoders import Encoder
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.core.fields import Cosine
-from medvlp_jax.data.images.decoding import ImageError, decode
+from medvlp_jax.data.images.base import ImageError
+from medvlp_jax.data.images.decoding import decode
 
 #: What a folder of pictures may hold.
 PICTURES = (".png", ".jpg", ".jpeg", ".dcm")

@@ -13,7 +13,8 @@ from PIL import Image as Picture
 from PIL import ImageDraw, ImageFont
 
 from medvlp_jax.core.errors import reason
-from medvlp_jax.data.images.decoding import Pixels, decode
+from medvlp_jax.data.images.base import Pixels
+from medvlp_jax.data.images.decoding import decode
 from medvlp_jax.data.store.dataset import RecordSource
 from medvlp_jax.data.store.record import Box, Record
 

@@ -10,7 +10,7 @@ import numpy as np
 from absl import flags, logging
 
 from medvlp_jax.core.processes.family import follow_parent
-from medvlp_jax.data.batch import Batch
+from medvlp_jax.data.columns.base import Batch
 from medvlp_jax.data.config import DataConfig
 from medvlp_jax.data.unreadable import DataError
 

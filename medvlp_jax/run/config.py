@@ -17,6 +17,7 @@ from medvlp_jax.core.sharding import MeshConfig
 from medvlp_jax.data.config import DataConfig
 from medvlp_jax.eval.config import EvalConfig
 from medvlp_jax.models.registry import MODELS, model_name
+from medvlp_jax.run.old_configs import forget_old_keys, refuse_old_keys
 from medvlp_jax.tasks.registry import task_entry
 from medvlp_jax.weights import towers
 
@@ -30,7 +31,7 @@ class RunConfig:
 
     Said once, used everywhere: ``seed`` (data order and initialisation), ``data.image.size`` and
     ``.channels`` (pipeline, vision tower, task), and what the task says of other groups
-    (``complete`` of its class: ``data.labels``, ``data.masks``, ``task.frozen_towers`` ...).
+    (``complete`` of its class: the optimizer's frozen parameters, the model's classes ...).
 
     Attributes:
       micro_batches: pieces of a batch, to save memory; see ``core.step``.
@@ -76,6 +77,7 @@ def parse_config(config: Mapping[str, Any]) -> RunConfig:
       WeightsError: published weights that a tower shall start from cannot be found or understood.
     """
     tree = to_plain(config)
+    refuse_old_keys(tree)
     parse(RunConfig, tree)  # from here on, groups are groups
     task = task_entry(tree["task"]).task
     model = tree["model"]
@@ -86,12 +88,10 @@ def parse_config(config: Mapping[str, Any]) -> RunConfig:
     tree.setdefault("optim", {})
     model = tree["model"] = _published(tree, channels)
     agree(data, "seed", tree.get("seed", 0), "config.data")
-    for keys, where in (
-        (model.setdefault("vision", {}), "config.model.vision"),
-        (tree["task"], "config.task"),
-    ):
-        agree(keys, "image_size", size, where)
-        agree(keys, "channels", channels, where)
+    vision = model.setdefault("vision", {})
+    agree(vision, "image_size", size, "config.model.vision")
+    agree(vision, "channels", channels, "config.model.vision")
+    agree(tree["task"], "channels", channels, "config.task")
     task.complete(tree)
     return parse(RunConfig, tree)
 
@@ -120,7 +120,7 @@ def stored_config(
     Raises:
       CheckpointError: there is no such checkpoint.
     """
-    stored = pretrained.load_config(checkpoint, step)
+    stored = forget_old_keys(pretrained.load_config(checkpoint, step))
     stored["mesh"] = {}
     tokenizer = workdir_of(checkpoint, step) / TOKENIZER
     if tokenizer.is_dir():

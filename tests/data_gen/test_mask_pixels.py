@@ -14,7 +14,8 @@ from data_gen.sources.importing.base import ImageFile, Item, Rejects, SourceConf
 from data_gen.sources.importing.load import load_item
 from data_gen.sources.importing.mask_pixels import region_of
 from data_gen.sources.importing.masks import MaskFile, decode_runs
-from medvlp_jax.data.images.decoding import ImageError, decode_mask
+from medvlp_jax.data.images.base import ImageError
+from medvlp_jax.data.images.decoding import decode_mask
 
 TRUTH = np.zeros((90, 120), bool)
 TRUTH[20:50, 30:80] = True

@@ -135,7 +135,7 @@ def build(word, sets, config=CONFIG, folder=None):
         config=EvalConfig(bootstrap=Bootstrap(40), downstream=config),
         labels=LABELS,
         counts=open_dataset(sets.test.path, sets.test.split).label_counts,
-        test=sets.embedded("test"),
+        test=sets.embedded("test", ("image", "labels")),
         sets=lambda: sets,
         tower=tower,
         tuner=make_tuner,

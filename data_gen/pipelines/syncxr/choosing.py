@@ -12,8 +12,9 @@ from data_gen.pipelines.syncxr import work
 from data_gen.pipelines.syncxr.config import ORDER, SynCXRConfig
 from data_gen.pipelines.syncxr.drawing import STAGE
 from medvlp_jax.data.store.dataset import open_array_record
+from medvlp_jax.data.store.layout import from_example
 from medvlp_jax.data.store.manifest import ShardName, fingerprint
-from medvlp_jax.data.store.record import Record, from_example
+from medvlp_jax.data.store.record import Record
 
 #: (index of the shard of the stage before, place in it).
 Place = tuple[int, int]

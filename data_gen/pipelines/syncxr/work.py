@@ -16,8 +16,9 @@ from data_gen.pipelines.syncxr.config import SynCXRConfig
 from medvlp_jax.core.errors import one_net
 from medvlp_jax.core.files import jsonl, npz
 from medvlp_jax.data.store.dataset import open_array_record
+from medvlp_jax.data.store.layout import from_example
 from medvlp_jax.data.store.manifest import ShardError, ShardName
-from medvlp_jax.data.store.record import Record, from_example
+from medvlp_jax.data.store.record import Record
 from medvlp_jax.data.store.shards import whole_file
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from array_record.python import array_record_module  # pyright: ignore[reportAttributeAccessIssue]
 
+from medvlp_jax.data.store.layout import to_example
 from medvlp_jax.data.store.manifest import (
     LabelCounts,
     ShardError,
@@ -22,7 +23,7 @@ from medvlp_jax.data.store.manifest import (
     append_manifest,
     write_errors,
 )
-from medvlp_jax.data.store.record import Record, check_record, to_example
+from medvlp_jax.data.store.record import Record, check_record
 
 _TEMPORARY = re.compile(r"\..+\.tmp-\d+")
 
@@ -64,7 +65,7 @@ def write_shard(
                 )
             ids.add(record.id)
             counts.add(record.labels)
-            for field in ("images", "texts", "boxes", "masks"):
+            for field in ("images", "texts", "boxes", "masks", "turns"):
                 totals[field] += len(getattr(record, field))
             yield to_example(record)
 

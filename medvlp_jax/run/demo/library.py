@@ -97,7 +97,7 @@ class Library:
                 _log.warning("%s", error)
 
         def read(source: Any, count: int) -> _Pass:
-            return _Pass(data, _Head(source, count), tokenizer, predict)
+            return _Pass(data, _Head(source, count), predict)
 
         passes, places = [], []
         total = sum(map(len, sources))
@@ -176,11 +176,9 @@ class _Pass:
       places: position of each row in its source.
     """
 
-    def __init__(
-        self, data: DataConfig, source: _Head, tokenizer: Tokenizer, predict: Predictor
-    ) -> None:
+    def __init__(self, data: DataConfig, source: _Head, predict: Predictor) -> None:
         rows: list[tuple[np.ndarray, ...]] = []
-        for i, batch in enumerate(eval_batches(data, source, _BATCH, tokenizer=tokenizer)):
+        for i, batch in enumerate(eval_batches(data, source, _BATCH, columns=("image",))):
             shown = {"image": batch["image"]}
             valid = np.flatnonzero(batch["valid"])
             rows.append(

@@ -10,14 +10,9 @@ import numpy as np
 import PIL.Image
 
 from medvlp_jax.core.errors import UserError, one_net
-from medvlp_jax.data.images.decoding import (
-    MAX_PIXELS,
-    ImageError,
-    probe_size,
-    quantiles,
-    sniff,
-    stretch,
-)
+from medvlp_jax.data.images.base import MAX_PIXELS, ImageError
+from medvlp_jax.data.images.decoding import probe_size, sniff
+from medvlp_jax.data.images.value_tables import quantiles, stretch
 from medvlp_jax.data.store.record import Image
 
 #: Largest upload.
