@@ -2,9 +2,9 @@
 
 import time
 
-from data_gen.phantom.chest_xray.job import PhantomConfig, PhantomJob
 from data_gen.phantom.chest_xray.picture.render import render_batch
 from data_gen.phantom.chest_xray.sample import sample_study
+from data_gen.phantom.job import PhantomConfig, PhantomJob
 
 #: Studies per call, as in the data job.
 CALL = 16

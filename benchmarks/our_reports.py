@@ -6,9 +6,10 @@ from data_gen.entities.bank import EntityBank, default_bank
 from data_gen.entities.entity import NON_ANATOMY, Entity
 from data_gen.entities.extract import default_extractor
 from data_gen.entities.sampler import SamplerConfig, plan
+from data_gen.reports.base import items_of
 from data_gen.reports.check import ReportChecker
 from data_gen.reports.checked import request_for
-from data_gen.reports.writers import GrammarWriter, items_of
+from data_gen.reports.grammar import GrammarWriter
 
 #: The bank of SynCXR in size: places, and entities of the other types. A bank of 150,000 could not
 #: serve: 200,000 x 12 draws, none above 15, need 160,000.

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 def schema(config: Mapping[str, Any]) -> type | None:
     generator = config.get("generator")
     if generator == "phantom":
-        from data_gen.phantom.chest_xray.job import PhantomConfig
+        from data_gen.phantom.job import PhantomConfig
 
         return PhantomConfig
     if generator == "syncxr":
@@ -80,7 +80,7 @@ def verify_folder() -> None:
 
 def generate_phantom(config: dict[str, Any]) -> None:
     from data_gen.jobs import summary
-    from data_gen.phantom.chest_xray.job import PhantomConfig, generate
+    from data_gen.phantom.job import PhantomConfig, generate
 
     parsed, runner = parse(PhantomConfig, config), ray_runner()
     result = generate(parsed, OUT.value, runner=runner)
@@ -94,8 +94,8 @@ def generate_syncxr(config: dict[str, Any]) -> None:
     from data_gen.jobs import summary
     from data_gen.pipelines.syncxr.config import read
     from data_gen.pipelines.syncxr.fan_out import FanOut
+    from data_gen.pipelines.syncxr.outcome import told
     from data_gen.pipelines.syncxr.pipeline import generate
-    from data_gen.pipelines.syncxr.telling import told
 
     parsed = read(config)
     fan_out = FanOut(parsed, "ray" if RUNNER.value == "ray" else "local", RAY_ADDRESS.value)

@@ -37,7 +37,7 @@ OUT = flags.DEFINE_string("out", None, "the folder to make", required=True)
 def sample_texts(config: dict[str, Any]) -> int:
     """Reports or other texts; see ``data_gen/reports/sampling.py``."""
     from data_gen.reports import sampling as texts
-    from data_gen.reports.writers import make_writer
+    from data_gen.reports.registry import make_writer
 
     parsed = parse(texts.SampleTextsConfig, config)
     result = texts.sample_texts(parsed, make_writer(parsed.writer), OUT.value)
@@ -48,7 +48,7 @@ def sample_texts(config: dict[str, Any]) -> int:
 def sample_images(config: dict[str, Any]) -> int:
     """Pictures; see ``data_gen/images/sampling.py``."""
     from data_gen.images import sampling as images
-    from data_gen.images.makers import make_maker
+    from data_gen.images.registry import make_maker
 
     parsed = parse(images.SampleImagesConfig, config)
     result = images.sample_images(parsed, make_maker(parsed.maker), OUT.value)

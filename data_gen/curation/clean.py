@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import medvlp_jax
 from data_gen.curation.decisions import Drop, decide
-from data_gen.curation.encoders import thresholds
+from data_gen.curation.encoders.registry import thresholds
 from data_gen.curation.gate import GateConfig
 from data_gen.curation.rejects import Pictures, RejectRow, counts, write_rejects
 from data_gen.curation.review import (

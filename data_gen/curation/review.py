@@ -16,9 +16,9 @@ import numpy as np
 from jaxtyping import Float
 
 import medvlp_jax
-from data_gen.curation import reasons as R
 from data_gen.curation.candidate import Candidate, Pixels, Verdict
 from data_gen.curation.gate import Gate, GateConfig
+from data_gen.curation.reasons import UNREADABLE
 from data_gen.curation.rejects import small
 from data_gen.jobs.job import Shard
 from medvlp_jax.data.images.decoding import ImageError, decode
@@ -76,7 +76,7 @@ class ReviewJob:
             if isinstance(candidate, Candidate):
                 yield _reviewed(record, i, next(verdicts), candidate.image)
             else:
-                yield _reviewed(record, i, Verdict(False, (R.UNREADABLE,)), None, candidate)
+                yield _reviewed(record, i, Verdict(False, (UNREADABLE,)), None, candidate)
 
 
 @functools.lru_cache(maxsize=1)

@@ -18,9 +18,9 @@ import numpy as np
 from jaxtyping import Int
 
 import medvlp_jax
+from data_gen.entities.assignment import Dealer, Pool, SamplerConfig
 from data_gen.entities.balance import entropy, gini, plot_balance
 from data_gen.entities.bank import EntityBank, check_types
-from data_gen.entities.dealing import Dealer, Pool, SamplerConfig
 from data_gen.entities.entity import NON_ANATOMY, Entity
 from data_gen.entities.rules import rules_of
 from medvlp_jax.core.config import to_plain

@@ -20,8 +20,9 @@ from typing import Any
 import cv2
 import tqdm
 
-from data_gen.images.makers import ImageMaker, ImageMakerConfig, ImageRequest, Picture
+from data_gen.images.base import ImageMaker, ImageMakerConfig, ImageRequest
 from data_gen.jobs.preview import write_preview
+from data_gen.phantom.base import Picture
 from medvlp_jax.core.errors import UserError, one_net
 from medvlp_jax.core.fields import Count, Seed, Size
 from medvlp_jax.core.files import jsonl

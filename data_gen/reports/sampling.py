@@ -17,13 +17,8 @@ from typing import Any
 import tqdm
 
 from data_gen.chat.base import Prompt
-from data_gen.reports.writers import (
-    ChatWriter,
-    ReportRequest,
-    ReportWriter,
-    ReportWriterConfig,
-    request_of,
-)
+from data_gen.reports.base import ReportRequest, ReportWriter, ReportWriterConfig, request_of
+from data_gen.reports.on_chat import ChatWriter
 from medvlp_jax.core.errors import UserError, one_net
 from medvlp_jax.core.fields import Count
 from medvlp_jax.core.files import jsonl

@@ -7,7 +7,7 @@ import sys
 
 from data_gen.jobs import job as runners
 from data_gen.jobs import summary
-from data_gen.phantom.chest_xray.job import SplitCounts
+from data_gen.phantom.job import SplitCounts
 from data_gen.pipelines.syncxr.config import SynCXRConfig
 from data_gen.pipelines.syncxr.pipeline import generate
 

@@ -11,8 +11,9 @@ import tokenizers
 from tokenizers import models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from data_gen.chat.base import ChatConfig, Prompt, make_chat
+from data_gen.chat.base import ChatConfig, Prompt
 from data_gen.chat.native import encode
+from data_gen.chat.registry import make_chat
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.core.sharding import MeshConfig
 from medvlp_jax.core.state import ModelDef

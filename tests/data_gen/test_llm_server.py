@@ -10,8 +10,9 @@ from data_gen.chat.base import ChatConfig, Prompt
 from data_gen.chat.cache import AnswerCache
 from data_gen.chat.openai import OpenAIChat
 from data_gen.chat.server import Secret, flaw_of
+from data_gen.reports.base import ReportWriterConfig
+from data_gen.reports.registry import make_writer
 from data_gen.reports.sampling import SampleTextsConfig, sample_texts
-from data_gen.reports.writers import ReportWriterConfig, make_writer
 from medvlp_jax.core.errors import UserError
 from tests.data_gen.hostile_server import BODIES, FORMS, HostileServer
 

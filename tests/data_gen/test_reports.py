@@ -11,9 +11,11 @@ from data_gen.entities.extract import default_extractor
 from data_gen.entities.phantom import labels_of
 from data_gen.entities.sampler import SamplerConfig, plan
 from data_gen.entities.style import style_faults
+from data_gen.reports.base import WrittenReport
 from data_gen.reports.check import CheckConfig, ReportChecker
 from data_gen.reports.checked import checked_reports, request_for
-from data_gen.reports.writers import ChatWriter, GrammarWriter, WrittenReport
+from data_gen.reports.grammar import GrammarWriter
+from data_gen.reports.on_chat import ChatWriter
 
 ENTITIES = (
     entity("small left pleural effusion", "ABNORMALITY"),

@@ -1,38 +1,18 @@
 """Draws findings and support devices: side, zone, severity and the geometry that shows them."""
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from data_gen.phantom.chest_xray import findings as F
-from data_gen.phantom.chest_xray.findings import Finding
-from medvlp_jax.core.fields import Fraction, NonNegative
-
-
-@dataclasses.dataclass(frozen=True)
-class FindingMix:
-    """How ill the patients are; nothing about the patient or the film depends on it.
-
-    Attributes:
-        normal: probability that a study has no finding (it may still have devices).
-        count: relative weights of one, two and three findings in the others.
-        severity: relative weights of mild, moderate and severe.
-    """
-
-    normal: Fraction = 0.28
-    count: tuple[NonNegative, NonNegative, NonNegative] = (0.50, 0.32, 0.18)
-    severity: tuple[NonNegative, NonNegative, NonNegative] = (0.38, 0.36, 0.26)
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.normal <= 1:
-            raise ValueError(f"normal={self.normal} is a probability")
-        for name in ("count", "severity"):
-            weights = getattr(self, name)
-            if min(weights) < 0 or sum(weights) <= 0:
-                raise ValueError(f"{name}={weights} must be weights, at least one above 0")
-
+from data_gen.phantom.base import FindingMix
+from data_gen.phantom.chest_xray.findings import (
+    LOBES,
+    SEVERITIES,
+    SUPPORT_DEVICES,
+    Finding,
+    compatible,
+)
 
 _WEIGHTS = {
     "cardiomegaly": 1.1,
@@ -100,7 +80,7 @@ def sample_findings(
             weights.append(weight)
         name = pick(rng, tuple(_WEIGHTS), weights)
         candidate = make_finding(rng, name, position, mix.severity)
-        if all(F.compatible(candidate, f) for f in found):
+        if all(compatible(candidate, f) for f in found):
             found.append(candidate)
     return tuple(found)
 
@@ -116,8 +96,8 @@ def make_finding(
     Raises:
         KeyError: ``name`` is not a finding other than support devices.
     """
-    severity = pick(rng, F.SEVERITIES, severities)
-    grade = F.SEVERITIES.index(severity)
+    severity = pick(rng, SEVERITIES, severities)
+    grade = SEVERITIES.index(severity)
     side, zone, attributes = _MAKERS[name](rng, grade, position)
     attributes["seed"] = float(rng.integers(0, 1 << 20))
     return Finding(name, side, zone, severity, attributes)
@@ -154,7 +134,7 @@ def _pneumothorax(rng: np.random.Generator, grade: int, position: str) -> Made:
 
 
 def _lobe(rng: np.random.Generator, side: str) -> tuple[str, str]:
-    return pick(rng, F.LOBES[side])
+    return pick(rng, LOBES[side])
 
 
 def _consolidation(rng: np.random.Generator, grade: int, position: str) -> Made:
@@ -176,7 +156,7 @@ def _pneumonia(rng: np.random.Generator, grade: int, position: str) -> Made:
     more: dict[str, Any] = {"pattern": pattern, "lobe": "", "density": density}
     if pattern == "lobar":
         side = _side(rng)
-        more["lobe"], zone = pick(rng, F.LOBES[side][:3])
+        more["lobe"], zone = pick(rng, LOBES[side][:3])
         more["extent"] = uniform(rng, *((0.45, 0.65), (0.65, 0.9), (0.9, 1.1))[grade])
     elif pattern == "bronchopneumonia":
         side = _side(rng, 0.35)
@@ -289,7 +269,7 @@ def make_device(rng: np.random.Generator, device: str) -> Finding:
     elif device == "pacemaker":
         side = pick(rng, ("left", "right"), (0.85, 0.15))
     numbers = {f"p{i}": uniform(rng, 0, 1) for i in range(4)}
-    return Finding(F.SUPPORT_DEVICES, side, "", "mild", {**more, **numbers})
+    return Finding(SUPPORT_DEVICES, side, "", "mild", {**more, **numbers})
 
 
 def sample_devices(rng: np.random.Generator, view: str) -> tuple[Finding, ...]:

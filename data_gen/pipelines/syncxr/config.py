@@ -8,11 +8,11 @@ from typing import Any, Literal
 from data_gen.chat.base import ChatConfig
 from data_gen.curation.gate import GateConfig
 from data_gen.entities.sampler import SamplerConfig
-from data_gen.images.makers import ImageMakerConfig
+from data_gen.images.base import ImageMakerConfig
 from data_gen.jobs.on_ray import Needs
-from data_gen.phantom.chest_xray.job import SplitCounts
+from data_gen.phantom.job import SplitCounts
+from data_gen.reports.base import ReportWriterConfig
 from data_gen.reports.check import CheckConfig
-from data_gen.reports.writers import ReportWriterConfig
 from medvlp_jax.core.config import ConfigError, group, parse, to_plain
 from medvlp_jax.core.fields import (
     Cosine,

@@ -17,7 +17,7 @@ from typing import Any
 from absl import logging
 
 import medvlp_jax
-from data_gen.curation.encoders import thresholds
+from data_gen.curation.encoders.registry import thresholds
 from data_gen.curation.rejects import Pictures, write_rejects
 from data_gen.data_page import write_data_report
 from data_gen.entities.sampler import plan_in
@@ -29,7 +29,7 @@ from data_gen.pipelines.syncxr.choosing import Choice, FinalJob, choose, final_f
 from data_gen.pipelines.syncxr.config import FREE, SynCXRConfig
 from data_gen.pipelines.syncxr.drawing import ImagesJob, images_fingerprint
 from data_gen.pipelines.syncxr.fan_out import FanOut
-from data_gen.pipelines.syncxr.telling import Way, reasons
+from data_gen.pipelines.syncxr.outcome import Way, reasons
 from data_gen.pipelines.syncxr.writing import ReportsJob, bank_of, reports_fingerprint
 from medvlp_jax.core.config import differences, to_plain
 from medvlp_jax.core.errors import one_net
