@@ -94,7 +94,7 @@ def generate_syncxr(config: dict[str, Any]) -> None:
     from data_gen.jobs import summary
     from data_gen.pipelines.syncxr.config import read
     from data_gen.pipelines.syncxr.fan_out import FanOut
-    from data_gen.pipelines.syncxr.outcome import told
+    from data_gen.pipelines.syncxr.outcome import as_lines
     from data_gen.pipelines.syncxr.pipeline import generate
 
     parsed = read(config)
@@ -104,7 +104,7 @@ def generate_syncxr(config: dict[str, Any]) -> None:
     finally:
         fan_out.close()
     print(summary.table(result.summary))
-    print(told(result.summary["syncxr"]))
+    print(as_lines(result.summary["syncxr"]))
     print(f"{OUT.value}: {result.made} shards made, {result.found} found; see {result.report}")
 
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data_gen.jobs.job import Deaths, Job, JobError, Shard, Watch, cores, is_finished, make_shard
+from data_gen.jobs.job import AnyJob, Deaths, JobError, Shard, Watch, cores, is_finished, make_shard
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.core.fields import NonNegative, Workers
 from medvlp_jax.core.processes.lock import LOCK_NAME
@@ -68,7 +68,7 @@ class OnRay:
         self.address, self.needs = address, needs or Needs()
         self._connected = False
 
-    def run(self, job: Job, todo: Sequence[Shard], folder: Path, watch: Watch) -> None:
+    def run(self, job: AnyJob, todo: Sequence[Shard], folder: Path, watch: Watch) -> None:
         """See :class:`data_gen.jobs.job.Runner`."""
         self._connect()
         count = min(self._room(), len(todo))
@@ -140,7 +140,7 @@ class OnRay:
 class _RayWorker:
     """An actor: holds a job and makes its shards."""
 
-    def __init__(self, job: Job, folder: Path, proof: str) -> None:
+    def __init__(self, job: AnyJob, folder: Path, proof: str) -> None:
         self._job, self._folder, self._proof = job, folder, proof
 
     def make(self, shard: Shard) -> tuple[str, str]:
@@ -171,7 +171,7 @@ class _Crew:
     """The actors of one job, each with at most one shard."""
 
     def __init__(
-        self, ray: Any, job: Job, folder: Path, watch: Watch, options: dict[str, Any]
+        self, ray: Any, job: AnyJob, folder: Path, watch: Watch, options: dict[str, Any]
     ) -> None:
         self._ray, self._job, self._folder, self._watch = ray, job, folder, watch
         self._actor = ray.remote(_RayWorker).options(**options)
@@ -221,7 +221,7 @@ class _Crew:
         if kind == "user error":
             raise JobError(value)
         if kind == "defect":
-            raise RuntimeError(f"shard {shard.name.filename} failed in a worker:\n{value}")
+            raise RuntimeError(f"shard {shard.title} failed in a worker:\n{value}")
         self._watch.records(shard.count)
         self._watch.finished()
         return self._give(actor)

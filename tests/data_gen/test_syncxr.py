@@ -23,7 +23,7 @@ from data_gen.phantom.job import SplitCounts
 from data_gen.pipelines.syncxr import drawing
 from data_gen.pipelines.syncxr.config import ORDER, SynCXRConfig, read
 from data_gen.pipelines.syncxr.fan_out import FanOut
-from data_gen.pipelines.syncxr.outcome import told
+from data_gen.pipelines.syncxr.outcome import as_lines
 from data_gen.pipelines.syncxr.pipeline import generate
 from medvlp_jax.core.config import ConfigError
 from medvlp_jax.core.errors import UserError
@@ -116,7 +116,7 @@ class TestFolder:
         rows = [r for r in read_rejects(whole) if r.get("detail", "").startswith("planted: ")]
         assert len(rows) == gate["planted"]
         assert all((whole / r["thumbnail"]).is_file() for r in rows)
-        assert f"found {gate['found']} of {gate['planted']} planted" in told(way)
+        assert f"found {gate['found']} of {gate['planted']} planted" in as_lines(way)
         for split in ORDER:
             for record in records(whole, split):
                 # A study with a planted film has a second attempt or is not there.
