@@ -56,13 +56,13 @@ def draw(entity: Entity, rng: np.random.Generator, position: str = "erect") -> F
       UserError: there is no such finding.
     """
     wanted = {k: v for k, v in entity.attributes.items() if k not in _NUMBERS}
-    weights = tuple(float(entity.severity in ("", s)) for s in SEVERITIES)
+    mild, moderate, severe = (float(entity.severity in ("", s)) for s in SEVERITIES)
     for _ in range(_TRIES):
         if entity.finding == SUPPORT_DEVICES:
             device = str(wanted.get("device") or DEVICES[int(rng.integers(len(DEVICES)))])
             f = make_device(rng, device)
         else:
-            f = make_finding(rng, entity.finding, position, weights)  # type: ignore[arg-type]
+            f = make_finding(rng, entity.finding, position, (mild, moderate, severe))
         if entity.side not in ("", f.side):
             continue
         if entity.zone not in ("", f.zone) and entity.finding != "fracture":

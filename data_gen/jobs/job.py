@@ -1,7 +1,6 @@
 """What runners run: a job, its shards, and how one shard is written."""
 
 import math
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -138,13 +137,6 @@ def cut(dataset: str, split: str, count: int, per_shard: int) -> list[Shard]:
         Shard(ShardName(dataset, split, i, shards), i * per_shard, min((i + 1) * per_shard, count))
         for i in range(shards)
     ]
-
-
-def cores() -> int:
-    """CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def make_shard(

@@ -11,8 +11,9 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from data_gen.jobs.job import AnyJob, Deaths, JobError, Shard, Watch, cores, is_finished, make_shard
+from data_gen.jobs.job import AnyJob, Deaths, JobError, Shard, Watch, is_finished, make_shard
 from medvlp_jax.core.errors import UserError
+from medvlp_jax.core.processes.cores import cores
 from medvlp_jax.core.processes.family import follow_parent
 from medvlp_jax.data.store.shards import remove_leftovers
 

@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data_gen.jobs.job import AnyJob, Deaths, JobError, Shard, Watch, cores, is_finished, make_shard
+from data_gen.jobs.job import AnyJob, Deaths, JobError, Shard, Watch, is_finished, make_shard
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.core.fields import NonNegative, Workers
+from medvlp_jax.core.processes.cores import cores
 from medvlp_jax.core.processes.lock import LOCK_NAME
 from medvlp_jax.data.store.shards import remove_leftovers
 

@@ -141,13 +141,17 @@ def _consolidation(rng: np.random.Generator, grade: int, position: str) -> Made:
     side = _side(rng)
     lobe, zone = _lobe(rng, side)
     bronchogram = pick(rng, ("yes", "no"), (0.65, 0.35))
-    return side, zone, {
-        "lobe": lobe,
-        "air_bronchogram": bronchogram,
-        "density": uniform(rng, *((0.30, 0.45), (0.45, 0.65), (0.65, 0.9))[grade]),
-        "extent": uniform(rng, *((0.45, 0.65), (0.65, 0.9), (0.9, 1.15))[grade]),
-        "u": uniform(rng, 0.3, 0.7),
-    }  # fmt: skip
+    return (
+        side,
+        zone,
+        {
+            "lobe": lobe,
+            "air_bronchogram": bronchogram,
+            "density": uniform(rng, *((0.30, 0.45), (0.45, 0.65), (0.65, 0.9))[grade]),
+            "extent": uniform(rng, *((0.45, 0.65), (0.65, 0.9), (0.9, 1.15))[grade]),
+            "u": uniform(rng, 0.3, 0.7),
+        },
+    )
 
 
 def _pneumonia(rng: np.random.Generator, grade: int, position: str) -> Made:
@@ -171,14 +175,16 @@ def _pneumonia(rng: np.random.Generator, grade: int, position: str) -> Made:
 
 def _atelectasis(rng: np.random.Generator, grade: int, position: str) -> Made:
     if grade == 0 or rng.random() < 0.45:
-        return _side(rng, 0.25), "basal", {
+        side, zone = _side(rng, 0.25), "basal"
+        more: dict[str, Any] = {
             "pattern": "plate-like",
             "lobe": "",
             "lines": float(rng.integers(1, 2 + grade + 1)),
             "length_mm": uniform(rng, 32, 50 + 10 * grade),
             "thickness_mm": uniform(rng, 1.8, 3.0 + 0.6 * grade),
             "u": uniform(rng, 0.25, 0.6),
-        }  # fmt: skip
+        }
+        return side, zone, more
     side = _side(rng)
     lobe, zone = _lobe(rng, side)
     return (
@@ -190,52 +196,62 @@ def _atelectasis(rng: np.random.Generator, grade: int, position: str) -> Made:
 
 def _edema(rng: np.random.Generator, grade: int, position: str) -> Made:
     alveolar = grade == 2 or (grade == 1 and rng.random() < 0.4)
-    return "bilateral", pick(rng, ("perihilar", "diffuse"), (0.65, 0.35)), {
+    side, zone = "bilateral", pick(rng, ("perihilar", "diffuse"), (0.65, 0.35))
+    more: dict[str, Any] = {
         "pattern": "alveolar" if alveolar else "interstitial",
         "kerley_lines": pick(rng, ("yes", "no"), (0.6, 0.4)),
         "amount": uniform(rng, *((0.25, 0.45), (0.45, 0.7), (0.7, 1.0))[grade]),
-    }  # fmt: skip
+    }
+    return side, zone, more
 
 
 def _nodule(rng: np.random.Generator, grade: int, position: str) -> Made:
     low, high = ((7, 12), (12, 19), (19, 29))[grade]
-    return _side(rng), pick(rng, ("upper", "mid", "lower")), {
+    side, zone = _side(rng), pick(rng, ("upper", "mid", "lower"))
+    more: dict[str, Any] = {
         "size_mm": uniform(rng, low, high),
         "calcified": pick(rng, ("yes", "no"), (0.2, 0.8)),
         "u": uniform(rng, 0.3, 0.75),
         "v": uniform(rng, -0.06, 0.06),
-    }  # fmt: skip
+    }
+    return side, zone, more
 
 
 def _mass(rng: np.random.Generator, grade: int, position: str) -> Made:
     low, high = ((31, 40), (40, 55), (55, 75))[grade]
     zone = pick(rng, ("upper", "mid", "lower", "perihilar"))
-    return _side(rng), zone, {
+    side, zone = _side(rng), zone
+    more: dict[str, Any] = {
         "size_mm": uniform(rng, low, high),
         "margin": pick(rng, ("spiculated", "lobulated", "smooth"), (0.4, 0.4, 0.2)),
         "u": 0.18 if zone == "perihilar" else uniform(rng, 0.35, 0.65),
         "v": uniform(rng, -0.05, 0.05),
-    }  # fmt: skip
+    }
+    return side, zone, more
 
 
 def _fracture(rng: np.random.Generator, grade: int, position: str) -> Made:
     rib = int(rng.integers(3, 10))
     arc = pick(rng, ("posterior", "lateral"))
     zone = "upper" if rib <= 4 else "mid" if rib <= 6 else "lower"
-    return _side(rng), zone, {
+    side, zone = _side(rng), zone
+    more: dict[str, Any] = {
         "rib": float(rib),
         "arc": arc,
         "stage": pick(rng, ("acute", "healing"), (0.6, 0.4)),
         "step_mm": uniform(rng, *((2.5, 4.0), (4.0, 6.0), (6.0, 9.0))[grade]),
         "u": uniform(rng, 0.45, 0.65) if arc == "posterior" else uniform(rng, 0.78, 0.9),
-    }  # fmt: skip
+    }
+    return side, zone, more
 
 
 def _emphysema(rng: np.random.Generator, grade: int, position: str) -> Made:
-    return "bilateral", pick(rng, ("diffuse", "upper"), (0.6, 0.4)), {
+    side, zone = "bilateral", pick(rng, ("diffuse", "upper"), (0.6, 0.4))
+    more: dict[str, Any] = {
         "amount": uniform(rng, *((0.35, 0.5), (0.5, 0.75), (0.75, 1.0))[grade]),
         "bullae": pick(rng, ("yes", "no"), (0.45, 0.55)),
-    }  # fmt: skip
+    }
+    return side, zone, more
 
 
 _MAKERS: dict[str, Callable[[np.random.Generator, int, str], Made]] = {

@@ -33,9 +33,9 @@ Images = Literal["phantom", "jax", "diffusers"]
 ORDER = ("test", "validation", "train")
 #: Keys that change no byte: an interrupted run may go on with others.
 _PACE = (
-    "url", "key_variable", "concurrency", "timeout", "max_bytes", "attempts", "backoff", "patience",
-    "cache", "mesh",
-)  # fmt: skip
+    *("url", "key_variable", "concurrency", "timeout", "max_bytes", "attempts", "backoff"),
+    *("patience", "cache", "mesh"),
+)
 FREE = (
     "processes",
     "ray",
