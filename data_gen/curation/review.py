@@ -136,7 +136,8 @@ def _looked_at(record: Record, i: int) -> tuple[Record, int, Candidate | str]:
 def _reviewed(
     record: Record, i: int, verdict: Verdict, pixels: Pixels | None, error: str = ""
 ) -> Record:
-    picture = () if pixels is None else (Image(small(pixels), "jpeg", record.images[i].view),)
+    of = record.images[i]
+    picture = () if pixels is None else (Image(small(pixels), "jpeg", of.view, of.modality),)
     text = text_of(record) or ("" if picture else "no text")
     provenance = {"record": record.id, "image": i, "verdict": verdict.as_json(), "error": error}
     if verdict.embedding is not None:

@@ -235,4 +235,4 @@ def test_the_picture_that_is_sent():
 )
 def test_bad_settings(config, change, message):
     with pytest.raises(ValueError, match=message):
-        dataclasses.replace(config, **change)
+        GateConfig(judge=dataclasses.replace(config, **change))
