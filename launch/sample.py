@@ -12,10 +12,9 @@ this machine, on its CPU; with --runner=ray on a cluster that Ray starts here, o
 --ray_address, whose workers take what config.ray says (config.ray.gpus=1).
 """
 
-import contextlib
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from absl import flags
 
@@ -23,10 +22,6 @@ from medvlp_jax.core.config import ConfigError, parse, unknown_word
 from medvlp_jax.core.config_flag import define_config
 from medvlp_jax.core.errors import run
 from medvlp_jax.core.files.folders import output_folder
-
-if TYPE_CHECKING:
-    from data_gen.jobs.job import Runner
-    from data_gen.jobs.on_ray import Needs
 
 
 def schema(config: Mapping[str, Any]) -> type | None:
@@ -49,10 +44,11 @@ RAY_ADDRESS = flags.DEFINE_string(
 
 def sample_texts(config: dict[str, Any]) -> int:
     """Reports or other texts; see ``data_gen/reports/sampling.py``."""
+    from data_gen.jobs.choice import chosen
     from data_gen.reports import sampling as texts
 
     parsed = parse(texts.SampleTextsConfig, config)
-    with ray_runner(parsed.ray) as runner:
+    with chosen(RUNNER.value, RAY_ADDRESS.value, parsed.ray) as runner:
         result = texts.sample_texts(parsed, None, OUT.value, runner=runner)
     print(f"{OUT.value}: {result}")
     return 3 if result.failed else 0
@@ -61,27 +57,13 @@ def sample_texts(config: dict[str, Any]) -> int:
 def sample_images(config: dict[str, Any]) -> int:
     """Pictures; see ``data_gen/images/sampling.py``."""
     from data_gen.images import sampling as images
+    from data_gen.jobs.choice import chosen
 
     parsed = parse(images.SampleImagesConfig, config)
-    with ray_runner(parsed.ray) as runner:
+    with chosen(RUNNER.value, RAY_ADDRESS.value, parsed.ray) as runner:
         result = images.sample_images(parsed, None, OUT.value, runner=runner)
     print(f"{OUT.value}: {result.made} images made, {result.found} found; see {images.GRID}")
     return 0
-
-
-@contextlib.contextmanager
-def ray_runner(needs: "Needs") -> "Iterator[Runner | None]":
-    """What --runner=ray asks for; None for the processes of this machine."""
-    if RUNNER.value != "ray":
-        yield None
-        return
-    from data_gen.jobs.on_ray import OnRay
-
-    runner = OnRay(RAY_ADDRESS.value, needs)
-    try:
-        yield runner
-    finally:
-        runner.close()
 
 
 #: ``config.sampler`` -> what it makes; the value is the exit status.
