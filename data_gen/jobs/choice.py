@@ -12,8 +12,8 @@ def chosen(kind: str, address: str = "", needs: Needs | None = None) -> Iterator
     """Yields the runner of a kind, and gives back what it holds; None for local processes.
 
     Args:
-        kind: ``local`` or ``ray``.
-        address, needs: see :class:`data_gen.jobs.on_ray.OnRay`.
+      kind: ``local`` or ``ray``.
+      address, needs: see :class:`data_gen.jobs.on_ray.OnRay`.
     """
     if kind == "local":
         yield None

@@ -51,9 +51,9 @@ class Job(Protocol):
     for them (a model) it may keep, outside of what it pickles.
 
     Attributes:
-        description: a sentence for the metadata of the data set.
-        fingerprint: equal for equal output, different for different output; the number of
-            processes is no part of it.
+      description: a sentence for the metadata of the data set.
+      fingerprint: equal for equal output, different for different output; the number of
+        processes is no part of it.
     """
 
     @property
@@ -120,8 +120,8 @@ class Runner(Protocol):
         """Makes every shard of ``todo`` in ``folder``, whose lock the caller holds.
 
         Raises:
-            JobError: a worker died :data:`ATTEMPTS` times on one shard or :data:`IDLE_DEATHS`
-                times in a row on none, or met a UserError.
+          JobError: a worker died :data:`ATTEMPTS` times on one shard or :data:`IDLE_DEATHS`
+            times in a row on none, or met a UserError.
         """
         ...
 
@@ -189,7 +189,7 @@ class Deaths:
         """A worker died while it made ``shard``: says on stderr that the shard is made again.
 
         Raises:
-            JobError: it was tried often enough.
+          JobError: it was tried often enough.
         """
         name = shard.name
         self._counts[name] = self._counts.get(name, 0) + 1
@@ -204,7 +204,7 @@ class Deaths:
         """A worker died before it took its next shard: says on stderr that it is replaced.
 
         Raises:
-            JobError: so many did without a shard made in between that none will be.
+          JobError: so many did without a shard made in between that none will be.
         """
         self._between += 1
         if self._between >= IDLE_DEATHS:

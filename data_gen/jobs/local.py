@@ -49,7 +49,7 @@ def local(processes: int) -> InProcess | Processes:
     """``processes`` workers; 1 works in this process, 0 is one per CPU core.
 
     Raises:
-        JobError: a negative number.
+      JobError: a negative number.
     """
     if processes < 0:
         raise JobError(f"processes={processes}: use 0 for one per CPU core, or a positive number")

@@ -30,9 +30,9 @@ class Needs:
     """What one worker of a job takes of the cluster.
 
     Attributes:
-        workers: at most so many; 0 is as many as the cluster has room for.
-        cpus, gpus: of each; a share of a GPU is possible.
-        resources: others by Ray's name for them, e.g. ``{"TPU": 4}``.
+      workers: at most so many; 0 is as many as the cluster has room for.
+      cpus, gpus: of each; a share of a GPU is possible.
+      resources: others by Ray's name for them, e.g. ``{"TPU": 4}``.
     """
 
     workers: Workers = 0
@@ -57,7 +57,7 @@ class OnRay:
         """``address``: of a running cluster ("auto", "ray://host:10001"); empty starts one here.
 
         Raises:
-            UserError: Ray is not installed.
+          UserError: Ray is not installed.
         """
         try:
             self._ray: Any = importlib.import_module("ray")

@@ -42,18 +42,18 @@ def run_job(
     """Makes the shards of ``job`` that ``directory`` lacks, then its metadata and summary.
 
     Args:
-        job: what to make.
-        directory: empty, or where the same job was interrupted.
-        processes: worker processes; 1 works in this process, on whatever device JAX has; 0 is one
-            per CPU core. Workers compute on the CPU, one thread each if there are as many as cores.
-        progress: a line on stderr with studies per second and the time left, if that is a terminal.
-        runner: where the shards are made instead; the caller closes it.
+      job: what to make.
+      directory: empty, or where the same job was interrupted.
+      processes: worker processes; 1 works in this process, on whatever device JAX has; 0 is one
+        per CPU core. Workers compute on the CPU, one thread each if there are as many as cores.
+      progress: a line on stderr with studies per second and the time left, if that is a terminal.
+      runner: where the shards are made instead; the caller closes it.
 
     Raises:
-        JobError: a worker died twice on one shard, or a worker met a :class:`UserError`.
-        ShardError: the disk is full, or the directory holds another job's shards.
-        LockError: another process writes to ``directory``.
-        KeyboardInterrupt: Ctrl-C; its message says how many shards are finished.
+      JobError: a worker died twice on one shard, or a worker met a :class:`UserError`.
+      ShardError: the disk is full, or the directory holds another job's shards.
+      LockError: another process writes to ``directory``.
+      KeyboardInterrupt: Ctrl-C; its message says how many shards are finished.
     """
     runner = runner or local(processes)
     with output(directory, "data generation") as folder:
@@ -69,7 +69,7 @@ def make_folder(directory: str | os.PathLike[str]) -> Path:
     """The output folder, made if need be.
 
     Raises:
-        JobError: there is a file of that name, or no permission.
+      JobError: there is a file of that name, or no permission.
     """
     try:
         Path(directory).mkdir(parents=True, exist_ok=True)
@@ -83,11 +83,11 @@ def output(directory: str | os.PathLike[str], purpose: str) -> Iterator[Path]:
     """Holds the lock of an output folder, which is made if need be and freed of leftovers.
 
     Args:
-        purpose: what is done there, for the message that a second process gets.
+      purpose: what is done there, for the message that a second process gets.
 
     Raises:
-        JobError: see :func:`make_folder`.
-        LockError: another process writes to ``directory``.
+      JobError: see :func:`make_folder`.
+      LockError: another process writes to ``directory``.
     """
     with workdir_lock(make_folder(directory), purpose) as folder:
         remove_leftovers(folder)
@@ -106,12 +106,12 @@ def make_missing(
     """Makes the shards that ``folder`` lacks; the caller holds the folder's lock.
 
     Args:
-        job, folder, runner, progress: see :func:`run_job`.
-        only: of the job's shards; None for all of them.
-        label, unit: words for the line of progress, and for what is counted there.
+      job, folder, runner, progress: see :func:`run_job`.
+      only: of the job's shards; None for all of them.
+      label, unit: words for the line of progress, and for what is counted there.
 
     Returns:
-        How many were made and how many were found.
+      How many were made and how many were found.
     """
     every = list(job.shards())
     if not every:

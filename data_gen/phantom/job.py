@@ -43,16 +43,16 @@ class PhantomConfig:
     """What a set of phantom studies is.
 
     Attributes:
-        name: of the data set, in the names of its shards.
-        seed: another seed gives other studies.
-        size: side of the square pictures in pixels.
-        image_format, quality: gray PNG, or gray JPEG of this quality (1 to 100).
-        mix: how many findings a study has, and how severe they are.
-        masks: whether to store organs and findings as masks too (they double the size).
-        splits: studies per split.
-        studies_per_shard: of which one is made, and resumed, at a time.
-        processes: 0 for one per CPU core; 1 works in the main process, on JAX's own device.
-        modality: what is drawn, a key of :data:`data_gen.phantom.registry.PHANTOMS`.
+      name: of the data set, in the names of its shards.
+      seed: another seed gives other studies.
+      size: side of the square pictures in pixels.
+      image_format, quality: gray PNG, or gray JPEG of this quality (1 to 100).
+      mix: how many findings a study has, and how severe they are.
+      masks: whether to store organs and findings as masks too (they double the size).
+      splits: studies per split.
+      studies_per_shard: of which one is made, and resumed, at a time.
+      processes: 0 for one per CPU core; 1 works in the main process, on JAX's own device.
+      modality: what is drawn, a key of :data:`data_gen.phantom.registry.PHANTOMS`.
     """
 
     generator: Literal["phantom"] = "phantom"
@@ -157,6 +157,6 @@ def generate(
     ``runner``: where, instead of ``config.processes`` processes of this machine.
 
     Raises:
-        UserError: see :func:`data_gen.jobs.run.run_job`.
+      UserError: see :func:`data_gen.jobs.run.run_job`.
     """
     return jobs.run_job(PhantomJob(config), directory, config.processes, progress, runner)

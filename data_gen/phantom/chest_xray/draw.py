@@ -94,7 +94,7 @@ def make_finding(
     """Draws one finding ``name`` with plausible side, zone, severity and geometry.
 
     Raises:
-        KeyError: ``name`` is not a finding other than support devices.
+      KeyError: ``name`` is not a finding other than support devices.
     """
     severity = pick(rng, SEVERITIES, severities)
     grade = SEVERITIES.index(severity)

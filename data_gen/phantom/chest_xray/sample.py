@@ -28,8 +28,8 @@ def sample_study(seed: int, index: int, mix: FindingMix | None = None) -> Study:
     """Draws study ``index`` of the data set ``seed``.
 
     Args:
-        seed, index: non-negative integers; equal pairs give equal studies on any machine.
-        mix: how ill the patients are; patient and film stay the same under every mix.
+      seed, index: non-negative integers; equal pairs give equal studies on any machine.
+      mix: how ill the patients are; patient and film stay the same under every mix.
     """
     patient = _patient(stream(seed, index, "patient"))
     acquisition = sample_acquisition(stream(seed, index, "acquisition"), patient["view"])

@@ -81,10 +81,10 @@ class ImagesJob:
     """Implements :class:`data_gen.jobs.job.Job`: whole records from those of the reports.
 
     Attributes:
-        config: of the data set.
-        folder: of this stage.
-        reports: folder of the stage before.
-        fingerprint: see :func:`images_fingerprint`.
+      config: of the data set.
+      folder: of this stage.
+      reports: folder of the stage before.
+      fingerprint: see :func:`images_fingerprint`.
     """
 
     config: SynCXRConfig

@@ -20,10 +20,10 @@ class Outcome:
     """Where to read what happened.
 
     Attributes:
-        config: of the data set.
-        reports, images: folders of the two stages.
-        names: finished shards of the images, in order.
-        choice: what stays of them.
+      config: of the data set.
+      reports, images: folders of the two stages.
+      names: finished shards of the images, in order.
+      choice: what stays of them.
     """
 
     config: SynCXRConfig

@@ -51,9 +51,9 @@ class Made:
     """What :func:`generate` did.
 
     Attributes:
-        made, found: shards of the data folder that were made now, and that were there.
-        summary: of the data folder; its part ``syncxr`` counts what happened on the way.
-        report: the page.
+      made, found: shards of the data folder that were made now, and that were there.
+      summary: of the data folder; its part ``syncxr`` counts what happened on the way.
+      report: the page.
     """
 
     made: int
@@ -71,15 +71,15 @@ def generate(
     """Makes the data set ``config`` in ``out``, or what of it is missing there.
 
     Args:
-        config: what to make.
-        out: empty, or where the same command was interrupted.
-        fan_out: where the stages run; the caller closes it. None is this machine.
-        progress: a line on stderr per stage, if that is a terminal.
+      config: what to make.
+      out: empty, or where the same command was interrupted.
+      fan_out: where the stages run; the caller closes it. None is this machine.
+      progress: a line on stderr per stage, if that is a terminal.
 
     Raises:
-        UserError: see :func:`data_gen.jobs.run.run_job`; or the bank is too small for the data set,
-            or too few studies passed; or ``out`` holds another data set.
-        KeyboardInterrupt: Ctrl-C; its message says how many shards of the stage are finished.
+      UserError: see :func:`data_gen.jobs.run.run_job`; or the bank is too small for the data set,
+        or too few studies passed; or ``out`` holds another data set.
+      KeyboardInterrupt: Ctrl-C; its message says how many shards of the stage are finished.
     """
     with jobs.output(out, "data generation") as given:
         folder = given.absolute()

@@ -77,10 +77,10 @@ class ReportsJob:
     """Implements :class:`data_gen.jobs.job.Job`: records without images.
 
     Attributes:
-        config: of the data set.
-        folder: of this stage.
-        plan: folder of the stage before.
-        fingerprint: see :func:`reports_fingerprint`.
+      config: of the data set.
+      folder: of this stage.
+      plan: folder of the stage before.
+      fingerprint: see :func:`reports_fingerprint`.
     """
 
     config: SynCXRConfig

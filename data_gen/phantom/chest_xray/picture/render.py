@@ -170,16 +170,16 @@ def render_batch(studies: Sequence[Study], size: int, masks: bool = True) -> Ren
     study at several sizes show the same patient.
 
     Args:
-        studies: one or more.
-        size: side of the square pictures in pixels, at least 32.
-        masks: whether to unpack the masks; boxes are always returned.
+      studies: one or more.
+      size: side of the square pictures in pixels, at least 32.
+      masks: whether to unpack the masks; boxes are always returned.
 
     Returns:
-        Bones are white, except in the rare inverted film. The organs are ``"left lung"``,
-        ``"right lung"`` and ``"heart"``; a bilateral finding has a box per side.
+      Bones are white, except in the rare inverted film. The organs are ``"left lung"``,
+      ``"right lung"`` and ``"heart"``; a bilateral finding has a box per side.
 
     Raises:
-        ValueError: no study, or a size below 32.
+      ValueError: no study, or a size below 32.
     """
     if not studies:
         raise ValueError("render_batch needs at least one study")

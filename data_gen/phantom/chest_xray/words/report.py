@@ -100,9 +100,9 @@ def write_report(study: Study, seed: int, index: int) -> Report:
     """Writes the report of ``study``; equal arguments give equal words on any machine.
 
     Args:
-        study: the truth; its view, position, age, inspiration and rotation may be remarked upon.
-        seed, index: choose style, order and words. Another pair gives another report of the
-            same study.
+      study: the truth; its view, position, age, inspiration and rotation may be remarked upon.
+      seed, index: choose style, order and words. Another pair gives another report of the
+        same study.
     """
     chooser = Chooser(f"report {seed} {index}")
     style = chooser.pick(tuple(STYLES), tuple(STYLES.values()))
