@@ -109,10 +109,22 @@ def test_blocks_are_found_beside_strong_edges_of_anatomy():
 
 def test_limits_can_be_switched_off():
     off = Limits(
-        min_side=0, max_aspect=99, min_contrast=0, max_clipped=1, max_chroma=1, max_coloured=1,
-        max_text=1, min_detail=0, max_noise=99, max_blocks=999, max_border=1, margin=9,
-        max_layout=9, min_bright=0, max_dark=1,
-    )  # fmt: skip
+        min_side=0,
+        max_aspect=99,
+        min_contrast=0,
+        max_clipped=1,
+        max_chroma=1,
+        max_coloured=1,
+        max_text=1,
+        min_detail=0,
+        max_noise=99,
+        max_blocks=999,
+        max_border=1,
+        margin=9,
+        max_layout=9,
+        min_bright=0,
+        max_dark=1,
+    )
     for fault in FAULTS:
         assert not list(objections(measure(spoil(FILMS[3], fault, 0)), off)), fault
 

@@ -166,9 +166,13 @@ def test_a_dinov2_gives_what_pytorch_gives(tmp_path):
     transformers = pytest.importorskip("transformers")
     torch.manual_seed(0)
     config = transformers.Dinov2Config(
-        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, mlp_ratio=2, image_size=28,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        mlp_ratio=2,
+        image_size=28,
         patch_size=14,
-    )  # fmt: skip
+    )
     model = transformers.Dinov2Model(config).eval()
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.1)

@@ -181,8 +181,14 @@ def test_nothing_is_asked_twice_whatever_the_company(server, config, tmp_path):
 
 def test_the_gate_asks_only_about_what_the_pixels_pass(server, config):
     server.script = {9: [{**ALL_YES, "frontal": "no"}]}
-    gate = Gate(GateConfig(statistics=Limits(min_side=8, max_noise=9, max_layout=3, margin=3,
-                                             max_text=1, max_blocks=99), judge=config))  # fmt: skip
+    gate = Gate(
+        GateConfig(
+            statistics=Limits(
+                min_side=8, max_noise=9, max_layout=3, margin=3, max_text=1, max_blocks=99
+            ),
+            judge=config,
+        )
+    )
     black = Candidate("black", np.zeros((40, 40), np.uint8))
     verdicts = gate.review([black, *candidates(8, 9)])
     assert verdicts[0].reasons == ("black",)

@@ -160,9 +160,14 @@ def test_damaged_lines_of_the_cache_are_asked_for_again(server, tmp_path, caplog
     path = tmp_path / "answers.jsonl"
     first, second = path.read_bytes().splitlines(keepends=True)
     bad = [
-        first.replace(b"Clear", b"\\ud800"), first.replace(b'"cut": false', b'"cut": 3'),
-        b"[" * 50_000 + b"\n", b"\xff\xfe\n", b"null\n", first[:50] + b"\n", b"\x00\n",
-    ]  # fmt: skip
+        first.replace(b"Clear", b"\\ud800"),
+        first.replace(b'"cut": false', b'"cut": 3'),
+        b"[" * 50_000 + b"\n",
+        b"\xff\xfe\n",
+        b"null\n",
+        first[:50] + b"\n",
+        b"\x00\n",
+    ]
     path.write_bytes(b"".join(bad) + second + first[:30])
     chat = OpenAIChat(given)
     assert "7 lines hold no answer; they are asked for again" in caplog.text
@@ -211,5 +216,10 @@ def test_an_address_that_is_none(url):
 
 def test_what_is_no_plain_text():
     assert [flaw_of(t) != "" for t in ("", "a\udc80", "\x85", "a\x00", "a\r\nb", "\U0001f600")] == [
-        True, True, True, True, False, False
-    ]  # fmt: skip
+        True,
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]

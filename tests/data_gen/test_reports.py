@@ -123,9 +123,16 @@ def test_a_thing_that_no_lexicon_knows_is_looked_for_by_its_words():
 
 @pytest.mark.parametrize(
     "text",
-    ["See **here**.", "Seen on 12/03/2020.", "Mr. Smith is well.", "Effusion of [size].",
-     "As an AI, I see.", "Is there a mass?", "The effusion is unchanged."],
-)  # fmt: skip
+    [
+        "See **here**.",
+        "Seen on 12/03/2020.",
+        "Mr. Smith is well.",
+        "Effusion of [size].",
+        "As an AI, I see.",
+        "Is there a mass?",
+        "The effusion is unchanged.",
+    ],
+)
 def test_style(text):
     assert len(style_faults(text)) == 1
     assert style_faults("A 1.5 cm nodule. T5 is normal. The lungs are clear.") == ()
