@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from data_gen.curation.clean import REVIEW
-from data_gen.curation.encoders import PixelEncoder
+from data_gen.curation.encoders.pixels import PixelEncoder
 from data_gen.curation.rejects import read_rejects
 from data_gen.curation.review import read_review
 from data_gen.jobs import summary

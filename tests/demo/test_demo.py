@@ -14,7 +14,7 @@ import pydicom
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
-from data_gen.phantom.chest_xray.job import PhantomConfig, SplitCounts, generate
+from data_gen.phantom.job import PhantomConfig, SplitCounts, generate
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.data.images.decoding import decode
 from medvlp_jax.data.store.dataset import open_dataset

@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from configs.cxr import synthetic_vs_real
-from data_gen.phantom.chest_xray.job import PhantomConfig, SplitCounts, generate
+from data_gen.phantom.job import PhantomConfig, SplitCounts, generate
 from medvlp_jax.core.config import ConfigError
 from medvlp_jax.data.texts.tokenizer import Tokenizer
 from medvlp_jax.eval.base import EvalResult

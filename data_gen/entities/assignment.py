@@ -1,4 +1,4 @@
-"""Deals entities from urns to studies, and exchanges what does not fit together."""
+"""Assigns entities from urns to studies, and exchanges what does not fit together."""
 
 import dataclasses
 from typing import Literal
@@ -56,8 +56,12 @@ class Pool:
     slots: Int[np.ndarray, " s"]  # flat positions in [count, k + m]
 
 
-class Dealer:
-    """Deals entities to studies, and exchanges what does not fit."""
+class Assignment:
+    """Entities assigned to the places of every study.
+
+    Attributes:
+      table: int32 [count, k + m], indices of entities.
+    """
 
     def __init__(
         self,
@@ -69,19 +73,19 @@ class Dealer:
     ) -> None:
         self.rules, self.pools, self.config, self.rng = rules, pools, config, rng
         self.width = config.k + config.m
-        self.dealt = np.empty((count, self.width), np.int32)
+        self.table = np.empty((count, self.width), np.int32)
         self.left: list[Int[np.ndarray, " l"]] = []
         self.pool_of = np.empty((count, self.width), np.int8)
         for number, pool in enumerate(pools):
             urn = np.repeat(pool.entities.astype(np.int32), config.cap)
             rng.shuffle(urn)
-            self.dealt.ravel()[pool.slots] = urn[: len(pool.slots)]
+            self.table.ravel()[pool.slots] = urn[: len(pool.slots)]
             self.pool_of.ravel()[pool.slots] = number
             self.left.append(urn[len(pool.slots) :])
 
-    def settle(self) -> int:
+    def resolve(self) -> int:
         """Exchanges until every study keeps the rules; returns how often it exchanged."""
-        count = len(self.dealt)
+        count = len(self.table)
         starts = range(0, count, _CHUNK)
         bad = np.concatenate([self._bad(np.arange(s, min(s + _CHUNK, count))) for s in starts])
         dirty = np.flatnonzero(bad.any(axis=1))
@@ -108,7 +112,7 @@ class Dealer:
 
     def _bad(self, rows: Int[np.ndarray, " r"]) -> Bool[np.ndarray, "r w"]:
         """Slots that exclude another of their study, or are present in one with too many such."""
-        drawn = self.dealt[rows]
+        drawn = self.table[rows]
         bad = np.zeros(drawn.shape, bool)
         for j in range(1, self.width):
             for i in range(j):
@@ -127,7 +131,7 @@ class Dealer:
         new: Int[np.ndarray, " r"],
     ) -> Int[np.ndarray, " r"]:
         """With how many others of its study ``new`` clashes in slot ``columns`` of each row."""
-        drawn = self.dealt[rows]
+        drawn = self.table[rows]
         others = np.arange(self.width) != columns[:, None]
         clashes = (self.rules.conflict(drawn, new[:, None]) & others).sum(axis=1)
         if self.config.max_positive:
@@ -142,7 +146,7 @@ class Dealer:
         new: Int[np.ndarray, " r"],
     ) -> Bool[np.ndarray, " r"]:
         """Whether ``new`` clashes no more than what is there: on a plateau, chance finds a way."""
-        old = self.dealt[rows, columns]
+        old = self.table[rows, columns]
         return self._clashes(rows, columns, new) <= self._clashes(rows, columns, old)
 
     def _exchange(
@@ -150,7 +154,7 @@ class Dealer:
     ) -> Bool[np.ndarray, " r"]:
         """Tries one partner for each slot: another study's, or one left in the urn."""
         moved = np.zeros(len(rows), bool)
-        dirty = np.zeros(len(self.dealt), bool)
+        dirty = np.zeros(len(self.table), bool)
         dirty[rows] = True
         pool_of = self.pool_of[rows, columns]
         for number, pool in enumerate(self.pools):
@@ -168,11 +172,11 @@ class Dealer:
             at, flat, other = at[first[keep]], flat[first[keep]], other[keep]
             if not len(at):
                 continue
-            ours, theirs = self.dealt[rows[at], columns[at]], self.dealt.ravel()[flat]
+            ours, theirs = self.table[rows[at], columns[at]], self.table.ravel()[flat]
             good = self._better(rows[at], columns[at], theirs)
             good &= self._clashes(other, flat % self.width, ours) == 0
-            self.dealt[rows[at[good]], columns[at[good]]] = theirs[good]
-            self.dealt.ravel()[flat[good]] = ours[good]
+            self.table[rows[at[good]], columns[at[good]]] = theirs[good]
+            self.table.ravel()[flat[good]] = ours[good]
             # A study takes part once a round.
             dirty[other[good]] = True
             moved[at[good]] = True
@@ -190,7 +194,7 @@ class Dealer:
             return at
         good = self._better(rows[at], columns[at], left[spot])
         at, spot = at[good], spot[good]
-        ours = self.dealt[rows[at], columns[at]]
-        self.dealt[rows[at], columns[at]] = left[spot]
+        ours = self.table[rows[at], columns[at]]
+        self.table[rows[at], columns[at]] = left[spot]
         left[spot] = ours
         return at

@@ -10,8 +10,8 @@ from jaxtyping import Float, UInt8
 
 from data_gen.curation.candidate import Pixels
 from data_gen.curation.duplicates import unit
-from data_gen.curation.encoders import EncoderConfig
-from data_gen.phantom.chest_xray.words.report import write_report
+from data_gen.curation.encoders.base import EncoderConfig
+from data_gen.phantom.base import Phantom
 from medvlp_jax.core.predict import Predictor
 from medvlp_jax.core.sharding import MeshConfig, make_mesh
 from medvlp_jax.core.state import ModelDef
@@ -48,7 +48,7 @@ class ClipEncoder:
         self.width = self._clip.width
 
     def encode(self, images: Sequence[Pixels]) -> Float[np.ndarray, "n d"]:
-        """See :class:`data_gen.curation.encoders.Encoder`."""
+        """See :class:`data_gen.curation.encoders.base.Encoder`."""
         return self._clip.images(images)
 
 
@@ -81,7 +81,7 @@ class TowerEncoder:
         self.width = int(self._rows([np.zeros((side, side), np.uint8)]).shape[1])
 
     def encode(self, images: Sequence[Pixels]) -> Float[np.ndarray, "n d"]:
-        """See :class:`data_gen.curation.encoders.Encoder`."""
+        """See :class:`data_gen.curation.encoders.base.Encoder`."""
         if not len(images):
             return np.zeros((0, self.width), np.float32)
         return unit(self._rows(images)).astype(np.float32)
@@ -106,6 +106,7 @@ class OurClip:
         self._predict = experiment.load(checkpoint)
         self._length = min(_LONGEST, experiment.model_config.text.max_length)
         self._batch = batch_size
+        self._embedded: dict[str, np.ndarray] = {}  # texts of other studies, by modality
         self.width = int(self.images([np.zeros((self._image.size,) * 2, np.uint8)]).shape[1])
 
     def images(self, images: Sequence[Pixels]) -> Float[np.ndarray, "n d"]:
@@ -129,14 +130,18 @@ class OurClip:
     def _tokenize(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         return self._tokenizer(list(texts), self._length)
 
-    @functools.cached_property
-    def _others(self) -> np.ndarray:
-        return self.texts(other_texts(_OTHERS))
+    def _others(self, phantom: Phantom) -> np.ndarray:
+        if phantom.name not in self._embedded:
+            self._embedded[phantom.name] = self.texts(other_texts(phantom, _OTHERS))
+        return self._embedded[phantom.name]
 
-    def beaten(self, images: Sequence[Pixels], texts: Sequence[str]) -> list[float | None]:
+    def beaten(
+        self, images: Sequence[Pixels], texts: Sequence[str], phantom: Phantom
+    ) -> list[float | None]:
         """Per image the share of unrelated texts that are farther from it than its own text.
 
-        Texts that say the same as its own count as half beaten. None where it has no text.
+        The others are impressions of ``phantom``, of the images' modality. Texts that say the same
+        as its own count as half beaten. None where it has no text.
         """
         said = [i for i, text in enumerate(texts) if text.strip()]
         found: list[float | None] = [None] * len(texts)
@@ -146,7 +151,7 @@ class OurClip:
         own = self.texts([texts[i] for i in said])
         # Rounded: equal texts have to tie whatever their place in a matrix product.
         mine = np.round((pictures * own).sum(1, keepdims=True), 6)
-        theirs = np.round(pictures @ self._others.T, 6)
+        theirs = np.round(pictures @ self._others(phantom).T, 6)
         shares = ((theirs < mine) + 0.5 * (theirs == mine)).mean(1)
         for i, share in zip(said, shares, strict=True):
             found[i] = float(share)
@@ -164,14 +169,12 @@ def open_clip_of_ours(checkpoint: str, batch_size: int) -> OurClip:
 
 
 @functools.cache
-def other_texts(count: int) -> tuple[str, ...]:
+def other_texts(phantom: Phantom, count: int) -> tuple[str, ...]:
     """Impressions of procedural studies that no data job makes, all different."""
-    from data_gen.phantom.chest_xray.sample import sample_study
-
     found: dict[str, None] = {}
     index = 3_000_000_000
     while len(found) < count:
-        found[write_report(sample_study(0, index), 0, index).impression] = None
+        found[phantom.report(phantom.sample(0, index), 0).impression] = None
         index += 1
     return tuple(found)
 

@@ -110,7 +110,7 @@ _PATTERN_FLAGS = {
 }
 
 
-def slots_of(finding: Finding, view: str, chooser: Chooser) -> Values:
+def values_of(finding: Finding, view: str, chooser: Chooser) -> Values:
     """Values for one wording of ``finding``; synonyms are drawn anew at every call.
 
     Values that do not apply are absent, None or "", so that the grammar passes over the wordings

@@ -1,4 +1,4 @@
-"""What is told about a run: rejects with their pictures, and the numbers of each stage."""
+"""What a run came to: rejects with their pictures, and the numbers of each stage."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,14 +16,14 @@ from medvlp_jax.data.store.record import Record
 
 
 @dataclasses.dataclass(frozen=True)
-class Way:
+class Outcome:
     """Where to read what happened.
 
     Attributes:
-        config: of the data set.
-        reports, images: folders of the two stages.
-        names: finished shards of the images, in order.
-        choice: what stays of them.
+      config: of the data set.
+      reports, images: folders of the two stages.
+      names: finished shards of the images, in order.
+      choice: what stays of them.
     """
 
     config: SynCXRConfig
@@ -107,21 +107,21 @@ def _gate(
     }
 
 
-def told(way: Mapping[str, Any]) -> str:
+def as_lines(outcome: Mapping[str, Any]) -> str:
     """The part ``syncxr`` of a summary as lines for the terminal."""
     lines = []
     for stage, done in ((writing.STAGE, "written"), (drawing.STAGE, "images")):
-        refused = ", ".join(f"{reason} {n}" for reason, n in way[stage]["rejects"].items())
-        lines.append(f"{stage}: {way[stage][done]}; refused: {refused or 'none'}")
-    lines.append(f"near-duplicates: {way['near-duplicates']}")
-    if gate := way["images"].get("gate"):
+        refused = ", ".join(f"{reason} {n}" for reason, n in outcome[stage]["rejects"].items())
+        lines.append(f"{stage}: {outcome[stage][done]}; refused: {refused or 'none'}")
+    lines.append(f"near-duplicates: {outcome['near-duplicates']}")
+    if gate := outcome["images"].get("gate"):
         lines.append(
             f"gate: found {gate['found']} of {gate['planted']} planted faults "
             f"({100 * gate['recall']:.1f} %), refused "
             f"{100 * gate['refused of the others']:.2f} % of the other images"
         )
-    if way["missing"]:
-        lacking = ", ".join(f"{split} {n}" for split, n in way["missing"].items())
+    if outcome["missing"]:
+        lacking = ", ".join(f"{split} {n}" for split, n in outcome["missing"].items())
         lines.append(
             f"warning: too few studies passed, and these are missing: {lacking}; a larger "
             "config.spare makes up for more"

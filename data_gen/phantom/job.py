@@ -1,25 +1,21 @@
-"""The phantom as a data job: studies, pictures, reports and truth as shards of records."""
+"""A phantom as a data job: studies, pictures, reports and truth as shards of records."""
 
 import dataclasses
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
-
-import cv2
-import numpy as np
+from typing import Literal
 
 import medvlp_jax
 from data_gen.jobs import run as jobs
 from data_gen.jobs.job import Runner, Shard, cut
 from data_gen.jobs.run import JobResult
-from data_gen.phantom.chest_xray.draw import FindingMix
-from data_gen.phantom.chest_xray.findings import NO_FINDING, Study
-from data_gen.phantom.chest_xray.sample import sample_study
-from data_gen.phantom.chest_xray.words.report import Report, write_report
+from data_gen.phantom.base import FindingMix
+from data_gen.phantom.records import captions, image_of, joined_masks, provenance
+from data_gen.phantom.registry import DEFAULT, find_phantom, without_default
 from medvlp_jax.core.config import to_plain
 from medvlp_jax.core.fields import Count, Extent, Quality, Seed, Size, Workers
 from medvlp_jax.data.store.manifest import fingerprint
-from medvlp_jax.data.store.record import Box, Image, Mask, Record, Text, with_content_hash
+from medvlp_jax.data.store.record import Box, Record, Text, with_content_hash
 
 #: First study index of a split: far enough apart that a split never reaches the next one, so a
 #: larger training set keeps its validation and test studies, and none of them is in it.
@@ -47,15 +43,16 @@ class PhantomConfig:
     """What a set of phantom studies is.
 
     Attributes:
-        name: of the data set, in the names of its shards.
-        seed: another seed gives other studies.
-        size: side of the square pictures in pixels.
-        image_format, quality: gray PNG, or gray JPEG of this quality (1 to 100).
-        mix: how many findings a study has, and how severe they are.
-        masks: whether to store lungs, heart and findings as masks too (they double the size).
-        splits: studies per split.
-        studies_per_shard: of which one is made, and resumed, at a time.
-        processes: 0 for one per CPU core; 1 works in the main process, on JAX's own device.
+      name: of the data set, in the names of its shards.
+      seed: another seed gives other studies.
+      size: side of the square pictures in pixels.
+      image_format, quality: gray PNG, or gray JPEG of this quality (1 to 100).
+      mix: how many findings a study has, and how severe they are.
+      masks: whether to store organs and findings as masks too (they double the size).
+      splits: studies per split.
+      studies_per_shard: of which one is made, and resumed, at a time.
+      processes: 0 for one per CPU core; 1 works in the main process, on JAX's own device.
+      modality: what is drawn, a key of :data:`data_gen.phantom.registry.PHANTOMS`.
     """
 
     generator: Literal["phantom"] = "phantom"
@@ -69,6 +66,7 @@ class PhantomConfig:
     splits: SplitCounts = dataclasses.field(default_factory=SplitCounts)
     studies_per_shard: Size = 250
     processes: Workers = 0
+    modality: str = DEFAULT
 
     def __post_init__(self) -> None:
         if self.size < 32:
@@ -79,6 +77,7 @@ class PhantomConfig:
             raise ValueError(f"studies_per_shard={self.studies_per_shard} must be positive")
         if self.seed < 0 or self.processes < 0:
             raise ValueError("seed and processes must not be negative")
+        find_phantom(self.modality)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,14 +89,13 @@ class PhantomJob:
     @property
     def description(self) -> str:
         c = self.config
-        return (
-            f"Procedural chest radiographs with reports, boxes and masks: seed {c.seed}, "
-            f"{c.size} px, made by medvlp_jax {medvlp_jax.__version__}."
-        )
+        what = f"Procedural {find_phantom(c.modality).title} with reports, boxes and masks"
+        made = f"seed {c.seed}, {c.size} px, made by medvlp_jax {medvlp_jax.__version__}."
+        return f"{what}: {made}"
 
     @property
     def fingerprint(self) -> str:
-        settings = to_plain(self.config)
+        settings = without_default(to_plain(self.config))
         del settings["processes"]
         return fingerprint(medvlp_jax.__version__, settings)
 
@@ -116,25 +114,25 @@ class PhantomJob:
 
     def make(self, indices: Sequence[int], split: str) -> list[Record]:
         """Records of the studies ``indices``; each depends on (seed, index) alone."""
-        # Only here, so that the process that hands out shards needs no JAX.
-        from data_gen.phantom.chest_xray.picture.render import render_batch
-
-        c = self.config
-        studies = [sample_study(c.seed, index, c.mix) for index in indices]
-        rendered = render_batch(studies, c.size, masks=c.masks)
+        c, phantom = self.config, find_phantom(self.config.modality)
+        studies = [phantom.sample(c.seed, index, c.mix) for index in indices]
+        rendered = phantom.render(studies, c.size, masks=c.masks)
         records = []
         for i, study in enumerate(studies):
-            report = write_report(study, c.seed, study.index)
+            report = phantom.report(study, c.seed)
             name = f"{c.name}-{c.seed}-{study.index:010d}"
+            picture = image_of(
+                rendered.images[i], c.image_format, c.quality, study.view, phantom.modality
+            )
             record = Record(
                 id=name,
                 patient_id=name,
                 split=split,
-                images=(self._image(rendered.images[i], study),),
+                images=(picture,),
                 texts=(
                     Text(report.findings, "findings", "grammar"),
                     Text(report.impression, "impression", "grammar"),
-                    *_captions(study, report),
+                    *captions(study, report, phantom.no_finding),
                 ),
                 labels=study.labels(),
                 boxes=tuple(
@@ -142,69 +140,10 @@ class PhantomJob:
                     for b in rendered.boxes[i]
                 ),
                 masks=joined_masks({k: v[i] for k, v in rendered.masks.items()}, study),
-                provenance=_provenance(study, report),
+                provenance=provenance(phantom, study, report),
             )
             records.append(with_content_hash(record))
         return records
-
-    def _image(self, pixels: np.ndarray, study: Study) -> Image:
-        c = self.config
-        options = [cv2.IMWRITE_JPEG_QUALITY, c.quality] if c.image_format == "jpeg" else []
-        data = encode(f".{c.image_format}", pixels, options)
-        return Image(data, c.image_format, study.view, "xray", c.size, c.size)
-
-
-def _captions(study: Study, report: Report) -> Iterator[Text]:
-    """One caption per finding, which affirms that finding; a study without any is described by
-    its impression."""
-    names = {phrase: study.findings[i].name for i, phrase in report.phrases.items()}
-    for phrase, name in (names or {report.impression: NO_FINDING}).items():
-        yield Text(phrase[:1].upper() + phrase[1:], "caption", "grammar", (name,))
-
-
-def encode(extension: str, pixels: np.ndarray, options: Sequence[int] = ()) -> bytes:
-    """uint8 pixels as a file; ``extension`` with its dot, ``options`` of OpenCV."""
-    done, data = cv2.imencode(extension, pixels, list(options))
-    if not done:
-        raise RuntimeError(f"OpenCV cannot encode an array of {pixels.shape} as {extension}")
-    return data.tobytes()
-
-
-def joined_masks(masks: dict[str, np.ndarray], study: Study) -> tuple[Mask, ...]:
-    """Organs as they come, findings joined by name, empty ones left out."""
-    joined: dict[str, np.ndarray] = {}
-    for name, mask in masks.items():
-        if name.startswith("finding "):
-            i = int(name.removeprefix("finding "))
-            if i >= len(study.findings):
-                continue
-            name = study.findings[i].name
-        joined[name] = joined[name] | mask if name in joined else mask
-    return tuple(
-        Mask(encode(".png", mask * np.uint8(255)), name)
-        for name, mask in joined.items()
-        if mask.any()
-    )
-
-
-def _provenance(study: Study, report: Report) -> dict[str, Any]:
-    """Where the record comes from; ``sample_study(seed, index)`` gives every other parameter."""
-    parameters = {
-        field.name: getattr(study, field.name)
-        for field in dataclasses.fields(study)
-        if field.name not in ("seed", "index", "findings", "anatomy", "acquisition")
-    }
-    return {
-        "generator": "phantom",
-        "version": medvlp_jax.__version__,
-        "seed": study.seed,
-        "index": study.index,
-        "study": parameters,
-        "findings": [
-            {**to_plain(f), "phrase": report.phrases[i]} for i, f in enumerate(study.findings)
-        ],
-        "prompt": report.impression,
-    }
 
 
 def generate(
@@ -218,6 +157,6 @@ def generate(
     ``runner``: where, instead of ``config.processes`` processes of this machine.
 
     Raises:
-        UserError: see :func:`data_gen.jobs.run.run_job`.
+      UserError: see :func:`data_gen.jobs.run.run_job`.
     """
     return jobs.run_job(PhantomJob(config), directory, config.processes, progress, runner)

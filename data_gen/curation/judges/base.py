@@ -1,4 +1,4 @@
-"""Six yes/no questions about an image, and who answers them."""
+"""Yes/no questions about an image, and who answers them."""
 
 import dataclasses
 import json
@@ -7,41 +7,8 @@ from typing import Any, Literal, Protocol
 
 from data_gen.chat.base import ChatConfig
 from data_gen.curation.candidate import Candidate
+from data_gen.phantom.base import Question
 from medvlp_jax.core.fields import Count, Extent, Finite, Size
-
-
-@dataclasses.dataclass(frozen=True)
-class Question:
-    """What is asked; yes is good. ``reason`` is that of a no."""
-
-    key: str
-    text: str
-    reason: str
-
-
-QUESTIONS = (
-    Question("xray", "Is this picture a chest radiograph (an X-ray of the chest)?", "not an x-ray"),
-    Question("human", "Does it show the chest of a human being, not of an animal?", "not human"),
-    Question(
-        "frontal", "Was it taken from the front or the back (PA or AP), not the side?",
-        "not frontal",
-    ),
-    Question(
-        "quality", "Are focus, contrast and exposure good enough to judge lungs and heart?",
-        "poor quality",
-    ),
-    Question(
-        "clean",
-        "Is it upright, with its grey values the right way round, and free of anything that was "
-        "drawn, printed or pasted over the anatomy or came from image processing?",
-        "artefacts",
-    ),
-    Question(
-        "faithful", "Taken as a whole, would a radiologist believe it to be a real film of a human "
-        "chest, with anatomy that is complete and possible?",
-        "not faithful",
-    ),
-)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +18,7 @@ class JudgeConfig:
     Attributes:
       kind: ``none``; ``clip``, a checkpoint of ours with a pair of sentences per question;
         ``server``, a vision language model behind OpenAI's chat interface.
-      questions: keys of :data:`QUESTIONS`.
+      questions: keys of the questions that the modality's review asks; empty for all of them.
       most_no: so many questions may be answered with no.
       checkpoint: of ``clip``: a workdir or a checkpoint.
       minimum: of ``clip``: the share of good films that must get less of a yes than the image.
@@ -63,7 +30,7 @@ class JudgeConfig:
     """
 
     kind: Literal["none", "clip", "server"] = "none"
-    questions: tuple[str, ...] = tuple(q.key for q in QUESTIONS)
+    questions: tuple[str, ...] = ()
     most_no: Count = 0
     checkpoint: str = ""
     minimum: Finite = 0.01
@@ -74,10 +41,6 @@ class JudgeConfig:
     chat: ChatConfig | None = None
 
     def __post_init__(self) -> None:
-        known = [q.key for q in QUESTIONS]
-        unknown = sorted(set(self.questions) - set(known))
-        if unknown:
-            raise ValueError(f"judge.questions: {', '.join(unknown)} is none of {', '.join(known)}")
         if (self.kind == "clip") != bool(self.checkpoint):
             raise ValueError("judge.checkpoint belongs to judge.kind='clip': give both or neither")
         if (self.kind == "server") != (self.chat is not None):
@@ -89,12 +52,28 @@ class JudgeConfig:
         if not 0 <= self.minimum <= 1:
             raise ValueError(f"judge.minimum={self.minimum} must be 0 to 1")
 
-    @property
-    def identity(self) -> dict[str, Any]:
+    def completed(self, questions: Sequence[Question]) -> "JudgeConfig":
+        """With the keys of the questions that are asked spelt out.
+
+        Raises:
+          ValueError: a key that none of ``questions`` has.
+        """
+        known = [q.key for q in questions]
+        unknown = sorted(set(self.questions) - set(known))
+        if unknown:
+            raise ValueError(f"judge.questions: {', '.join(unknown)} is none of {', '.join(known)}")
+        return self if self.questions else dataclasses.replace(self, questions=tuple(known))
+
+    def asked(self, questions: Sequence[Question]) -> list[Question]:
+        """Those of ``questions`` that are asked."""
+        keys = self.completed(questions).questions
+        return [q for q in questions if q.key in keys]
+
+    def identity(self, questions: Sequence[Question]) -> dict[str, Any]:
         """What decides about the answers, for a fingerprint."""
         settings = json.loads(json.dumps(dataclasses.asdict(self)))
         settings["chat"] = self.chat.fingerprint if self.chat else ""
-        settings["asked"] = [dataclasses.astuple(q) for q in QUESTIONS]
+        settings["asked"] = [dataclasses.astuple(q) for q in questions]
         return settings
 
 
@@ -118,20 +97,9 @@ class ImageJudge(Protocol):
         ...
 
 
-def make_judge(config: JudgeConfig) -> ImageJudge | None:
-    """The judge of a config, loaded; None for ``none``."""
-    if config.kind == "none":
-        return None
-    if config.kind == "server":
-        from data_gen.curation.judge_server import ServerJudge
-
-        return ServerJudge(config)
-    from data_gen.curation.judge_clip import ClipJudge
-
-    return ClipJudge(config)
-
-
-def decide(answers: Mapping[str, bool], most_no: int) -> tuple[str, ...]:
+def decide(
+    questions: Sequence[Question], answers: Mapping[str, bool], most_no: int
+) -> tuple[str, ...]:
     """The reasons of the questions answered with no, if these are more than may be."""
-    refused = tuple(q.reason for q in QUESTIONS if answers.get(q.key) is False)
+    refused = tuple(q.reason for q in questions if answers.get(q.key) is False)
     return refused if len(refused) > most_no else ()

@@ -15,16 +15,12 @@ import numpy as np
 
 from data_gen.chat.base import Prompt
 from data_gen.chat.openai import GIVE_UP, OpenAIChat
-from data_gen.curation import reasons as R
 from data_gen.curation.candidate import Candidate, Pixels
-from data_gen.curation.judge import QUESTIONS, JudgeConfig, Judgement, Question, decide
+from data_gen.curation.judges.base import JudgeConfig, Judgement, decide
+from data_gen.curation.reasons import JUDGE_FAILED
+from data_gen.phantom.base import PictureReview, Question
 from medvlp_jax.core.errors import UserError
 
-_SYSTEM = (
-    "You check pictures for a collection of chest radiographs. Look at the picture and answer each "
-    "question by yes or no. Be strict: when in doubt, answer no. Reply with one JSON object whose "
-    "keys are those of the questions and whose values are the strings yes or no, and nothing else."
-)
 #: Opening braces that are tried: an answer may hold a hundred thousand of them.
 _STARTS = 100
 _YES = {"yes": True, "true": True, "y": True, "1": True}
@@ -32,15 +28,18 @@ _NO = {"no": False, "false": False, "n": False, "0": False}
 
 
 class ServerJudge:
-    """Asks the server of ``config.chat``; see :class:`data_gen.curation.judge.ImageJudge`."""
+    """Asks the server of ``config.chat``; see :class:`data_gen.curation.judges.base.ImageJudge`."""
 
-    def __init__(self, config: JudgeConfig, chat: OpenAIChat | None = None) -> None:
+    def __init__(
+        self, config: JudgeConfig, review: PictureReview, chat: OpenAIChat | None = None
+    ) -> None:
         """``chat``: a client to ask instead of one made from ``config.chat``."""
         assert config.chat is not None  # JudgeConfig sees to it
         self.config = config
         self._chat = chat or OpenAIChat(config.chat)
         self._failed = 0
-        self._questions = [q for q in QUESTIONS if q.key in config.questions]
+        self._review = review
+        self._questions = config.asked(review.questions)
 
     def judge(self, candidates: Sequence[Candidate]) -> list[Judgement]:
         """One judgement per candidate, in order.
@@ -66,7 +65,10 @@ class ServerJudge:
     def _prompts(self, asked: Sequence[Candidate], attempt: int) -> Iterator[Prompt]:
         for c in asked:
             # The id decides about the seed of the answer: by picture and attempt, not by company.
-            yield Prompt(f"{c.id}/{attempt}", messages(c.image, self._questions, self.config.size))
+            yield Prompt(f"{c.id}/{attempt}", self._messages(c.image))
+
+    def _messages(self, image: Pixels) -> tuple[dict[str, object], ...]:
+        return messages(image, self._review.system, self._questions, self.config.size)
 
     def _count(self, error: str) -> None:
         # The client counts within one call, and a call may be for a few pictures only.
@@ -80,13 +82,16 @@ class ServerJudge:
     def _judgement(self, answers: dict[str, bool] | None) -> Judgement:
         if answers is None:
             failed = self.config.on_failure == "reject"
-            return Judgement((R.JUDGE_FAILED,) if failed else (), {"judge/answered": 0.0})
+            return Judgement((JUDGE_FAILED,) if failed else (), {"judge/answered": 0.0})
         scores = {f"judge/{key}": float(yes) for key, yes in answers.items()}
-        return Judgement(decide(answers, self.config.most_no), {"judge/answered": 1.0, **scores})
+        return Judgement(
+            decide(self._review.questions, answers, self.config.most_no),
+            {"judge/answered": 1.0, **scores},
+        )
 
 
 def messages(
-    image: Pixels, questions: Sequence[Question], size: int
+    image: Pixels, system: str, questions: Sequence[Question], size: int
 ) -> tuple[dict[str, object], ...]:
     """The conversation that asks ``questions`` about ``image``, longer side at most ``size``."""
     listed = "\n".join(f"{q.key}: {q.text}" for q in questions)
@@ -94,7 +99,7 @@ def messages(
         {"type": "image_url", "image_url": {"url": data_url(image, size)}},
         {"type": "text", "text": listed},
     ]
-    return ({"role": "system", "content": _SYSTEM}, {"role": "user", "content": parts})
+    return ({"role": "system", "content": system}, {"role": "user", "content": parts})
 
 
 def data_url(image: Pixels, size: int) -> str:
