@@ -13,6 +13,7 @@ from medvlp_jax.core.presets import apply_cpu_preset
 from medvlp_jax.run.api.model import Model
 from medvlp_jax.run.api.published import open_published
 from medvlp_jax.run.api.trained import is_run, open_run
+from medvlp_jax.weights.faults import WeightsError
 
 
 def load(
@@ -48,4 +49,11 @@ def load(
         raise pretrained.CheckpointError(
             f"{path} is the workdir of a run that has saved no checkpoint yet: train it further"
         )
-    return Model(open_published(path, family, tokenizer, devices))
+    try:
+        return Model(open_published(path, family, tokenizer, devices))
+    except WeightsError as error:
+        if family:
+            raise
+        raise WeightsError(
+            f"{error} (a workdir of a run, with {pretrained.FOLDER}/ in it, would do as well)"
+        ) from error

@@ -27,6 +27,7 @@ from medvlp_jax.weights import bare, inputs
 from medvlp_jax.weights.families import build
 from medvlp_jax.weights.faults import WeightsError
 from medvlp_jax.weights.source import Source, open_source
+from medvlp_jax.weights.tables.open_clip_export import BESIDE
 
 _log = logging.getLogger(__name__)
 
@@ -93,7 +94,8 @@ def open_published(
 def _tokenizer(source: Source, known: inputs.Inputs, given: str, text: TowerConfig) -> Tokenizer:
     """The tokenizer that was given, of the folder, or that its settings or publication name."""
     named = bare.text_id(source.family.name, source.config)
-    where = given or str(known.tokenizer or "") or known.tokenizer_id or named
+    hub_id = known.tokenizer_id if known.tokenizer_id != BESIDE else ""
+    where = given or str(known.tokenizer or "") or hub_id or named
     if not where:
         raise WeightsError(
             f"{source.folder} has no tokenizer: put its files (tokenizer.json, "
