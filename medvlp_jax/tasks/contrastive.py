@@ -7,17 +7,18 @@ towers learn is decided here.
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from medvlp_jax.core import sharding
-from medvlp_jax.core.config import ConfigError, parse
+from medvlp_jax.core.config import ConfigError, agree
 from medvlp_jax.core.fields import AboveOne, Count, Fraction, NonNegative, Positive, Size
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.core.task import Batch, Metrics, Predict
+from medvlp_jax.data.config import DataConfig
 from medvlp_jax.losses import embeddings as losses
 from medvlp_jax.losses.gathered import gathered_sigmoid_pairs, gathered_softmax_pairs
 from medvlp_jax.losses.pairs import PairKeys
@@ -120,6 +121,8 @@ class ContrastiveTask(TwoTowers):
     ``pair_loss``, ``text_loss``, ``region_loss`` where there are several.
     """
 
+    may_differ: ClassVar = ("impl", "block")
+
     def __init__(self, model_def: ModelDef, config: ContrastiveConfig):
         if config.loss == "sigmoid" and "logit_bias" not in model_def.abstract_params:
             raise ConfigError(
@@ -127,6 +130,8 @@ class ContrastiveTask(TwoTowers):
                 "(SigLIP starts with -10, and with config.model.logit_scale=10)"
             )
         super().__init__(model_def, config)
+        if config.region_weight:
+            self.needs |= {"boxes"}
         self.predict: Mapping[str, Predict] = {
             **self.predict,
             # BioViL's zero-shot protocol averages prompts before it normalises them.
@@ -135,6 +140,14 @@ class ContrastiveTask(TwoTowers):
             ),
         }
         self._clamp = losses.clamp_inward(0.0, math.log(config.max_logit_scale))
+
+    @classmethod
+    def complete(cls, config: dict[str, Any]) -> None:
+        super().complete(config)
+        task, data = config["task"], config["data"]
+        if task.get("region_weight"):
+            agree(data, "with_boxes", True, "config.data")
+            task.setdefault("max_boxes", data.setdefault("max_boxes", DataConfig.max_boxes))
 
     def batch_spec(self, batch_size: int, text_len: int) -> dict[str, jax.ShapeDtypeStruct]:
         """The arrays that :meth:`embed` and :meth:`loss` read."""
@@ -204,12 +217,3 @@ class ContrastiveTask(TwoTowers):
             parts["region_loss"], _ = contrast(region, text, about, weight)
             loss = loss + c.region_weight * parts["region_loss"]
         return loss, metrics | (parts if len(parts) > 1 else {}) | {"logit_scale": scale}
-
-
-def make_contrastive(model_def: ModelDef, config: Mapping[str, Any]) -> ContrastiveTask:
-    """The factory behind ``TASKS["contrastive"]``.
-
-    Raises:
-      ConfigError: a key of ``config`` is unknown or its value does not fit.
-    """
-    return ContrastiveTask(model_def, parse(ContrastiveConfig, config, "config.task"))

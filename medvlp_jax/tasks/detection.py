@@ -7,19 +7,21 @@ always belongs to it, so that no finding is too small to be learnt.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from medvlp_jax.core.config import parse
+from medvlp_jax.core.config import agree
 from medvlp_jax.core.fields import Count, Extent, Size
 from medvlp_jax.core.state import ModelDef
-from medvlp_jax.core.task import Batch, Metrics, Predict
+from medvlp_jax.core.task import Batch, Metrics, Predict, Truth
+from medvlp_jax.data.config import DataConfig
 from medvlp_jax.models.detector import Points
 from medvlp_jax.tasks.images import PixelConfig
+from medvlp_jax.tasks.labelled import LabelledTask
 
 #: Balance and focus of the class loss (Lin et al. 2017, arXiv:1708.02002).
 _ALPHA, _GAMMA = 0.25, 2.0
@@ -123,16 +125,25 @@ def giou(a: Float[Array, "*s 4"], b: Float[Array, "*s 4"]) -> Float[Array, "*s"]
     return both / jnp.maximum(union, 1e-9) - (hull - union) / jnp.maximum(hull, 1e-9)
 
 
-class DetectionTask:
+class DetectionTask(LabelledTask):
     """``predict["boxes"]`` is float32 [b, candidates, 6]: x0, y0, x1, y1 in fractions, clipped to
     the image, score in [0, 1], class; best first, before non-maximum suppression."""
 
-    cached = False
+    models: ClassVar = ("detector",)
+    needs: frozenset[Truth] = frozenset({"boxes"})
 
     def __init__(self, model_def: ModelDef, config: DetectionConfig):
         self.model_def = model_def
         self.config = config
         self.predict: Mapping[str, Predict] = {"boxes": self._boxes}
+
+    @classmethod
+    def complete(cls, config: dict[str, Any]) -> None:
+        super().complete(config)
+        data, task = config["data"], config["task"]
+        agree(data, "with_boxes", True, "config.data")
+        agree(config["model"], "classes", task["num_labels"], "config.model")
+        task.setdefault("max_boxes", data.setdefault("max_boxes", DataConfig.max_boxes))
 
     def batch_spec(self, batch_size: int, text_len: int) -> dict[str, jax.ShapeDtypeStruct]:
         del text_len
@@ -142,9 +153,6 @@ class DetectionTask:
             "boxes": of((b, c.max_boxes, 4), jnp.float32),
             "box_label": of((b, c.max_boxes), jnp.int32),
         }
-
-    def embed(self, model: Any, batch: Batch, rng: jax.Array | None) -> Any:
-        raise NotImplementedError("this loss is not split into embedding and head")
 
     def loss(
         self, model: Any, embeddings: Any, batch: Batch, rng: jax.Array | None = None
@@ -192,8 +200,3 @@ def known_classes(
     """Classes of which all boxes are known: those with a box, and those that are absent."""
     boxed = (box_label[:, :, None] == np.arange(classes)).any(1)
     return boxed | (labels == 0)
-
-
-def make_detection(model_def: ModelDef, config: Mapping[str, Any]) -> DetectionTask:
-    """The factory behind ``TASKS["detection"]``; raises ConfigError for a wrong key."""
-    return DetectionTask(model_def, parse(DetectionConfig, config, "config.task"))

@@ -9,14 +9,14 @@ inference, whose score is ``(local + global) / 2`` with the largest word in plac
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from medvlp_jax.core import sharding
-from medvlp_jax.core.config import parse
+from medvlp_jax.core.config import agree
 from medvlp_jax.core.fields import Depth, NonNegative, Positive, Size
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.core.task import Batch, Metrics, Predict
@@ -93,6 +93,14 @@ class GloriaTask(TwoTowers):
             "word_embed": self._word_embed,
             "pair_scores": self._pair_scores,
         }
+
+    may_differ: ClassVar = ("block",)
+
+    @classmethod
+    def complete(cls, config: dict[str, Any]) -> None:
+        super().complete(config)
+        text = config["data"].setdefault("text", {})
+        agree(text, "with_words", True, "config.data.text")
 
     def batch_spec(self, batch_size: int, text_len: int) -> dict[str, jax.ShapeDtypeStruct]:
         """The arrays that :meth:`embed` and :meth:`loss` read."""
@@ -191,12 +199,3 @@ def summed_states(text: TextFeatures) -> Float[Array, "b t d"]:
     """The sum of the hidden states that were asked for, the last one if none was; float32."""
     tokens = text.tokens if text.hidden is None else jnp.sum(text.hidden.astype(jnp.float32), 0)
     return tokens.astype(jnp.float32)
-
-
-def make_gloria(model_def: ModelDef, config: Mapping[str, Any]) -> GloriaTask:
-    """The factory behind ``TASKS["gloria"]``.
-
-    Raises:
-      ConfigError: a key of ``config`` is unknown or its value does not fit.
-    """
-    return GloriaTask(model_def, parse(GloriaConfig, config, "config.task"))

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from medvlp_jax.core.config import parse
+from medvlp_jax.core.config import agree
 from medvlp_jax.core.fields import AboveOne, Positive
 from medvlp_jax.core.sharding import constrain
 from medvlp_jax.core.state import ModelDef
@@ -86,6 +86,12 @@ class MedclipTask(TwoTowers):
             "text_embed": self._text_embed,
         }
         self._clamp = losses.clamp_inward(0.0, math.log(config.max_logit_scale))
+
+    @classmethod
+    def complete(cls, config: dict[str, Any]) -> None:
+        super().complete(config)
+        share = config["data"].get("text", {}).get("variant", 0.0)
+        agree(config["task"], "variant", share > 0, "config.task")
 
     def batch_spec(self, batch_size: int, text_len: int) -> dict[str, jax.ShapeDtypeStruct]:
         """The arrays that :meth:`embed` and :meth:`loss` read."""
@@ -165,12 +171,3 @@ def signed_labels(labels: Float[Array, "b k"]) -> Float[Array, "b k"]:
 def _everywhere(x: Float[Array, "b d"]) -> Float[Array, "b d"]:
     """The rows of all devices on every device."""
     return constrain(x, None, None)
-
-
-def make_medclip(model_def: ModelDef, config: Mapping[str, Any]) -> MedclipTask:
-    """The factory behind ``TASKS["medclip"]``.
-
-    Raises:
-      ConfigError: a key of ``config`` is unknown or its value does not fit.
-    """
-    return MedclipTask(model_def, parse(MedclipConfig, config, "config.task"))

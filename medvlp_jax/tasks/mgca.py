@@ -15,7 +15,6 @@ rows of the table at length one, and ``config.optim.hold`` keeps it still at the
 
 import dataclasses
 import logging
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -24,7 +23,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from medvlp_jax.core import sharding
-from medvlp_jax.core.config import ConfigError, parse
+from medvlp_jax.core.config import ConfigError, agree
 from medvlp_jax.core.fields import NonNegative, Positive, Size
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.core.task import Batch, Metrics
@@ -96,6 +95,16 @@ class MgcaTask(TwoTowers):
             )
         super().__init__(model_def, config)
         self._warned = False
+
+    @classmethod
+    def complete(cls, config: dict[str, Any]) -> None:
+        """Words in the batches, and prototypes that stay unit vectors."""
+        super().complete(config)
+        agree(config["data"].setdefault("text", {}), "with_words", True, "config.data.text")
+        if config["model"].get("prototypes"):
+            optim = config["optim"]
+            kept = (*optim.get("unit_norm", ()), "prototypes")
+            optim["unit_norm"] = list(dict.fromkeys(kept))
 
     def batch_spec(self, batch_size: int, text_len: int) -> dict[str, jax.ShapeDtypeStruct]:
         """The arrays that :meth:`embed` and :meth:`loss` read."""
@@ -190,12 +199,3 @@ class MgcaTask(TwoTowers):
                 records,
                 count,
             )
-
-
-def make_mgca(model_def: ModelDef, config: Mapping[str, Any]) -> MgcaTask:
-    """The factory behind ``TASKS["mgca"]``.
-
-    Raises:
-      ConfigError: a key of ``config`` is unknown or its value does not fit.
-    """
-    return MgcaTask(model_def, parse(MgcaConfig, config, "config.task"))

@@ -2,17 +2,18 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from medvlp_jax.core.config import parse
+from medvlp_jax.core.config import agree
 from medvlp_jax.core.fields import Count
 from medvlp_jax.core.state import ModelDef
-from medvlp_jax.core.task import Batch, Metrics, Predict
+from medvlp_jax.core.task import Batch, Metrics, Predict, Truth
 from medvlp_jax.tasks.images import PixelConfig
+from medvlp_jax.tasks.labelled import LabelledTask
 
 #: What an uncertain label (-1) is taken for.
 Uncertain = Literal["ignore", "positive", "negative"]
@@ -59,13 +60,14 @@ def bce(
     return jnp.sum(each * weight) / jnp.maximum(jnp.sum(weight), 1.0)
 
 
-class SupervisedTask:
+class SupervisedTask(LabelledTask):
     """Binary cross-entropy a class, over the labels that are known.
 
     Needs a model that is called as :class:`medvlp_jax.models.heads.Classifier`.
     """
 
-    cached = False
+    models: ClassVar = ("classifier",)
+    needs: frozenset[Truth] = frozenset({"labels"})
 
     def __init__(self, model_def: ModelDef, config: SupervisedConfig):
         self.model_def = model_def
@@ -74,14 +76,16 @@ class SupervisedTask:
             "logits": lambda model, batch: model(config.prepare(batch["image"]), train=False)
         }
 
+    @classmethod
+    def complete(cls, config: dict[str, Any]) -> None:
+        super().complete(config)
+        agree(config["model"], "classes", config["task"]["num_labels"], "config.model")
+
     def batch_spec(self, batch_size: int, text_len: int) -> dict[str, jax.ShapeDtypeStruct]:
         del text_len
         return self.config.batch_spec(batch_size) | {
             "labels": jax.ShapeDtypeStruct((batch_size, self.config.num_labels), jnp.int8)
         }
-
-    def embed(self, model: Any, batch: Batch, rng: jax.Array | None) -> Any:
-        raise NotImplementedError("the loss is a mean over examples: there is nothing to cache")
 
     def loss(
         self, model: Any, embeddings: Any, batch: Batch, rng: jax.Array | None = None
@@ -94,8 +98,3 @@ class SupervisedTask:
         right = ((logits > 0) == (target > 0.5)) * weight
         accuracy = jnp.sum(right) / jnp.maximum(jnp.sum(weight), 1.0)
         return bce(logits, target, weight), {"accuracy": accuracy}
-
-
-def make_supervised(model_def: ModelDef, config: Mapping[str, Any]) -> SupervisedTask:
-    """The factory behind ``TASKS["supervised"]``; raises ConfigError for a wrong key."""
-    return SupervisedTask(model_def, parse(SupervisedConfig, config, "config.task"))

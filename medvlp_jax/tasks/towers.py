@@ -1,17 +1,18 @@
 """What the tasks on two towers have in common: pixels in, features out, and predictions."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from medvlp_jax.core.config import ConfigError, agree
 from medvlp_jax.core.fields import Count
 from medvlp_jax.core.state import ModelDef
-from medvlp_jax.core.task import Batch, Predict
+from medvlp_jax.core.task import Batch, Predict, Truth
 from medvlp_jax.models.features import ImageFeatures, TextFeatures
 from medvlp_jax.tasks.images import PixelConfig
 
@@ -57,11 +58,14 @@ class TowersConfig(PixelConfig):
 class TwoTowers:
     """Encoding and prediction for :class:`medvlp_jax.models.clip.CLIP`; tasks add their loss."""
 
+    models: ClassVar = ("clip",)
+    may_differ: ClassVar[tuple[str, ...]] = ()
     cached = True
 
     def __init__(self, model_def: ModelDef, config: TowersConfig):
         self.model_def = model_def
         self.config: Any = config
+        self.needs: frozenset[Truth] = frozenset({"labels"} if config.needs_labels else ())
 
         def image(batch: Batch) -> Float[Array, "b y x c"]:
             return config.prepare(batch["image"])
@@ -87,6 +91,16 @@ class TwoTowers:
             spec["text_key"] = of((b,), jnp.uint32)
         return spec
 
+    @classmethod
+    def complete(cls, config: dict[str, Any]) -> None:
+        """Sizes that are said once, and the frozen towers, which the optimizer holds too."""
+        task, data = config["task"], config["data"]
+        agree(task, "num_labels", len(data.get("labels", ())), "config.task")
+        kept = task.get("frozen_towers", ())
+        if not isinstance(kept, list | tuple):
+            raise ConfigError(f"config.task.frozen_towers={kept!r} must be a list")
+        hold(config, [f"{tower}/" for tower in kept])
+
     def _encode_image(
         self, model: Any, batch: Batch, rng: jax.Array | None, **options: Any
     ) -> ImageFeatures:
@@ -108,6 +122,12 @@ class TwoTowers:
         if "text" in self.config.frozen_towers:
             return lax.stop_gradient(model.encode_text(ids, mask, **options))
         return model.encode_text(ids, mask, train=True, rng=rng, **options)
+
+
+def hold(config: dict[str, Any], patterns: Sequence[str]) -> None:
+    """Adds patterns of parameters to ``config.optim.freeze``."""
+    optim = config["optim"]
+    optim["freeze"] = list(dict.fromkeys([*optim.get("freeze", ()), *patterns]))
 
 
 def split_keys(rng: jax.Array | None, count: int = 2) -> list[jax.Array | None]:

@@ -24,7 +24,8 @@ from medvlp_jax.data.labelled import LabelIndex, labelled_iterator
 from medvlp_jax.data.store.dataset import open_dataset
 from medvlp_jax.eval.downstream.sets import Sets
 from medvlp_jax.eval.protocol import EvalError, PredictFn
-from medvlp_jax.models.heads import TowerOnly, VisionConfig
+from medvlp_jax.models.heads import TowerOnly
+from medvlp_jax.models.towers import VisionConfig
 from medvlp_jax.tasks.images import PixelConfig
 
 #: Batches from which a random tower takes its batch statistics.
