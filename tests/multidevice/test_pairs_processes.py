@@ -25,7 +25,7 @@ def test_two_processes_agree_with_one(devices, repo_root):
         "JAX_COORDINATOR_ADDRESS": f"localhost:{port}",
         "JAX_NUM_PROCESSES": "2",
         "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
-        "PYTHONPATH": str(repo_root),
+        "PYTHONPATH": os.pathsep.join([str(repo_root), str(repo_root / "tests/helpers")]),
     }
     script = pathlib.Path(program.__file__)
     processes = [
