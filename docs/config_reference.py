@@ -7,6 +7,7 @@ than the code.
 """
 
 import dataclasses
+import importlib
 import inspect
 import re
 import types
@@ -158,8 +159,12 @@ def nested(hint: Any, suffix: str = "") -> Iterator[tuple[type[Any], str]]:
 def sentences(schema: type[Any]) -> dict[str, str]:
     """Field -> what the ``Attributes:`` of the class, or of one it inherits from, say about it."""
     found: dict[str, str] = {}
-    for one in reversed(schema.__mro__):
-        found |= _attributes(inspect.getdoc(one) or "") if one is not object else {}
+    for one in reversed(schema.__mro__[:-1]):
+        own = _attributes((one.__doc__ and inspect.cleandoc(one.__doc__)) or "")
+        # "Others: see :class:`room.file.Class`"
+        for module, name in re.findall(r"`([\w.]+)\.(\w+)`", own.pop("Others", "")):
+            found = sentences(getattr(importlib.import_module(module), name)) | found
+        found |= own
     return found
 
 

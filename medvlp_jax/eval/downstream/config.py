@@ -34,6 +34,10 @@ class DownstreamConfig:
       dense_fractions: the same for segmentation and detection.
       seeds: subsets of a share, and runs where a run draws more than the subset.
       starts: ``pretrained``, the checkpoint's tower; ``random``, the same network untrained.
+      probe: the linear probe.
+      finetune: full fine-tuning.
+      segmentation: the segmentation of ``masks``.
+      detection: the detection of ``boxes``.
     """
 
     train: tuple[SourceConfig, ...] = ()

@@ -38,12 +38,14 @@ _SHOWN = 6
 
 @dataclasses.dataclass(frozen=True)
 class DetectConfig(TuneConfig):
-    """Attributes:
-    frozen: train pyramid and head alone (MGCA).
-    width: channels of pyramid and head.
-    candidates: predictions an image keeps before suppression.
-    confidence: smaller scores are dropped. Low, as average precision ranks what is left.
-    nms: IoU above which the weaker of two detections of a class goes.
+    """How a detector is trained on a tower, and what becomes of its predictions.
+
+    Attributes:
+      frozen: train pyramid and head alone (MGCA).
+      width: channels of pyramid and head.
+      candidates: predictions an image keeps before suppression.
+      confidence: smaller scores are dropped. Low, as average precision ranks what is left.
+      nms: IoU above which the weaker of two detections of a class goes.
     """
 
     frozen: bool = False

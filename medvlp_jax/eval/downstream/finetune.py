@@ -22,10 +22,12 @@ _LOGITS = Predicted("logits")
 
 @dataclasses.dataclass(frozen=True)
 class FinetuneConfig(TuneConfig):
-    """Attributes:
-    frozen: train the linear layer alone, by gradient descent with augmentation (the published
-      linear probes do); the tower then runs as in evaluation.
-    uncertain: what labels of -1 are taken for in training; in tests they are left out.
+    """How a tower and a classifier on it are trained.
+
+    Attributes:
+      frozen: train the linear layer alone, by gradient descent with augmentation (the published
+        linear probes do); the tower then runs as in evaluation.
+      uncertain: what labels of -1 are taken for in training; in tests they are left out.
     """
 
     frozen: bool = False

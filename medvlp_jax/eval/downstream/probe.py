@@ -28,9 +28,11 @@ _FEATURES = Predicted("features")
 
 @dataclasses.dataclass(frozen=True)
 class ProbeConfig:
-    """Attributes:
-    l2: strengths that validation chooses from: factors of ½‖w‖² beside the mean cross-entropy,
-      on features of unit variance.
+    """How the linear probe is fitted.
+
+    Attributes:
+      l2: strengths that validation chooses from: factors of ½‖w‖² beside the mean cross-entropy,
+        on features of unit variance.
     """
 
     l2: tuple[NonNegative, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)

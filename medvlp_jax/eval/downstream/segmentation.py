@@ -24,12 +24,14 @@ from medvlp_jax.models.segmenter import WIDTHS, Segmenter
 
 @dataclasses.dataclass(frozen=True)
 class SegmentConfig(TuneConfig):
-    """Attributes:
-    loss: see ``tasks.segmentation.SegmentationConfig``.
-    frozen: train the expanding path alone (MGCA); otherwise all (GLoRIA, MedKLIP).
-    widths: channels of the expanding path.
-    stride: pixels a side of a position of the map whose logits are enlarged to the image.
-    pictures: records shown per mask.
+    """How a segmenter is trained on a tower.
+
+    Attributes:
+      loss: see ``tasks.segmentation.SegmentationConfig``.
+      frozen: train the expanding path alone (MGCA); otherwise all (GLoRIA, MedKLIP).
+      widths: channels of the expanding path.
+      stride: pixels a side of a position of the map whose logits are enlarged to the image.
+      pictures: records shown per mask.
     """
 
     loss: Literal["focal_dice", "bce_dice"] = "focal_dice"

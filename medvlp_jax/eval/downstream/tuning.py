@@ -49,8 +49,11 @@ class TuneConfig:
     """The length of one training run and what may end it early.
 
     Attributes:
+      steps: of one training run.
+      batch_size: rows of a batch.
       eval_every: steps between evaluations on validation data; the best checkpoint is tested.
       patience: evaluations without improvement after which a run ends; 0 = never.
+      optim: see :class:`medvlp_jax.core.optim.OptimConfig`.
     """
 
     steps: Size = 3000
