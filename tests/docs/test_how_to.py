@@ -1,6 +1,7 @@
 """Each page of docs/how_to does what it says: in a copy of the repository, on a tiny folder."""
 
 import json
+import sys
 
 import cv2
 import numpy as np
@@ -18,15 +19,28 @@ from .pages import Block, Copy, Page, patched
 TARGETS = {"loss": 3, "data_set": 2, "tower": 4, "evaluator": 3}
 #: A run of seconds: two steps of a CLIP that has hardly any width.
 TINY = (
-    "--config.model.text.width=16", "--config.model.text.depth=1", "--config.model.text.heads=2",
-    "--config.model.text.mlp_width=16", "--config.model.text.vocab=300",
-    "--config.model.text.max_length=16", "--config.model.embed_dim=16",
-    "--config.model.dtype=float32", "--config.model.remat=none", "--config.data.batch_size=8",
-    "--config.data.image.size=32", "--config.data.text.buckets=(16,)",
-    "--config.data.text.window=0", "--config.optim.warmup_steps=1", "--config.loop.steps=2",
-    "--config.loop.log_every=1", "--config.loop.save_every=2", "--config.loop.eval_every=2",
-    "--config.log.tensorboard=False", "--config.eval.sets={}", "--config.mesh.fsdp=1",
-)  # fmt: skip
+    "--config.model.text.width=16",
+    "--config.model.text.depth=1",
+    "--config.model.text.heads=2",
+    "--config.model.text.mlp_width=16",
+    "--config.model.text.vocab=300",
+    "--config.model.text.max_length=16",
+    "--config.model.embed_dim=16",
+    "--config.model.dtype=float32",
+    "--config.model.remat=none",
+    "--config.data.batch_size=8",
+    "--config.data.image.size=32",
+    "--config.data.text.buckets=(16,)",
+    "--config.data.text.window=0",
+    "--config.optim.warmup_steps=1",
+    "--config.loop.steps=2",
+    "--config.loop.log_every=1",
+    "--config.loop.save_every=2",
+    "--config.loop.eval_every=2",
+    "--config.log.tensorboard=False",
+    "--config.eval.sets={}",
+    "--config.mesh.fsdp=1",
+)
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +56,12 @@ def folder(tmp_path_factory):
         name = words[n % 4]
         text = Text(f"there is a {name} on the left", "findings", labels=(name,))
         return Record(
-            f"{split}{n}", (Image(data, "png", "PA"),), (text,),
-            {word: int(word == name) for word in words}, split=split,
-        )  # fmt: skip
+            f"{split}{n}",
+            (Image(data, "png", "PA"),),
+            (text,),
+            {word: int(word == name) for word in words},
+            split=split,
+        )
 
     for split in ("train", "validation", "test"):
         write_shard(path, ShardName("tiny", split, 0, 1), [record(n, split) for n in range(16)])
@@ -100,9 +117,10 @@ def test_a_loss(repo_root, copy, folder):
     copy.shown(
         found.commands[0],
         {"data/mimic": str(folder), "runs/uniformity": "runs/tiny"},
-        *TINY, "--config.model.vision.name=resnet_tiny",
+        *TINY,
+        "--config.model.vision.name=resnet_tiny",
         f"--config.data.text.tokenizer={folder}/tokenizer",
-    )  # fmt: skip
+    )
     assert len(metrics(copy.root / "runs/tiny")) == 2
 
 
@@ -145,8 +163,9 @@ def test_a_tower_with_weights(repo_root, copy, folder, tmp_path):
     copy.shown(
         found.commands[0],
         {"data/mimic": str(folder), "runs/mixer": "runs/tiny", "FOLDER": str(weights)},
-        *TINY, f"--config.data.text.tokenizer={folder}/tokenizer",
-    )  # fmt: skip
+        *TINY,
+        f"--config.data.text.tokenizer={folder}/tokenizer",
+    )
     assert len(metrics(copy.root / "runs/tiny")) == 2
     copy.python(
         "import numpy as np\n"
@@ -168,9 +187,11 @@ def _random_mixer(folder) -> None:
     shapes = {"stem.proj.weight": (16, 3, 8, 8), "stem.proj.bias": (16,)}
     for n in range(2):
         for name, (out, inside) in {
-            "mlp_tokens.fc1": (8, 16), "mlp_tokens.fc2": (16, 8),
-            "mlp_channels.fc1": (32, 16), "mlp_channels.fc2": (16, 32),
-        }.items():  # fmt: skip
+            "mlp_tokens.fc1": (8, 16),
+            "mlp_tokens.fc2": (16, 8),
+            "mlp_channels.fc1": (32, 16),
+            "mlp_channels.fc2": (16, 32),
+        }.items():
             shapes |= {
                 f"blocks.{n}.{name}.weight": (out, inside),
                 f"blocks.{n}.{name}.bias": (out,),
@@ -181,3 +202,21 @@ def _random_mixer(folder) -> None:
     tensors = {k: rng.normal(0, 0.1, shape).astype(np.float32) for k, shape in shapes.items()}
     save_file(tensors, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps({"architecture": "mixer_b16_224"}))
+
+
+def test_an_evaluator(repo_root, copy, folder):
+    found = page(repo_root, "evaluator")
+    found.apply(copy.root)
+    train = ("launch/train.py", "--config=configs/cxr/clip_b16.py", "--workdir=runs/tiny", *TINY)
+    more = ("--config.model.vision.name=resnet_tiny", f"--config.data.sources[0].path={folder}")
+    tokenizer = f"--config.data.text.tokenizer={folder}/tokenizer"
+    copy.run([sys.executable, *train, *more, tokenizer])
+    copy.shown(
+        found.commands[0],
+        {"runs/b16/margin": "runs/out", "runs/b16": "runs/tiny", "data/mimic": str(folder)},
+    )
+    results = json.loads((copy.root / "runs/out/results.json").read_text())
+    (entry,) = [e for e in results["evaluations"].values() if e["kind"] == "margin"]
+    assert entry["records"] == 16
+    assert entry["margin"]["low"] <= entry["margin"]["value"] <= entry["margin"]["high"]
+    assert "own text less the others" in (copy.root / "runs/out/report.html").read_text()
