@@ -54,7 +54,7 @@ def patched(text: str, block: Block) -> str:
     assert all(line[0] in " +-" for line in lines), block
     before = "".join(line[1:] for line in lines if line[0] != "+")
     after = "".join(line[1:] for line in lines if line[0] != "-")
-    found = text.count("\n" + before)
+    found = len(re.findall(f"(?={re.escape(chr(10) + before)})", text))
     assert found == 1, (
         f"{block.file}: the context of this change stands there {found} times:\n{before}"
     )
