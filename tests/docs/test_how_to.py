@@ -179,6 +179,30 @@ def test_a_tower_with_weights(repo_root, copy, folder, tmp_path):
     )
 
 
+def test_the_tower_computes_what_timm_does(repo_root, copy, tmp_path):
+    pytest.importorskip("timm")
+    weights = tmp_path / "mixer"
+    weights.mkdir()
+    _random_mixer(weights)
+    page(repo_root, "tower").apply(copy.root)
+    copy.python(
+        "import numpy as np, timm, torch\n"
+        "from safetensors.torch import load_file\n"
+        "from timm.models.mlp_mixer import MlpMixer\n"
+        "from medvlp_jax.core.state import ModelDef\n"
+        "from medvlp_jax.weights.source import open_source\n"
+        f"source = open_source({f'timm_mixer:{weights}'!r})\n"
+        "model = ModelDef.of(lambda rngs: source.config.build(rngs=rngs))\n"
+        "ours = model.merge(*source.load(model.abstract_params, model.abstract_buffers))\n"
+        "theirs = MlpMixer(num_classes=0, img_size=32, patch_size=8, num_blocks=2, embed_dim=16)\n"
+        f"theirs.load_state_dict(load_file({str(weights / 'model.safetensors')!r}))\n"
+        "x = np.random.default_rng(1).normal(size=(2, 32, 32, 3)).astype(np.float32)\n"
+        "wanted = theirs.eval()(torch.tensor(x.transpose(0, 3, 1, 2))).detach().numpy()\n"
+        "assert np.abs(wanted).max() > 0.01\n"
+        "np.testing.assert_allclose(ours(x).pooled, wanted, rtol=1e-4, atol=1e-6)\n"
+    )
+
+
 def _random_mixer(folder) -> None:
     """Two blocks for 32 pixels, under timm's names; the settings as timm writes them."""
     from safetensors.numpy import save_file
@@ -189,8 +213,8 @@ def _random_mixer(folder) -> None:
         for name, (out, inside) in {
             "mlp_tokens.fc1": (8, 16),
             "mlp_tokens.fc2": (16, 8),
-            "mlp_channels.fc1": (32, 16),
-            "mlp_channels.fc2": (16, 32),
+            "mlp_channels.fc1": (64, 16),
+            "mlp_channels.fc2": (16, 64),
         }.items():
             shapes |= {
                 f"blocks.{n}.{name}.weight": (out, inside),
