@@ -312,3 +312,8 @@ def on_files(files: Any, config: Any) -> Any:
         name = f"reference/config/{page.file}.md"
         files.append(File.generated(config, name, content=written(page)))
     return files
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Names of docstrings, ``:class:`X```, without the word for their kind."""
+    return re.sub(r":(?:class|func|mod|data|meth|attr):<code>~?", "<code>", html)
