@@ -48,7 +48,7 @@ def pages() -> list[Page]:
     from medvlp_jax.aot.text_decoding import DecodeConfig
     from medvlp_jax.models.registry import MODELS
     from medvlp_jax.models.towers import TOWERS
-    from medvlp_jax.run.config import ExperimentConfig
+    from medvlp_jax.run.config import RunConfig
     from medvlp_jax.run.finetune import FinetuningConfig
     from medvlp_jax.run.grid.grid import GridConfig
     from medvlp_jax.tasks.registry import TASKS
@@ -64,7 +64,7 @@ def pages() -> list[Page]:
             "Training: `launch/train.py`",
             "One run. `config.model` and `config.task` are those of the pages *models* and "
             "*tasks*.",
-            (Root("config", ExperimentConfig),),
+            (Root("config", RunConfig),),
         ),
         Page(
             "models",

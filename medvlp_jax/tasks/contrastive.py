@@ -17,7 +17,7 @@ from medvlp_jax.core import sharding
 from medvlp_jax.core.config import ConfigError, agree
 from medvlp_jax.core.fields import AboveOne, Count, Fraction, NonNegative, Positive, Size
 from medvlp_jax.core.state import ModelDef
-from medvlp_jax.core.task import Batch, Metrics, Predict
+from medvlp_jax.core.task import Batch, Metrics, Predict, Truth
 from medvlp_jax.data.config import DataConfig
 from medvlp_jax.losses import embeddings as losses
 from medvlp_jax.losses.gathered import gathered_sigmoid_pairs, gathered_softmax_pairs
@@ -131,7 +131,7 @@ class ContrastiveTask(TwoTowers):
             )
         super().__init__(model_def, config)
         if config.region_weight:
-            self.needs |= {"boxes"}
+            self.needs |= frozenset[Truth]({"boxes"})
         self.predict: Mapping[str, Predict] = {
             **self.predict,
             # BioViL's zero-shot protocol averages prompts before it normalises them.
