@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import typing
@@ -107,3 +108,14 @@ def test_the_site_builds_without_a_warning(repo_root, tmp_path):
     assert "peak learning rate" in training
     record = (tmp_path / "reference/data_format.html").read_text(encoding="utf-8")
     assert "content_sha256" in record
+
+
+def test_files_that_the_pages_name_exist(repo_root):
+    names = set()
+    for page in [repo_root / "README.md", *(repo_root / "docs").rglob("*.md")]:
+        text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+        names |= set(
+            re.findall(r"`((?:medvlp_jax|data_gen|launch|configs|tests|docs)/[\w./]+)`", text)
+        )
+    assert len(names) >= 40
+    assert sorted(name for name in names if not (repo_root / name).exists()) == []
