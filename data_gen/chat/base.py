@@ -94,6 +94,7 @@ class ChatConfig:
       max_bytes: of one answer; a longer one is a failed attempt.
       attempts: how often one is tried, with pauses that double from ``backoff`` seconds, or are as
         long as the server asks for.
+      backoff: seconds of the first pause between attempts.
       patience: seconds for all attempts and pauses of one prompt together.
       cache: folder that keeps the server's answers, empty for none: nothing is asked twice.
     """

@@ -42,6 +42,7 @@ class CurateConfig:
     """What to clean, and how.
 
     Attributes:
+      generator: the word that picks this config.
       source: a data folder, of whatever importer or generator.
       only: splits; empty for all.
       gate: the checks of each image.

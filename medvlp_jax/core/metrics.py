@@ -26,6 +26,7 @@ class LogConfig:
     Attributes:
       tensorboard: write event files to ``<workdir>/tensorboard``.
       wandb_project: a Weights & Biases project; empty = off. Needs the ``wandb`` extra.
+      wandb_name: of the run there; empty = one that Weights & Biases makes up.
     """
 
     tensorboard: bool = False

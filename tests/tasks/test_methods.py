@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import method_oracle as oracle
 import numpy as np
 import pytest
 
@@ -16,8 +17,6 @@ from medvlp_jax.models.vit import ViTConfig
 from medvlp_jax.tasks.gloria import GloriaTask
 from medvlp_jax.tasks.images import resize_corners
 from medvlp_jax.tasks.registry import make_task
-
-from . import method_oracle as oracle
 
 pytestmark = pytest.mark.usefixtures("quick_compiles")
 
