@@ -16,7 +16,7 @@ from medvlp_jax.data.pipeline import eval_batches
 from medvlp_jax.data.store.record import Record, Source
 from medvlp_jax.data.texts.text_index import eligible_images
 from medvlp_jax.data.unreadable import BAD_RECORD, first_line
-from medvlp_jax.eval.protocol import Batch
+from medvlp_jax.eval.base import Batch
 from medvlp_jax.run.api.images import as_image, called
 from medvlp_jax.run.api.opened import Opened
 

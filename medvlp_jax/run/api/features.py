@@ -13,7 +13,7 @@ from medvlp_jax.core.files import npz
 from medvlp_jax.core.files.folders import output_file
 from medvlp_jax.data.store.dataset import open_dataset, splits
 from medvlp_jax.data.store.manifest import MANIFEST
-from medvlp_jax.eval.protocol import Batch
+from medvlp_jax.eval.base import Batch
 from medvlp_jax.run.api.batches import Files, WithoutTexts, look
 from medvlp_jax.run.api.opened import Opened
 
