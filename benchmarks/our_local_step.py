@@ -18,14 +18,14 @@ class OurLocalStep:
 
         from medvlp_jax.core.step import init_state
         from medvlp_jax.data.device import to_device
-        from medvlp_jax.run.experiment import Experiment
+        from medvlp_jax.run.build import Run
 
         config: Any = importlib.import_module(f"configs.cxr.{method}").get_config("resnet50")
         config.model.dtype = "float32"
         config.data.batch_size = batch
         config.data.text.buckets = (text_len,)
-        experiment = Experiment(config)
-        self._step, self._block = experiment.train_step(), jax.block_until_ready
+        experiment = Run(config)
+        self._step, self._block = experiment.train_step, jax.block_until_ready
         self._key = jax.random.key(0)
         self._state = init_state(
             experiment.model_def, experiment.optimizer, self._key, experiment.mesh

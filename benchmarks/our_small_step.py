@@ -20,10 +20,10 @@ class OurSmallStep:
         from medvlp_jax.core.step import init_state
         from medvlp_jax.data.columns.registry import batch_spec
         from medvlp_jax.data.device import to_device
-        from medvlp_jax.run.experiment import Experiment
+        from medvlp_jax.run.build import Run
 
         config: Any = quickstart.get_config("unused")
-        experiment = Experiment(config)
+        experiment = Run(config)
         c = experiment.config.data
         rng = np.random.default_rng(0)
         shape = (c.batch_size, c.image.size, c.image.size, c.image.channels)
@@ -37,7 +37,7 @@ class OurSmallStep:
         }
         self._rows = c.batch_size
         self._batch, _ = to_device(batch, experiment.mesh)
-        self._step, self._block = experiment.train_step(), jax.block_until_ready
+        self._step, self._block = experiment.train_step, jax.block_until_ready
         self._key = jax.random.key(0)
         self._state = init_state(
             experiment.model_def, experiment.optimizer, self._key, experiment.mesh

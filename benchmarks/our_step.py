@@ -16,11 +16,11 @@ class OurStep:
 
         from medvlp_jax.core.step import init_state
         from medvlp_jax.data.device import to_device
-        from medvlp_jax.run.experiment import Experiment
+        from medvlp_jax.run.build import Run
 
         self._block = jax.block_until_ready
-        experiment = Experiment(our_config(shape, text_lengths))
-        self._step = experiment.train_step()
+        experiment = Run(our_config(shape, text_lengths))
+        self._step = experiment.train_step
         self._key = jax.random.key(0)
         self._state = init_state(
             experiment.model_def, experiment.optimizer, self._key, experiment.mesh

@@ -21,8 +21,8 @@ from medvlp_jax.data.images.augment import ImageConfig
 from medvlp_jax.data.images.decoding import to_gray
 from medvlp_jax.eval.vectors import embed_texts, ensemble
 from medvlp_jax.models.vit import ViTConfig
+from medvlp_jax.run.build import Run
 from medvlp_jax.run.config import stored_config
-from medvlp_jax.run.experiment import Experiment
 from medvlp_jax.tasks.images import normalise
 from medvlp_jax.weights.families import build
 from medvlp_jax.weights.source import open_source
@@ -100,7 +100,7 @@ class OurClip:
     def __init__(self, checkpoint: str, batch_size: int) -> None:
         stored = stored_config(checkpoint)
         stored["data"]["batch_size"] = 8 * batch_size  # any that its checks let pass; unused here
-        experiment = Experiment(stored)
+        experiment = Run(stored)
         self._image = experiment.config.data.image
         self._tokenizer = experiment.tokenizer()
         self._predict = experiment.load(checkpoint)

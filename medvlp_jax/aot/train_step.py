@@ -13,7 +13,7 @@ from medvlp_jax.core.profiling import peak_flops
 from medvlp_jax.core.state import param_count
 from medvlp_jax.core.step import shardings_of
 from medvlp_jax.data.columns.registry import batch_spec
-from medvlp_jax.run.experiment import Experiment
+from medvlp_jax.run.build import Run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,10 +72,10 @@ def compile_step(
       UserError: no libtpu, an unknown topology, or a config that does not fit the mesh.
     """
     devices = topology.devices(name)
-    experiment = Experiment(config, devices)
+    experiment = Run(config, devices)
     c = experiment.config
     text_len = text_len or c.data.text.max_len
-    step = experiment.train_step()
+    step = experiment.train_step
     place = sharding.batch_sharding(experiment.mesh)
     spec = {
         key: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=place)

@@ -14,12 +14,14 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int, Int8
 
+from medvlp_jax.core.processes import distributed
 from medvlp_jax.data.batch import BatchBuilder
 from medvlp_jax.data.config import DataConfig
 from medvlp_jax.data.images.augment import ImageConfig
 from medvlp_jax.data.loaders import RowThreads, TrainLoader
 from medvlp_jax.data.pipeline import TrainIterator, process_rows
 from medvlp_jax.data.plan import Plan
+from medvlp_jax.data.store.dataset import open_dataset
 from medvlp_jax.data.store.kept_arrays import read_arrays, write_arrays
 from medvlp_jax.data.store.record import Source
 from medvlp_jax.data.texts.choice import TextConfig, names_a_side
@@ -148,6 +150,27 @@ def _scan(
         tuple(sorted(boxes)),
     )
     return index, readable.left_out
+
+
+def label_indices(config: DataConfig, labels: Sequence[str]) -> list[LabelIndex]:
+    """The label index of every source of a config; one process reads, the others find it."""
+
+    def read() -> list[LabelIndex]:
+        return [
+            label_index(
+                open_dataset(s.path, s.split),
+                labels,
+                config.image,
+                config.cache_dir,
+                config.max_bad_fraction,
+            )
+            for s in config.sources
+        ]
+
+    if distributed.is_main():
+        read()
+    distributed.barrier("label index")
+    return read()
 
 
 def labelled_iterator(

@@ -178,7 +178,9 @@ class Pyramid(nnx.Module):
     ) -> list[Float[Array, "b h w c"]]:
         """The maps of :meth:`levels`. A ViT's dropout is off: a map with holes is no map."""
         if self.simple is None:
-            maps = tower.maps(image, train=train and not frozen)[-len(self.levels(tower.config)) :]
+            native: Any = tower  # has several maps
+            maps = native.maps(image, train=train and not frozen)
+            maps = maps[-len(self.levels(tower.config)) :]
             return jax.lax.stop_gradient(maps) if frozen else maps
         features = encode(lambda t: tower(image, train=t), train, frozen)
         assert features.patches is not None

@@ -29,25 +29,29 @@ MODELS: dict[str, Model] = {
 }
 
 
-def model_config(config: Mapping[str, Any], where: str = "config.model") -> ModelConfig:
-    """The config of a model from a group of config keys; ``name`` picks it, ``clip`` without one.
+def model_config(
+    config: Mapping[str, Any], default: str = "clip", where: str = "config.model"
+) -> ModelConfig:
+    """The config of a model from a group of config keys; ``name`` picks it, else ``default``.
 
     Raises:
       ConfigError: an unknown model, preset or key, or a wrong type; the message names the key.
     """
     tree = to_plain(config)
-    schema = MODELS[model_name(tree, where)].config
+    schema = MODELS[model_name(tree, default, where)].config
     tree.pop("name", None)
     return parse(schema, spell_out(tree, schema.TOWERS, where), where)
 
 
-def model_name(config: Mapping[str, Any], where: str = "config.model") -> str:
-    """The word of :data:`MODELS` that a group of config keys picks.
+def model_name(
+    config: Mapping[str, Any], default: str = "clip", where: str = "config.model"
+) -> str:
+    """The word of :data:`MODELS` that a group of config keys picks; ``default`` without ``name``.
 
     Raises:
       ConfigError: there is no such model.
     """
-    name = config.get("name", "clip")
+    name = config.get("name", default)
     if not isinstance(name, str) or name not in MODELS:
         raise ConfigError(unknown_word(f"{where}.name", name, MODELS, "model"))
     return name

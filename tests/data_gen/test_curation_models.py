@@ -22,8 +22,8 @@ from medvlp_jax.data.store.dataset import finalise
 from medvlp_jax.data.store.manifest import ShardName
 from medvlp_jax.data.store.record import Image, Record, Text
 from medvlp_jax.data.store.shards import write_shard
+from medvlp_jax.run.build import Run
 from medvlp_jax.run.config import TOKENIZER
-from medvlp_jax.run.experiment import Experiment
 
 FILMS = films()
 
@@ -56,7 +56,7 @@ def checkpoint(tmp_path_factory):
         },
         "loop": {"steps": 1},
     }
-    e = Experiment(tree)
+    e = Run(tree)
     e.tokenizer()
     state = init_state(e.model_def, e.optimizer, jax.random.key(0), e.mesh)
     saver = Checkpointer(folder / "run", e.config.checkpoint, e.resolved)

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from medvlp_jax.eval.base import evaluate
 from medvlp_jax.eval.embedded import Embedded
 from medvlp_jax.eval.grounding.evaluator import Grounding
 from medvlp_jax.eval.metrics.bootstrap import Bootstrap
 from medvlp_jax.eval.page import LabelledBox, Reject, Sample, heatmaps_of
+from medvlp_jax.eval.registry import evaluate
 from medvlp_jax.eval.results import collect
 from medvlp_jax.eval.retrieval import Retrieval
 from medvlp_jax.eval.zeroshot.baselines import Baseline

@@ -12,7 +12,6 @@ import pytest
 from PIL import Image as Pillow
 
 from medvlp_jax.data.store.record import Box, Image, Record, Text
-from medvlp_jax.eval.base import EVALUATORS
 from medvlp_jax.eval.embedded import Embedded
 from medvlp_jax.eval.metrics.bootstrap import Bootstrap
 from medvlp_jax.eval.page import Heatmap, heatmaps_of, sample_of, write_report
@@ -20,6 +19,7 @@ from medvlp_jax.eval.page.curves import points
 from medvlp_jax.eval.page.inputs import LabelledBox
 from medvlp_jax.eval.page.pictures import Colours, heat_layer, mark_phrases, to_pil
 from medvlp_jax.eval.page.tables import verdict
+from medvlp_jax.eval.registry import EVALUATORS
 from medvlp_jax.eval.results import config_hash, to_json, write_results
 from medvlp_jax.eval.zeroshot.promptbank import load_bank
 from medvlp_jax.pages.charts import Series, line_chart, smooth, ticks, whisker

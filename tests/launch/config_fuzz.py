@@ -2,13 +2,11 @@
 
 import copy
 import dataclasses
-import functools
 import importlib
 import random
 import typing
 from collections.abc import Callable, Iterator
 from typing import Any
-from unittest import mock
 
 import jax
 
@@ -66,29 +64,15 @@ def _full(schema: type, config: dict[str, Any]) -> dict[str, Any]:
     return to_plain(parse(schema, config))
 
 
-@functools.cache
-def _model(config: Any) -> Any:
-    from medvlp_jax.core.state import ModelDef
-    from medvlp_jax.models.clip import build_clip
+def _run(config: dict[str, Any]) -> None:
+    from medvlp_jax.run.build import Run
 
-    return ModelDef.of(build_clip(config))
-
-
-def _experiment(config: dict[str, Any]) -> None:
-    from medvlp_jax.run import experiment
-
-    once = mock.Mock(of=_model)  # one model for all changes that do not touch it
-    with (
-        mock.patch.object(experiment, "build_clip", lambda config: config),
-        mock.patch.object(experiment, "ModelDef", once),
-    ):
-        built = experiment.Experiment(config, jax.devices()[:1])
-    built.train_step()
+    assert Run(config, jax.devices()[:1]).train_step
 
 
 def experiments() -> Iterator[Start]:
     from medvlp_jax.models.clip import clip_config
-    from medvlp_jax.run.config import ExperimentConfig
+    from medvlp_jax.run.config import RunConfig
     from medvlp_jax.tasks import contrastive, gloria, medclip, mgca
 
     tasks = {
@@ -100,7 +84,7 @@ def experiments() -> Iterator[Start]:
     for name in ("quickstart", "clip", "gloria", "mgca", "medclip"):
         module = importlib.import_module(f"configs.cxr.{name}")
         config = to_plain(module.get_config("data" if name == "quickstart" else "small:data"))
-        full = _full(ExperimentConfig, config)
+        full = _full(RunConfig, config)
         for key in ("seed", "with_boxes"):  # said elsewhere
             del full["data"][key]
         del full["data"]["text"]["with_words"]
@@ -114,7 +98,7 @@ def experiments() -> Iterator[Start]:
         for key in ("image_size", "channels", "num_labels", "max_boxes", "variant"):
             own.pop(key, None)
         full["task"] = {**to_plain(own), **given, "name": config["task"]["name"]}
-        yield Start(name, full, _experiment, () if name == "quickstart" else ("task", "model"))
+        yield Start(name, full, _run, () if name == "quickstart" else ("task", "model"))
 
 
 def generators() -> Iterator[Start]:

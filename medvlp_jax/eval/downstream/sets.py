@@ -8,11 +8,11 @@ from jax.sharding import Mesh
 
 from medvlp_jax.core.processes import distributed
 from medvlp_jax.data.config import DataConfig, SourceConfig
-from medvlp_jax.data.labelled import NO_TEXT, LabelIndex, label_index
+from medvlp_jax.data.labelled import NO_TEXT, LabelIndex, label_indices
 from medvlp_jax.data.pipeline import eval_batches
 from medvlp_jax.data.store.dataset import open_dataset, positive_labels
+from medvlp_jax.eval.base import EvalError
 from medvlp_jax.eval.embedded import Embedded
-from medvlp_jax.eval.protocol import EvalError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,18 +65,7 @@ class Sets:
 
     def indices(self, labels: Sequence[str]) -> list[LabelIndex]:
         """The label index of every training source; one process reads, the others find it."""
-
-        def read() -> list[LabelIndex]:
-            return [
-                label_index(open_dataset(s.path, s.split), labels, self.data.image,
-                            self.data.cache_dir, self.data.max_bad_fraction)
-                for s in self.data.sources
-            ]  # fmt: skip
-
-        if distributed.is_main():
-            read()
-        distributed.barrier("label index")
-        return read()
+        return label_indices(self.data, labels)
 
     def require(
         self, kind: Literal["label", "mask", "box"], names: Sequence[str], labels: Sequence[str]

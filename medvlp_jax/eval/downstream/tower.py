@@ -7,7 +7,7 @@ initialisation, treated alike in all else.
 import dataclasses
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import numpy as np
@@ -22,8 +22,9 @@ from medvlp_jax.core.state import ModelDef, TrainState, combine, flatten, unflat
 from medvlp_jax.data.device import to_device
 from medvlp_jax.data.labelled import LabelIndex, labelled_iterator
 from medvlp_jax.data.store.dataset import open_dataset
+from medvlp_jax.eval.base import EvalError, PredictFn
+from medvlp_jax.eval.downstream.config import Start
 from medvlp_jax.eval.downstream.sets import Sets
-from medvlp_jax.eval.protocol import EvalError, PredictFn
 from medvlp_jax.models.heads import TowerOnly
 from medvlp_jax.models.towers import VisionConfig
 from medvlp_jax.tasks.images import PixelConfig
@@ -32,8 +33,6 @@ from medvlp_jax.tasks.images import PixelConfig
 CALIBRATION = 8
 #: Pixels of a batch, uint8 or float32.
 Image = Shaped[np.ndarray, "b y x c"]
-Start = Literal["pretrained", "random"]
-STARTS: tuple[Start, ...] = ("pretrained", "random")
 
 
 @dataclasses.dataclass(frozen=True)

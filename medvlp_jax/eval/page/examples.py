@@ -15,9 +15,9 @@ from medvlp_jax.data.pipeline import eval_batches
 from medvlp_jax.data.store.dataset import RecordSource
 from medvlp_jax.data.store.record import Record
 from medvlp_jax.data.texts.choice import candidates
+from medvlp_jax.eval.base import EvalResult
 from medvlp_jax.eval.metrics.calibration import Calibration
 from medvlp_jax.eval.page.inputs import LabelledBox, Pixels
-from medvlp_jax.eval.protocol import EvalResult
 
 #: How far from its position a record is looked for, where unreadable ones were left out before.
 _NEAR = 2000

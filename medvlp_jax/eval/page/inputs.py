@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from medvlp_jax.data.images.decoding import decode
 from medvlp_jax.data.store.record import Record
-from medvlp_jax.eval.protocol import EvalResult
+from medvlp_jax.eval.base import EvalResult
 
 Pixels = UInt8[np.ndarray, "h w"] | UInt8[np.ndarray, "h w c"]
 

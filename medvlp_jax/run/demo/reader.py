@@ -17,12 +17,14 @@ from medvlp_jax.eval.grounding import heatmap
 from medvlp_jax.eval.metrics.calibration import Calibration, fit_calibration
 from medvlp_jax.eval.vectors import cosine, embed_texts
 from medvlp_jax.eval.zeroshot.evaluator import ZeroShot
+from medvlp_jax.run.build import Run
 from medvlp_jax.run.config import stored_config, workdir_of
 from medvlp_jax.run.demo.familiar import layouts, patch_statistics
 from medvlp_jax.run.demo.library import Library, Neighbour
 from medvlp_jax.run.demo.maps import MEANINGLESS, PhraseMaps
 from medvlp_jax.run.demo.upload import to_image
-from medvlp_jax.run.experiment import Experiment
+from medvlp_jax.run.evaluators import evaluators_of
+from medvlp_jax.run.train import tuner
 
 #: Longest side in pixels of the film and of the maps that are shown.
 SIDE = 640
@@ -103,7 +105,7 @@ class Reader:
         library: int = 20_000,
     ):
         folder, workdir = pretrained.resolve(checkpoint, step), workdir_of(checkpoint, step)
-        self._experiment = experiment = Experiment(stored_config(checkpoint, step))
+        self._experiment = experiment = Run(stored_config(checkpoint, step))
         self.name = f"{experiment.config.name}, step {folder.name}"
         self._tokenizer = experiment.tokenizer()
         self._predict = experiment.load(checkpoint, step)
@@ -237,7 +239,9 @@ class Reader:
             one = sets[name]
             if not pathlib.Path(one.path).exists():
                 continue
-            built = self._experiment.evaluators(self._tokenizer, during_training=False)
+            built = evaluators_of(
+                self._experiment, self._tokenizer, tuner=tuner, during_training=False
+            )
             evaluator = built.get(f"{name}-zeroshot")
             if not isinstance(evaluator, ZeroShot) or evaluator.recipe.score != "cosine":
                 continue
