@@ -46,12 +46,7 @@ def training_batches(
     share = distributed.data_slice(run.mesh)
     if tokenizer is not None:
         return train_iterator(
-            c,
-            steps,
-            *share,
-            columns=columns,
-            tokenizer=tokenizer,
-            sources=open_sources(c),
+            c, steps, *share, columns=columns, tokenizer=tokenizer, sources=open_sources(c)
         )
     if rows is None:
         indices = label_indices(c, c.labels)

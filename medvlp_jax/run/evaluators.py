@@ -126,6 +126,10 @@ def _embedded(run: Run, name: str, tokenizer: Tokenizer | None) -> Embedded:
         labels=labels,
         masks=masks,
     )
+    columns = ["image", "labels"]
+    columns += ["text", "text_key"] if tokenizer is not None else []
+    columns += ["boxes", "box_phrases"] if "boxes" in truths else []
+    columns += ["masks"] if masks else []
     share = distributed.data_slice(run.mesh)
 
     def batches() -> Any:

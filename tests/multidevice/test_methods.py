@@ -15,7 +15,7 @@ from medvlp_jax.models.clip import build_clip
 from medvlp_jax.tasks import gloria, medclip, mgca
 from medvlp_jax.tasks.registry import make_task
 
-from ..tasks.test_methods import LENGTH, MODELS, TASK, batch_of
+from ..tasks.test_methods import LENGTH, MODELS, batch_of
 
 pytestmark = [pytest.mark.multidevice, pytest.mark.usefixtures("quick_compiles")]
 
@@ -36,7 +36,7 @@ def case(name):
     if name == "medclip":
         options["variant"] = True
     model_def = ModelDef.of(build_clip(MODELS[name]))
-    task = make_task(model_def, {"name": name, **TASK, **options})
+    task = make_task(model_def, {"name": name, **options})
     batch = batch_of(ROWS)
     batch["valid"] = np.arange(ROWS) % 9 != 5
     whole = unit(rng, ROWS, WIDTH), unit(rng, ROWS, WIDTH)

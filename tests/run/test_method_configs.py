@@ -12,6 +12,7 @@ from configs.cxr import methods
 from medvlp_jax.core.config import ConfigError
 from medvlp_jax.core.sharding import MeshConfig, make_mesh
 from medvlp_jax.core.step import init_state
+from medvlp_jax.data.columns.registry import batch_spec
 from medvlp_jax.data.device import to_device
 from medvlp_jax.run.build import Run
 from medvlp_jax.run.config import parse_config
@@ -56,7 +57,6 @@ def test_recipes():
     """The constants that make a recipe what it is."""
     gloria = parse_config(config_of("gloria", "resnet50"))
     assert (gloria.optim.name, gloria.optim.b1, gloria.optim.clip_norm) == ("adam", 0.5, 0.25)
-    assert gloria.data.text.with_words
     assert gloria.data.image.geometry.flip == 0
     mgca = parse_config(config_of("mgca", "vit_b16"))
     assert mgca.optim.unit_norm == ("prototypes",)
@@ -75,9 +75,10 @@ def test_arguments_that_are_wrong():
     with pytest.raises(ValueError, match="behind the colon stands resnet50 or vit_b16 or small"):
         config_of("clip", "resnet")
     config = config_of("gloria", "small")
-    config.data.text.with_words = False
-    with pytest.raises(ConfigError, match=r"data\.text\.with_words=False contradicts True"):
-        parse_config(config)
+    config.data.labels = ()
+    config.task.multi_positive = "labels"
+    with pytest.raises(ConfigError, match=r"column labels, and config\.data\.labels is empty"):
+        Run(config)
 
 
 @pytest.mark.usefixtures("quick_compiles")
@@ -97,7 +98,7 @@ def test_a_tiny_version_learns_a_step(name):
         config.optim.hold = {"prototypes": 1}
     experiment = Run(config, jax.devices()[:1])
     mesh = make_mesh(MeshConfig(), jax.devices()[:1])
-    batch = random_batch(experiment.task.batch_spec(ROWS, LENGTH))
+    batch = random_batch(batch_spec(experiment.task.columns, experiment.config.data, ROWS, LENGTH))
     key = jax.random.key(0)
     state = init_state(experiment.model_def, experiment.optimizer, key, mesh)
     step = experiment.train_step

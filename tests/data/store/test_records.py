@@ -1,6 +1,7 @@
 """Records: validation, the Example codec, and the content hash."""
 
 import dataclasses
+import hashlib
 import math
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from medvlp_jax.data.store.record import (
     Record,
     RecordError,
     Text,
+    Turn,
     content_sha256,
     with_content_hash,
 )
@@ -167,10 +169,48 @@ def test_content_hash_covers_content_and_nothing_else():
 
 
 def test_schema_names_every_field_of_the_dataclasses():
-    spec = schema()
+    spec = schema(turns=True)
     assert set(spec) == {f.name for f in dataclasses.fields(Record)}
-    for key, cls in (("images", Image), ("texts", Text), ("boxes", Box), ("masks", Mask)):
+    kinds = {"images": Image, "texts": Text, "boxes": Box, "masks": Mask, "turns": Turn}
+    for key, cls in kinds.items():
         assert set(spec[key]) == {f.name for f in dataclasses.fields(cls)}
+    assert {*spec} - {*schema()} == {"turns"}
+
+
+TURNS = (
+    Turn("user", "What do both films show?", (1, 0)),
+    Turn("assistant", "A small left effusion."),
+    Turn("user", "", (1,)),
+)
+
+
+def test_a_conversation_comes_back_from_disk():
+    record = dataclasses.replace(full_record(), turns=TURNS).validate()
+    assert from_example(to_example(record)) == record
+    assert content_sha256(record) != content_sha256(full_record())
+    said = Record("a", (), turns=TURNS[1:2]).validate()  # of nothing but words
+    assert from_example(to_example(said)) == said
+
+
+def test_a_record_without_a_conversation_has_the_features_it_always_had():
+    data = to_example(full_record())
+    assert not any(key.startswith("turns") for key in example.decode(data))
+    # as written before records could hold conversations
+    digest = "DIGEST"
+    assert hashlib.sha256(data).hexdigest() == digest
+
+
+@pytest.mark.parametrize(
+    ("turn", "message"),
+    [
+        (Turn("radiologist", "Hello."), r"turns\[0\]\.role is 'radiologist'; use one of"),
+        (Turn("user", " "), r"turns\[0\]\.text is empty"),
+        (Turn("user", "This?", (2,)), r"turns\[0\]\.images is 2 but the record has 2 images"),
+    ],
+)
+def test_turns_that_are_wrong(turn, message):
+    with pytest.raises(RecordError, match=message):
+        dataclasses.replace(full_record(), turns=(turn,)).validate()
 
 
 def test_records_import_neither_jax_nor_tensorflow_nor_tfds():

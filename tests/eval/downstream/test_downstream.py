@@ -220,7 +220,7 @@ def test_the_same_tower_and_seed_give_the_same_numbers(found, sets, predict):
 def tuner(sets):
     data = dataclasses.replace(sets.data, labels=LABELS[:1])
     score = iter([0.5, 0.9, 0.1, 0.2, 0.3, 0.0] * 20)
-    task = {"name": "supervised", "num_labels": 1, "image_size": SIDE, "frozen": True}
+    task = {"name": "supervised", "frozen": True}
     config = TuneConfig(**tune(12, patience=2))
     model = ClassifierConfig(VISION, 1)
     return make_tuner(model, task, config, sets, data, lambda predict: next(score))
@@ -258,7 +258,7 @@ def test_an_interrupted_run_goes_on_to_the_same_end(sets, predict, tmp_path):
         return 0.5
 
     data = dataclasses.replace(sets.data, labels=LABELS[:1])
-    task = {"name": "supervised", "num_labels": 1, "image_size": SIDE}
+    task = {"name": "supervised"}
     tuner = make_tuner(ClassifierConfig(VISION, 1), task, TuneConfig(**tune(9)), sets, data, score)
     whole = jax.device_get(run(tuner, sets, predict, tmp_path / "whole").arrays)
     stop.append(True)
