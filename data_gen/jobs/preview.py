@@ -37,9 +37,9 @@ def write_preview(
     A record that cannot be read or drawn gets a tile that says so, and a line in the log.
 
     Args:
-        source: an opened split, or records.
-        path: of the PNG; any extension.
-        count: at most so many pictures, six a row.
+      source: an opened split, or records.
+      path: of the PNG; any extension.
+      count: at most so many pictures, six a row.
     """
     tiles = []
     for i in range(len(source)):

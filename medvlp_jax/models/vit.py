@@ -53,6 +53,7 @@ class ViTConfig:
       name: for the reader; presets are keyed by it.
       image_size: side in pixels of the images that the position table is made for. Other sizes
         are accepted by a forward pass, which then resizes the table (bicubic).
+      patch: side of a patch in pixels.
       channels: of the image, 1 or 3.
       pool: ``class`` token, ``mean`` of the patches, or ``map``, an attention pool.
       class_token: whether there is one; ``pool="class"`` needs it.

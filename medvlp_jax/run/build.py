@@ -24,7 +24,7 @@ from medvlp_jax.core.predict import Predictor
 from medvlp_jax.core.processes import distributed
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.core.step import TrainStep, abstract_model, make_train_step, shardings_of
-from medvlp_jax.data.columns.registry import require_columns
+from medvlp_jax.data.columns.registry import batch_spec, require_columns
 from medvlp_jax.data.config import DataConfig, SourceConfig
 from medvlp_jax.data.pipeline import find_tokenizer
 from medvlp_jax.data.texts.tokenizer import Tokenizer
@@ -114,6 +114,11 @@ class Run:
             self.mesh,
             micro_batches=self.config.micro_batches,
         )
+
+    def batch_spec(self, text_len: int) -> dict[str, jax.ShapeDtypeStruct]:
+        """Shapes and types of the arrays of a global batch with texts of ``text_len`` tokens."""
+        data = self.config.data
+        return batch_spec(self.task.columns, data, data.batch_size, text_len)
 
     def step_flops(self, rows: int, text_len: int) -> float:
         """Model FLOPs of one training step: three forward passes' worth, by formula."""

@@ -31,14 +31,25 @@ class RunConfig:
 
     Said once, used everywhere: ``seed`` (data order and initialisation), ``data.image.size`` and
     ``.channels`` (pipeline, vision tower, task), and what the task says of other groups
-    (``complete`` of its class: ``data.labels``, ``data.masks``, ``task.frozen_towers`` ...).
+    (``complete`` of its class: the optimizer's frozen parameters, the model's classes ...).
 
     Attributes:
+      name: of the run, in pages and reports of compilation.
+      model: ``name`` and the keys of a model of ``models.registry.MODELS``.
+      task: ``name`` and the keys of a task of ``tasks.registry.TASKS``.
+      data: what training reads.
+      loop: how long it trains, and what happens how often.
+      seed: of the initialisation and the data order.
       micro_batches: pieces of a batch, to save memory; see ``core.step``.
       init_from: workdir or checkpoint of another run whose parameters this one starts from.
       init_only: patterns of the parameters that ``init_from`` gives.
       init_towers: ``vision``, ``text`` or ``model`` -> published weights that it starts from;
         filled from ``config.model.vision.init`` and its like (``weights.towers``).
+      mesh: how devices are divided.
+      optim: optimizer and schedule.
+      checkpoint: which checkpoints stay.
+      log: writers besides ``metrics.jsonl``.
+      eval: what is measured, during training and at the end.
     """
 
     name: str

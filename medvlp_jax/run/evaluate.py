@@ -22,16 +22,12 @@ from medvlp_jax.eval.config import EvalSetConfig
 from medvlp_jax.eval.metrics.calibration import Calibration
 from medvlp_jax.eval.notes import notes
 from medvlp_jax.eval.page.examples import READERS, SetRecords
-from medvlp_jax.eval.page.inputs import (
-    Reject,
-    Sample,
-    heatmaps_of,
-    sample_of,
-    segmented_of,
-)
-from medvlp_jax.eval.page.page import data_pages, write_report
+from medvlp_jax.eval.page.inputs import heatmaps_of, sample_of, segmented_of
+from medvlp_jax.eval.page.page import write_report
 from medvlp_jax.eval.registry import EVALUATORS, evaluate
 from medvlp_jax.eval.results import collect, write_results
+from medvlp_jax.pages.page import data_pages
+from medvlp_jax.pages.studies import Reject, Sample
 from medvlp_jax.run.build import Run
 from medvlp_jax.run.config import stored_config, workdir_of
 from medvlp_jax.run.evaluators import evaluators_of

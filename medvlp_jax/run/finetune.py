@@ -38,6 +38,7 @@ class FinetuningConfig:
     """The config of ``launch/finetune.py``.
 
     Attributes:
+      name: of the run, in its page.
       evaluators: words of ``eval.registry.EVALUATORS`` that train on a tower.
       validation: chooses checkpoints and strengths; it shares no patient with the others.
       test: is read for the results alone.
@@ -47,6 +48,8 @@ class FinetuningConfig:
       image: keys of ``data.images.decoding`` that differ from the run's: size, augmentation, views.
       workers, threads, max_boxes: see ``data.config.DataConfig``.
       eval_batch: rows of an evaluation batch.
+      bootstrap: how intervals are drawn.
+      mesh: how devices are divided.
     """
 
     name: str

@@ -37,6 +37,7 @@ class SegmentationConfig(PixelConfig):
       label_of_mask: for each mask the label that says whether the region exists at all, -1 for
         none (an organ). A record without a mask whose label is negative has an empty one; where
         the label is positive or not known, the mask is unknown and left out.
+      num_labels: labels a record, which ``label_of_mask`` counts.
       frozen: see ``SupervisedConfig``.
     """
 

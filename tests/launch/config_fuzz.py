@@ -103,7 +103,7 @@ def generators() -> Iterator[Start]:
     from data_gen.curation.clean import CurateConfig
     from data_gen.entities.build import BankConfig
     from data_gen.images.sampling import SampleImagesConfig
-    from data_gen.phantom.chest_xray.job import PhantomConfig
+    from data_gen.phantom.job import PhantomConfig
     from data_gen.pipelines.syncxr import config as syncxr
     from data_gen.reports.sampling import SampleTextsConfig
     from data_gen.sources.importing.job import SOURCES

@@ -34,19 +34,11 @@ save_file = pytest.importorskip("safetensors.torch").save_file
 load_file = pytest.importorskip("safetensors.torch").load_file
 tiny = pytest.importorskip("tiny_stable_diffusion")
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("quick_compiles")]
 
 TOLERANCE = 2e-5
 WIDE = {"widths": (32, 64, 64), "layers": 2, "groups": 8}
 DIFFUSERS_WEIGHTS = "diffusion_pytorch_model.safetensors"
-
-
-@pytest.fixture(autouse=True)
-def _compile_quickly():
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
 
 
 def first(x):

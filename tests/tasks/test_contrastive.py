@@ -4,8 +4,10 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import loss_oracle as oracle
 import numpy as np
 import pytest
+from task_spec import task_spec
 
 from medvlp_jax.core import sharding
 from medvlp_jax.core.config import ConfigError
@@ -22,8 +24,6 @@ from medvlp_jax.tasks.contrastive import Embeddings
 from medvlp_jax.tasks.images import normalise, standardise
 from medvlp_jax.tasks.registry import TASKS, make_task
 
-from . import loss_oracle as oracle
-from .task_spec import task_spec
 from .tiny_clip import JOINT, LENGTH, PATCH, SIZE, VOCAB, tiny_model
 
 LABELS, BATCH, BOXES = 3, 8, 2

@@ -4,8 +4,10 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import method_oracle as oracle
 import numpy as np
 import pytest
+from task_spec import task_spec
 
 from medvlp_jax.core.config import ConfigError
 from medvlp_jax.core.state import ModelDef
@@ -16,9 +18,6 @@ from medvlp_jax.models.vit import ViTConfig
 from medvlp_jax.tasks.gloria import GloriaTask
 from medvlp_jax.tasks.images import resize_corners
 from medvlp_jax.tasks.registry import make_task
-
-from . import method_oracle as oracle
-from .task_spec import task_spec
 
 pytestmark = pytest.mark.usefixtures("quick_compiles")
 

@@ -25,9 +25,9 @@ class Choice:
     """Which studies stay.
 
     Attributes:
-        kept: split -> places of its studies, at most as many as were asked for, in order.
-        spare: split -> how many more there are.
-        duplicates: id of a study that goes -> id of the one that it is like.
+      kept: split -> places of its studies, at most as many as were asked for, in order.
+      spare: split -> how many more there are.
+      duplicates: id of a study that goes -> id of the one that it is like.
     """
 
     kept: dict[str, list[Place]]
@@ -46,9 +46,9 @@ def choose(
     """Goes through the accepted images in the order of their rows, held-out splits first.
 
     Args:
-        folder: of the images.
-        names: split -> its finished shards.
-        above: cosine above which the later one of two images goes; 1 keeps all.
+      folder: of the images.
+      names: split -> its finished shards.
+      above: cosine above which the later one of two images goes; 1 keeps all.
     """
     ids: list[str] = []
     places: list[tuple[str, Place]] = []
@@ -82,11 +82,11 @@ class FinalJob:
     """Implements :class:`data_gen.jobs.job.Job`: copies what stays.
 
     Attributes:
-        config: of the data set.
-        images: folder of the stage before.
-        kept: see :class:`Choice`.
-        fingerprint: see :func:`final_fingerprint`.
-        description: of the data set, for its metadata.
+      config: of the data set.
+      images: folder of the stage before.
+      kept: see :class:`Choice`.
+      fingerprint: see :func:`final_fingerprint`.
+      description: of the data set, for its metadata.
     """
 
     config: SynCXRConfig

@@ -39,7 +39,7 @@ def read_shard(folder: Path, name: ShardName) -> list[Record]:
     """The records of a finished shard.
 
     Raises:
-        ShardError: the file is missing or damaged.
+      ShardError: the file is missing or damaged.
     """
     reader = open_array_record(folder / name.filename)
     count = reader.num_records()
@@ -56,7 +56,7 @@ def read_beside(folder: Path, name: ShardName, kind: str) -> str:
     """What :func:`write_beside` wrote.
 
     Raises:
-        ShardError: the file is missing or damaged.
+      ShardError: the file is missing or damaged.
     """
     path = _beside(folder, name, kind)
     with _mendable(path):

@@ -53,6 +53,7 @@ class CheckpointConfig:
       keep_last: the newest this many.
       keep_best: besides, the best this many by ``best_metric`` (of those saved at an evaluation).
       best_metric: name of an evaluation metric such as ``zeroshot/macro_auc``; empty = none.
+      best_mode: whether a larger or a smaller ``best_metric`` is better.
       asynchronous: write in the background while training goes on.
       directory: where the folder of checkpoints is, instead of the workdir. Processes on several
         machines need one that all can reach: a shared disk, or a bucket (``gs://...``, with

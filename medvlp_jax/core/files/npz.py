@@ -1,8 +1,10 @@
-"""Reading ``.npz`` files that this package has kept: every array as it was written, or an error."""
+"""``.npz`` files: every array as it was written, or an error; written whole or not at all."""
 
 import io
 import os
+import pathlib
 import zipfile
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -27,3 +29,19 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         name.removesuffix(".npy"): np.load(io.BytesIO(data), allow_pickle=False)
         for name, data in members.items()
     }
+
+
+def write(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes a file that appears whole or not at all; one that is there is replaced.
+
+    Raises:
+      OSError: the folder is not there or cannot be written, or the disk is full.
+    """
+    path = pathlib.Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as out:
+            np.savez(out, **arrays)  # pyright: ignore[reportArgumentType]
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -37,7 +37,7 @@ class Image:
     data: bytes = dataclasses.field(repr=False)
     format: str  # one of FORMATS
     view: str = ""  # "PA", "AP", "FRONTAL" (either), "LATERAL" for radiographs; "" unknown
-    modality: str = "xray"
+    modality: str = ""  # "xray", "ct", ...; "" unknown
     width: int = 0
     height: int = 0
 
