@@ -112,8 +112,14 @@ def test_prompt_banks_by_name_and_file(model, films, tmp_path):
     np.testing.assert_array_equal(
         brief.scores, model.zero_shot(images, LABELS[:2], protocol="chexzero").scores
     )
-    bank = {"name": "mine", "description": "one class", "positive": ["{c}."], "negative": ["No {c}."],
-            "slots": {}, "classes": {"tube": {"names": ["a tube"]}}}  # fmt: skip
+    bank = {
+        "name": "mine",
+        "description": "one class",
+        "positive": ["{c}."],
+        "negative": ["No {c}."],
+        "slots": {},
+        "classes": {"tube": {"names": ["a tube"]}},
+    }
     (tmp_path / "mine.json").write_text(json.dumps(bank))
     found = model.zero_shot(images, ["tube"], prompts=tmp_path / "mine.json")
     cosines = model.similarity(images, ["Tube.", "No tube."])
