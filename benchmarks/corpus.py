@@ -6,13 +6,13 @@ about as large as one of a real radiograph.
 
 import csv
 import io
-import os
 import pathlib
 import tarfile
 
 import cv2
 import numpy as np
 
+from benchmarks.pipeline import RECORDS, STORED, STORED_SIZE, TABLE, TARS
 from data_gen.phantom.chest_xray.picture.render import render_batch
 from data_gen.phantom.chest_xray.sample import sample_study
 from data_gen.phantom.chest_xray.words.report import write_report
@@ -20,10 +20,6 @@ from data_gen.sources.importing.job import run_import
 from medvlp_jax.data.config import DataConfig, SourceConfig
 from medvlp_jax.data.pipeline import find_tokenizer
 
-TABLE = "table.csv"
-RECORDS, STORED, TARS = "records", "records_stored", "tars"
-#: Longer side, pixels, of what the second import keeps: a little more than a crop of 224 needs.
-STORED_SIZE = 288
 TAR_SHARDS = 8
 _PICTURES, _PICTURE_SIZE = 16, 256
 _QUALITY = 95  # that of MIMIC-CXR-JPG
@@ -96,8 +92,3 @@ def _write_tars(root: pathlib.Path, rows: list[tuple[str, str]]) -> None:
                     member = tarfile.TarInfo(f"{stem}.{suffix}")
                     member.size = len(data)
                     tar.addfile(member, io.BytesIO(data))
-
-
-def make(folder: str, size: int, count: int) -> Corpus:
-    os.makedirs(folder, exist_ok=True)
-    return Corpus(folder, size, count)

@@ -5,6 +5,7 @@ clock moves, hits both sides alike. Both get the same number of threads, the sam
 the same data; building and compiling come before the clock starts.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -13,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
@@ -139,6 +141,48 @@ class Worker:
         self._process.kill()
         self._process.communicate()
         self._log.close()
+
+
+def check_same_size(ours: Worker, peer: Worker) -> None:
+    """Whether both sides compute with as many parameters.
+
+    Raises:
+      UserError: they do not.
+    """
+    counts = [worker.call("parameters") for worker in (ours, peer)]
+    if counts[0] != counts[1]:
+        raise UserError(
+            f"the networks differ: {ours.side.name} has {counts[0]:,} parameters, "
+            f"{peer.side.name} {counts[1]:,}; install the versions of requirements.lock"
+        )
+
+
+class Crew:
+    """Workers that do the same at the same time, one thread each; leave the block to end them."""
+
+    def __init__(self, sides: Sequence[Side]):
+        self._stack = contextlib.ExitStack()
+        with self._stack:
+            self._workers = [
+                self._stack.enter_context(Worker(side, threads=1, keep_memory=False))
+                for side in sides
+            ]
+            self._stack = self._stack.pop_all()
+
+    def seconds(self, method: str, **args: Any) -> float:
+        """From the first request to the last answer."""
+        start = time.perf_counter()
+        for worker in self._workers:
+            worker.send(call=method, args=args)
+        for worker in self._workers:
+            worker.receive()
+        return time.perf_counter() - start
+
+    def __enter__(self) -> "Crew":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.close()
 
 
 @dataclasses.dataclass(frozen=True)

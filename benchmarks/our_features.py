@@ -70,7 +70,13 @@ class OurFeatures:
         source, tokenizer = open_dataset(self._data, "test"), o.tokenize.tokenizer
         test = Embedded(
             "test",
-            lambda: eval_batches(o.data, source, o.eval.batch_size, tokenizer=tokenizer),
+            lambda: eval_batches(
+                o.data,
+                source,
+                o.eval.batch_size,
+                columns=("image", "labels", "text", "text_key"),
+                tokenizer=tokenizer,
+            ),
             o.data.labels,
         )
         test.want(Predicted("image_embed"))

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import platform
+import statistics
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,10 +14,23 @@ from typing import Any
 from benchmarks.harness import Paired, cores, environment
 
 _PACKAGES = (
-    "jax", "jaxlib", "flax", "optax", "grain", "numpy", "opencv-python-headless", "simplejpeg",
-    "pillow", "tokenizers", "transformers", "torch", "torchvision", "open_clip_torch", "timm",
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "grain",
+    "numpy",
+    "opencv-python-headless",
+    "simplejpeg",
+    "pillow",
+    "tokenizers",
+    "transformers",
+    "torch",
+    "torchvision",
+    "open_clip_torch",
+    "timm",
     "webdataset",
-)  # fmt: skip
+)
 _NOTE_WIDTH = 96
 
 
@@ -92,6 +106,13 @@ def paired_row(
         note=note,
         raw={"unit": unit, "ours": paired.ours, "peer": paired.peer, "ratios": paired.ratios},
     )
+
+
+def rate_row(what: str, rates: Sequence[float], unit: str, target: Target | None = None) -> Row:
+    """A row of one side, whose value is the middle one of its rates."""
+    middle = statistics.median(rates)
+    raw = {"unit": unit, "ours": tuple(rates)}
+    return Row(what, f"{middle:,.0f} {unit}", middle, target=target, raw=raw)
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -10,10 +10,10 @@ from collections import Counter
 import numpy as np
 
 from benchmarks.data import LONGEST, report_lengths
-from benchmarks.harness import Paired, Tell, Worker, in_turn
+from benchmarks.harness import Paired, Tell, Worker, check_same_size, in_turn
 from benchmarks.report import Row, Target, paired_row
 from benchmarks.settings import Settings
-from benchmarks.train_step import check_same_size, sides
+from benchmarks.train_step import sides
 from medvlp_jax.data.plan import Plan
 from medvlp_jax.data.texts.choice import TextConfig
 from medvlp_jax.data.texts.text_index import TextIndex

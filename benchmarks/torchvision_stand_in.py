@@ -58,7 +58,7 @@ def _install() -> None:
         parent, _, child = name.rpartition(".")
         if parent:
             setattr(modules[parent], child, module)
-    modules["torchvision"].__version__ = "stand-in"  # type: ignore[attr-defined]
+    vars(modules["torchvision"])["__version__"] = "stand-in"
     for word in (InterpolationMode, Compose, RandomResizedCrop, ToTensor, Normalize):
         setattr(modules["torchvision.transforms"], word.__name__, word)
     for word in (InterpolationMode, to_tensor):

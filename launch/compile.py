@@ -34,9 +34,9 @@ def schema(config: Mapping[str, Any]) -> type | None:
         from medvlp_jax.aot.image_sampling import SamplingProgram
 
         return SamplingProgram
-    from medvlp_jax.run.config import ExperimentConfig
+    from medvlp_jax.run.config import RunConfig
 
-    return ExperimentConfig
+    return RunConfig
 
 
 CONFIG = define_config("what to compile", schema)

@@ -64,8 +64,8 @@ def main(_: list[str]) -> None:
     apply_cpu_preset()
     distributed.initialize()
     out = output_folder(OUT.value)
-    from medvlp_jax.eval.config import set_configs
     from medvlp_jax.run.evaluate import evaluate_checkpoint
+    from medvlp_jax.run.sets import set_configs
 
     overrides: dict[str, Any] = {"subgroups": tuple(SUBGROUPS.value)}
     if PROTOCOL.value:  # with its own prompts, unless others are asked for

@@ -22,12 +22,12 @@ from medvlp_jax.core.processes.preemption import EXIT_CODE
 
 
 def schema(_: Any) -> type:
-    from medvlp_jax.run.config import ExperimentConfig
+    from medvlp_jax.run.config import RunConfig
 
-    return ExperimentConfig
+    return RunConfig
 
 
-CONFIG = define_config("the experiment", schema)
+CONFIG = define_config("the run", schema)
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "checkpoints, metrics and config go here", required=True
 )
@@ -38,9 +38,10 @@ def main(_: list[str]) -> None:
     apply_cpu_preset()
     distributed.initialize()
     workdir = output_folder(WORKDIR.value, "--workdir")
-    from medvlp_jax.run.experiment import Experiment
+    from medvlp_jax.run.build import Run
+    from medvlp_jax.run.train import train
 
-    result = Experiment(CONFIG.value).train(workdir, resume_anyway=RESUME_ANYWAY.value)
+    result = train(Run(CONFIG.value), workdir, resume_anyway=RESUME_ANYWAY.value)
     if result.preempted:
         sys.exit(EXIT_CODE)
     if distributed.is_main():

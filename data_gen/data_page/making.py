@@ -5,9 +5,9 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from medvlp_jax.eval.page.tables import name_cell, nth, td, th
-from medvlp_jax.pages.charts import bar
-from medvlp_jax.pages.html import count, esc, facts, table, tag
+from medvlp_jax.pages.html import esc, facts, tag
+from medvlp_jax.pages.tables import count_cell, name_cell, nth, table, td, th
+from medvlp_jax.pages.whiskers import bar
 
 #: Keys of every summary; the others are what a pipeline adds.
 _COMMON = ("description", "splits")
@@ -53,8 +53,8 @@ def _gate(gate: Mapping[str, Any]) -> str:
         rows.append(
             [
                 name_cell(fault),
-                td(count(one["planted"]), class_="n"),
-                td(count(one["found"]), class_="n"),
+                count_cell(one["planted"]),
+                count_cell(one["found"]),
                 td(f"{100 * share:.0f} %", class_="n"),
                 td(bar(share)),
             ]

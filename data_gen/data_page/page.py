@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 
 from data_gen.curation import rejects
-from data_gen.curation.encoders import PixelEncoder
+from data_gen.curation.encoders.pixels import PixelEncoder
 from data_gen.curation.reasons import REASONS
-from data_gen.data_page.charts import histogram
 from data_gen.data_page.collect import Folder, collect
 from data_gen.data_page.making import making_section
-from medvlp_jax.eval.page.inputs import Reject
-from medvlp_jax.eval.page.page import DATA_PAGE, write_page
-from medvlp_jax.eval.page.pictures import data_uri, samples_section, to_pil
-from medvlp_jax.eval.page.tables import counts_table, name_cell, nth, td, th
-from medvlp_jax.pages.charts import bar
-from medvlp_jax.pages.html import count, empty, esc, facts, table, tag
+from medvlp_jax.pages.histogram import STYLE, histogram
+from medvlp_jax.pages.html import empty, esc, facts, tag
+from medvlp_jax.pages.page import DATA_PAGE, write_page
+from medvlp_jax.pages.pictures import inlined, to_pil
+from medvlp_jax.pages.studies import Reject, samples_section
+from medvlp_jax.pages.tables import count_cell, counts_table, name_cell, nth, table, td, th
+from medvlp_jax.pages.whiskers import bar
 
 FILE = DATA_PAGE
 #: Entities listed per type; rejects without a picture quoted per reason, and their longest text.
@@ -70,7 +70,7 @@ def _header(found: Folder) -> str:
         "page made": f"{now:%Y-%m-%d %H:%M} UTC",
     }
     about = found.whole.get("description", "")
-    style = (pathlib.Path(__file__).parent / "data.css").read_text(encoding="utf-8")
+    style = STYLE + (pathlib.Path(__file__).parent / "data.css").read_text(encoding="utf-8")
     return (
         f"<style>{style}</style>"
         + tag("p", "medvlp_jax · data report", class_="eyebrow")
@@ -113,7 +113,7 @@ def _rejects(found: Folder) -> str:
         [
             name_cell(kind),
             td(esc(REASONS.get(kind, "")), class_="muted"),
-            td(count(n), class_="n"),
+            count_cell(n),
             td(bar(n / most, "b")),
         ]
         for kind, n in kinds.items()
@@ -159,10 +159,8 @@ def _gallery(refused: Sequence[Reject]) -> str:
     cards = []
     for one in refused:
         assert one.image is not None  # collect() gives those with a picture
-        film = to_pil(one.image)
         words = " · ".join(" ".join(part for part in text if part) for text in one.texts)
-        picture = tag("img", src=data_uri(film), alt=f"refused image {one.id}",
-                      width=film.size[0], height=film.size[1])  # fmt: skip
+        picture = inlined(to_pil(one.image), f"refused image {one.id}")
         cards.append(tag("figure", picture, tag("code", esc(one.id)), tag("small", esc(words))))
     return tag("div", *cards, class_="gallery")
 
@@ -201,10 +199,7 @@ def _entities(found: Folder) -> str:
     for kind, names in sorted(found.entities.items()):
         ranked = names.most_common()
         most = ranked[0][1]
-        rows = [
-            [name_cell(name), td(count(n), class_="n"), td(bar(n / most))]
-            for name, n in ranked[:_TOP]
-        ]
+        rows = [[name_cell(name), count_cell(n), td(bar(n / most))] for name, n in ranked[:_TOP]]
         heading = tag(
             "h3",
             esc(kind),
@@ -241,7 +236,7 @@ def _texts(found: Folder) -> str:
         rows.append(
             [
                 name_cell(section),
-                td(count(total), class_="n"),
+                count_cell(total),
                 td(f"{100 * different / total:.1f} %", class_="n"),
                 *(
                     td(f"{value:.0f}", class_="n")
@@ -249,8 +244,15 @@ def _texts(found: Folder) -> str:
                 ),
             ]
         )
-    head = [th("section"), nth("texts"), nth("different"), nth("words, 5 %"), nth("median"),
-            nth("95 %"), nth("longest")]  # fmt: skip
+    head = [
+        th("section"),
+        nth("texts"),
+        nth("different"),
+        nth("words, 5 %"),
+        nth("median"),
+        nth("95 %"),
+        nth("longest"),
+    ]
     how = f"Counted in {_of(found)}."
     return (
         tag("p", esc(how), class_="how") + table(head, rows) + tag("div", *charts, class_="charts")

@@ -12,8 +12,6 @@ from jax.sharding import Mesh
 
 from medvlp_jax.aot import hlo, topology
 
-GIB = 2**30
-
 
 @dataclasses.dataclass(frozen=True)
 class Slice:
@@ -61,15 +59,6 @@ class Compiled:
     def fits(self, hbm: int) -> bool:
         """Whether every program was compiled and stays within ``hbm`` bytes."""
         return not self.refusal and all(m.peak <= hbm for m in self.memory.values())
-
-    def traffic(self, per: str) -> list[str]:
-        """Lines about the collectives, the largest first."""
-        ordered = sorted(self.collectives.items(), key=lambda x: -x[1])
-        return [f"  {kind:<18} {size / GIB:10.4f} GiB {per} at most" for kind, size in ordered]
-
-    def verdict(self, hbm: int) -> str:
-        words = "FITS" if self.fits(hbm) else "DOES NOT FIT"
-        return f"  {words}" + (f": {self.refusal}" if self.refusal else "")
 
 
 def compile_programs(lowered: Mapping[str, Any], hlo_path: str | None = None) -> Compiled:

@@ -7,66 +7,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from medvlp_jax.aot import compiled, topology
-from medvlp_jax.aot.compiled import GIB, Compiled, Slice
+from medvlp_jax.aot import topology
+from medvlp_jax.aot.compiled import Slice, compile_programs
+from medvlp_jax.aot.report import Report, held_bytes
 from medvlp_jax.core import sharding
 from medvlp_jax.core.config import parse
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.core.fields import Dtype, Extent, Size
-from medvlp_jax.core.profiling import peak_flops
 from medvlp_jax.core.sharding import MeshConfig
 from medvlp_jax.core.state import param_count
-from medvlp_jax.core.step import shardings_of
 from medvlp_jax.diffusion.sampler import SamplerConfig
 from medvlp_jax.generation.images.text_to_image import PRESETS, TextToImage, TextToImageConfig
-
-
-@dataclasses.dataclass(frozen=True)
-class SamplingReport:
-    """What the compiler says; ``str()`` is the table that ``launch/compile.py`` prints.
-
-    Attributes:
-      batch_size: images made at a time, on all devices together.
-      steps: evaluations of the UNet, each on two rows per image if there is guidance.
-      flops: of one whole batch in the UNet and the decoder, two per multiply-add.
-      param_bytes: what one device holds of the parameters.
-      compiled: its program is ``batch``.
-    """
-
-    name: str
-    slice: Slice
-    dtype: str
-    size: tuple[int, int]
-    batch_size: int
-    steps: int
-    params: int
-    param_bytes: int
-    flops: float
-    compiled: Compiled
-
-    @property
-    def fits(self) -> bool:
-        return self.compiled.fits(self.slice.hbm)
-
-    def __str__(self) -> str:
-        hbm, per_chip = self.slice.hbm, self.flops / self.slice.devices
-        peak = peak_flops(self.slice.device_kind)
-        ideal = "" if peak is None else f" ({per_chip / peak:.1f} s at the published peak)"
-        rows = [
-            f"{self.name} sampling on {self.slice}",
-            f"  {self.batch_size} images of {self.size[0]} x {self.size[1]}, {self.steps} steps, "
-            f"{self.dtype}, {self.params / 1e6:.1f} M parameters; compiled in "
-            f"{self.compiled.seconds:.0f} s",
-            f"  model FLOPs        {per_chip / 1e12:10.2f} T per chip and batch{ideal}",
-            f"  parameters         {self.param_bytes / GIB:10.2f} GiB per chip",
-        ]
-        for m in self.compiled.memory.values():
-            rows += [
-                f"  temporaries        {m.temporaries / GIB:10.2f} GiB",
-                f"  peak               {m.peak / GIB:10.2f} GiB of {hbm / GIB:.0f} GiB",
-            ]
-            rows += self.compiled.traffic("per chip and batch") or ["  no chip talks to another"]
-        return "\n".join([*rows, self.compiled.verdict(hbm)])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,9 +43,7 @@ class SamplingProgram:
             raise ValueError(f"preset={self.preset!r} must be one of {', '.join(PRESETS)}")
 
 
-def compile_config(
-    config: Mapping[str, Any], name: str, hlo_path: str | None = None
-) -> SamplingReport:
+def compile_config(config: Mapping[str, Any], name: str, hlo_path: str | None = None) -> Report:
     """:func:`compile_images` for the values of a config file.
 
     Raises:
@@ -126,7 +75,7 @@ def compile_images(
     mesh: MeshConfig | None = None,
     dtype: str = "bfloat16",
     hlo_path: str | None = None,
-) -> SamplingReport:
+) -> Report:
     """Compiles text tower, sampler and decoder as one program for the topology ``name``.
 
     Nothing is allocated and no weights are read.
@@ -162,17 +111,18 @@ def compile_images(
         jax.ShapeDtypeStruct((1, length), jnp.int32, sharding=whole),
         jax.ShapeDtypeStruct((batch_size,), jnp.uint32, sharding=rows),
     )
-    return SamplingReport(
-        name=config.name,
+    params = param_count(abstract)
+    sizes = f"{batch_size} images of {size[0]} x {size[1]}, {sampler.steps} steps"
+    return Report(
+        name=f"{config.name} sampling",
         slice=Slice.of(name, devices, grid),
-        dtype=dtype,
-        size=size,
-        batch_size=batch_size,
-        steps=sampler.steps,
-        params=param_count(abstract),
-        param_bytes=sharding.bytes_per_device(abstract, shardings_of(abstract)),
+        what=f"{sizes}, {dtype}, {params / 1e6:.1f} M parameters",
+        params=params,
+        held={"parameters": held_bytes(abstract)},
+        compiled=compile_programs({"batch": lowered}, hlo_path),
+        per="batch",
         flops=batch_size * image_flops(model, size, sampler),
-        compiled=compiled.compile_programs({"batch": lowered}, hlo_path),
+        silence="no chip talks to another",
     )
 
 

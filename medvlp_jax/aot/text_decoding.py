@@ -7,61 +7,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from medvlp_jax.aot import compiled, topology
-from medvlp_jax.aot.compiled import GIB, Compiled, Slice
+from medvlp_jax.aot import topology
+from medvlp_jax.aot.compiled import Slice, compile_programs
+from medvlp_jax.aot.report import Report, held_bytes
 from medvlp_jax.core import sharding
 from medvlp_jax.core.config import ConfigError, parse
 from medvlp_jax.core.fields import Dtype, Size
 from medvlp_jax.core.sharding import MeshConfig
 from medvlp_jax.core.state import ModelDef, flatten, param_count, unflatten
-from medvlp_jax.core.step import shardings_of
 from medvlp_jax.generation.text.decoding import GenerationConfig, Programs, Prompts
 from medvlp_jax.models.lm.config import PRESETS, LMConfig
 from medvlp_jax.models.lm.decoder import build_lm
 from medvlp_jax.models.lm.linear import Storage
-
-
-@dataclasses.dataclass(frozen=True)
-class DecodeReport:
-    """What the compiler says; ``str()`` is the table that ``launch/compile.py`` prints.
-
-    Attributes:
-      param_bytes, cache_bytes: what one device holds, and reads in every step.
-      compiled: its programs are ``step`` and ``prompt``.
-    """
-
-    name: str
-    slice: Slice
-    weights: str
-    rows: int
-    capacity: int
-    prompt_len: int
-    params: int
-    param_bytes: int
-    cache_bytes: int
-    compiled: Compiled
-
-    @property
-    def fits(self) -> bool:
-        return self.compiled.fits(self.slice.hbm)
-
-    def __str__(self) -> str:
-        hbm, words = self.slice.hbm, {"step": "a step", "prompt": f"{self.prompt_len}-token prompt"}
-        rows = [
-            f"{self.name} decoding on {self.slice}",
-            f"  {self.rows} texts side by side, {self.capacity} tokens each; {self.weights} "
-            f"weights, {self.params / 1e9:.2f} G parameters; compiled in "
-            f"{self.compiled.seconds:.0f} s",
-            f"  weights            {self.param_bytes / GIB:10.2f} GiB per chip",
-            f"  cache              {self.cache_bytes / GIB:10.2f} GiB per chip",
-        ]
-        for program, m in self.compiled.memory.items():
-            rows.append(
-                f"  peak of {words[program]:<17} {m.peak / GIB:4.2f} GiB of {hbm / GIB:.0f} GiB "
-                f"(temporaries {m.temporaries / GIB:.2f})"
-            )
-        rows += self.compiled.traffic("per chip and step")
-        return "\n".join([*rows, self.compiled.verdict(hbm)])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,9 +41,7 @@ class DecodeConfig:
             raise ValueError(f"prompt_len={self.prompt_len} must be below generation.capacity")
 
 
-def compile_config(
-    config: Mapping[str, Any], name: str, hlo_path: str | None = None
-) -> DecodeReport:
+def compile_config(config: Mapping[str, Any], name: str, hlo_path: str | None = None) -> Report:
     """:func:`compile_decode` of a group of config keys.
 
     Raises:
@@ -117,7 +72,7 @@ def compile_decode(
     dtype: str = "bfloat16",
     prompt_len: int = 512,
     hlo_path: str | None = None,
-) -> DecodeReport:
+) -> Report:
     """Compiles the decoding loop and the reading of one prompt for the topology ``name``.
 
     Nothing is allocated and no weights are read.
@@ -158,17 +113,17 @@ def compile_decode(
         "step": programs.advance.lower(params, state, rows, leaf((), jnp.int32)),
         "prompt": programs.admit.lower(params, state, prompts),
     }
-    return DecodeReport(
-        name=lm.name,
+    count = param_count({p: x for p, x in flatten(params).items() if p[-1] != "kernel_scale"})
+    sizes = f"{generation.rows} texts side by side, {generation.capacity} tokens each"
+    weights = "int8" if lm.storage == "int8" else dtype
+    return Report(
+        name=f"{lm.name} decoding",
         slice=Slice.of(name, devices, grid),
-        weights="int8" if lm.storage == "int8" else dtype,
-        rows=generation.rows,
-        capacity=generation.capacity,
-        prompt_len=prompt_len,
-        params=param_count({p: x for p, x in flatten(params).items() if p[-1] != "kernel_scale"}),
-        param_bytes=_bytes(params),
-        cache_bytes=_bytes(state.cache),
-        compiled=compiled.compile_programs(lowered, hlo_path),
+        what=f"{sizes}; {weights} weights, {count / 1e9:.2f} G parameters",
+        params=count,
+        held={"weights": held_bytes(params), "cache": held_bytes(state.cache)},
+        compiled=compile_programs(lowered, hlo_path),
+        words={"step": "a step", "prompt": f"{prompt_len}-token prompt"},
     )
 
 
@@ -188,7 +143,3 @@ def _abstract_params(lm: LMConfig, grid: jax.sharding.Mesh) -> dict[str, Any]:
             for path, x in flatten(model.abstract_params).items()
         }
     )
-
-
-def _bytes(tree: Any) -> int:
-    return sharding.bytes_per_device(tree, shardings_of(tree))

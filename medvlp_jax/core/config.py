@@ -201,6 +201,19 @@ def dumps(config: Any) -> str:
     return json.dumps(to_plain(config), indent=1, sort_keys=True)
 
 
+def agree(group: dict[str, Any], key: str, value: Any, where: str) -> None:
+    """Fills in what the rest of a config says already.
+
+    Raises:
+      ConfigError: the group says something else.
+    """
+    if group.setdefault(key, value) != value:
+        raise ConfigError(
+            f"{where}.{key}={group[key]!r} contradicts {value!r}, which the rest of the config "
+            "says; leave it out"
+        )
+
+
 def differences(
     stored: dict[str, Any], current: dict[str, Any], may_differ: tuple[str, ...] = ()
 ) -> list[str]:

@@ -1,12 +1,12 @@
 """What a task is: the narrowest thing that differs between the systems of this package.
 
-A task names the arrays of a batch, turns a model and a batch into a loss, and offers named
-prediction functions to the evaluators. The training step, the loop and the evaluators know this
-protocol only; they know no model and no loss.
+A task names the columns of a batch that it reads, turns a model and a batch into a loss, and offers
+named prediction functions to the evaluators. The training step, the loop and the evaluators know
+this protocol only; they know no model and no loss.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import jax
 from jaxtyping import Array, Float
@@ -15,6 +15,8 @@ from medvlp_jax.core.state import ModelDef
 
 Batch = Mapping[str, Any]
 Metrics = dict[str, jax.Array]
+#: What a loss can read of a record beside its images and texts.
+Truth = Literal["labels", "masks", "boxes"]
 #: ``(model, batch) -> array`` whose first dimension is the batch; pure, deterministic, no dropout.
 Predict = Callable[[Any, Batch], jax.Array]
 
@@ -35,20 +37,46 @@ class Task(Protocol):
       ``loss`` gets ``embeddings=None`` and one micro-batch; losses and gradients of equal-sized
       micro-batches are averaged.
 
+    Facts about a kind of task, which the config's parser asks its class for:
+
+    * ``models``: the words of ``models.registry.MODELS`` that it works with, the usual one first;
+    * ``may_differ``: keys of ``config.task`` that change how, not what, is computed: they may
+      change between two starts of one run;
+    * ``complete(config)``: fills in, in a whole config of plain values, what this task's keys say
+      about other groups and the other way round (sizes that are said once, columns of the data,
+      what the optimizer holds still).
+
     Attributes:
       model_def: the model without its arrays.
+      needs: what the training data must hold somewhere, or the loss would be 0 from the first step.
       cached: which of the two forms this task has.
       predict: prediction functions by name, for instance ``image_embed``.
     """
 
+    models: ClassVar[tuple[str, ...]]
+    may_differ: ClassVar[tuple[str, ...]]
+
     model_def: ModelDef
+    needs: frozenset[Truth]
     cached: bool
     predict: Mapping[str, Predict]
 
-    def batch_spec(self, batch_size: int, text_len: int) -> dict[str, jax.ShapeDtypeStruct]:
-        """Shapes and dtypes of the device arrays of one global batch.
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of what :meth:`embed` and :meth:`loss` read of a batch, such as ``image``, ``text``
+        and ``labels``; batches hold them and ``valid``. The input pipeline has them by name
+        (``data.columns.registry``), with their arrays and shapes.
 
-        A batch may hold more arrays than these, which cost their transfer; it may not hold fewer.
+        A batch may hold more than these, which costs its transfer; it may not hold less.
+        """
+        ...
+
+    @classmethod
+    def complete(cls, config: dict[str, Any]) -> None:
+        """Fills in what one group of a config says for another.
+
+        Raises:
+          ConfigError: two groups contradict each other.
         """
         ...
 

@@ -1,63 +1,46 @@
-"""The evaluators by name, and running several of them over shared embeddings."""
+"""What an evaluator is given and what it returns."""
 
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
-from medvlp_jax.eval.downstream.detection import Detection
-from medvlp_jax.eval.downstream.finetune import Finetune
-from medvlp_jax.eval.downstream.probe import Probe
-from medvlp_jax.eval.downstream.segmentation import Segmentation
-from medvlp_jax.eval.grounding.evaluator import Grounding
-from medvlp_jax.eval.grounding.phrase_pictures import PhrasePictures
-from medvlp_jax.eval.protocol import Batch, EvalError, EvalResult, Evaluator, PredictFn, TokenizeFn
-from medvlp_jax.eval.retrieval import Retrieval
-from medvlp_jax.eval.zeroshot.baselines import Baseline
-from medvlp_jax.eval.zeroshot.evaluator import ZeroShot
+import numpy as np
+from jaxtyping import Bool, Int
 
-__all__ = [
-    "EVALUATORS",
-    "Batch",
-    "EvalError",
-    "EvalResult",
-    "Evaluator",
-    "PredictFn",
-    "TokenizeFn",
-    "evaluate",
-    "flat_metrics",
-]
+from medvlp_jax.core.errors import UserError
 
-#: A config's word -> the class it builds. There is no other registry of evaluators.
-EVALUATORS: dict[str, Callable[..., Evaluator]] = {
-    "zeroshot": ZeroShot,
-    "retrieval": Retrieval,
-    "grounding": Grounding,
-    "baseline": Baseline,
-    "pictures": PhrasePictures,
-    "probe": Probe,
-    "finetune": Finetune,
-    "segmentation": Segmentation,
-    "detection": Detection,
-}
+#: A batch of ``data/pipeline.py``: arrays and host strings with a common leading dimension.
+Batch = Mapping[str, np.ndarray]
+
+#: ``predict(name, batch)`` -> the GLOBAL rows of one predict function of the task, for instance
+#: ``image_embed`` [b, e], ``text_embed`` [b, e] or ``patch_embed`` [b, h, w, e], all fp32.
+#: One predict object stands for one fixed set of parameters: the cache of ``Embedded`` asks ``is``.
+PredictFn = Callable[[str, Batch], np.ndarray]
+
+#: ``tokenize(texts)`` -> (ids int32 [n, t], mask bool [n, t], True where a token is real).
+TokenizeFn = Callable[[Sequence[str]], tuple[Int[np.ndarray, "n t"], Bool[np.ndarray, "n t"]]]
 
 
-def evaluate(evaluators: Mapping[str, Evaluator], predict: PredictFn) -> dict[str, EvalResult]:
-    """Runs ``evaluators`` in order; those that share an ``Embedded`` read its set once.
+class EvalError(UserError, ValueError):
+    """A set, a bank or a model cannot be evaluated; the message names the record or the class."""
 
-    An error is raised again with the evaluator's name in front, so that a log of many sets tells
-    which one failed.
+
+@dataclasses.dataclass(frozen=True)
+class EvalResult:
+    """The outcome of one evaluator on one set.
+
+    Attributes:
+      metrics: flat numbers for a log, keyed ``auc_macro`` or ``auc/edema``; NaN where undefined.
+      details: what ``results.json`` holds: tables with intervals, protocol, counts. JSON-able.
+      arrays: what is too large for JSON: scores, ROC bands, pictures for the report.
     """
-    results = {}
-    for name, evaluator in evaluators.items():
-        try:
-            results[name] = evaluator(predict)
-        except EvalError as e:
-            raise EvalError(f"evaluator {name!r}: {e}") from e
-    return results
+
+    metrics: dict[str, float]
+    details: dict[str, Any]
+    arrays: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
-def flat_metrics(results: Mapping[str, EvalResult]) -> dict[str, float]:
-    """``{'test-zeroshot/auc_macro': 0.91, ...}``: the form that a metric log takes."""
-    return {
-        f"{name}/{key}": value
-        for name, result in results.items()
-        for key, value in result.metrics.items()
-    }
+class Evaluator(Protocol):
+    """Anything that turns a predict function into an :class:`EvalResult`."""
+
+    def __call__(self, predict: PredictFn) -> EvalResult: ...

@@ -2,27 +2,16 @@
 
 import dataclasses
 import os
-import pathlib
-from collections.abc import Collection, Sequence
-from typing import Any, Literal
+from typing import Literal
 
-from medvlp_jax.core.config import ConfigError, unknown_key
 from medvlp_jax.core.fields import Count, Folder, Positive, Seed, Size
-from medvlp_jax.data.store.dataset import open_dataset
-from medvlp_jax.eval.base import EVALUATORS
-from medvlp_jax.eval.downstream.config import TRAINS, DownstreamConfig
+from medvlp_jax.eval.downstream.config import DownstreamConfig
 from medvlp_jax.eval.embedded import GROUPS
 from medvlp_jax.eval.grounding.heatmap import MapProtocol
 from medvlp_jax.eval.metrics.bootstrap import Bootstrap
 from medvlp_jax.eval.metrics.scores import ThresholdRule
-from medvlp_jax.eval.zeroshot.chosen import RANKED, class_names, scorable
 from medvlp_jax.eval.zeroshot.promptbank import PromptBank, load_bank
 from medvlp_jax.eval.zeroshot.recipes import Ensemble, Protocol, Recipe, Score, recipe
-
-Word = Literal[
-    "zeroshot", "retrieval", "grounding", "baseline", "pictures",
-    "probe", "finetune", "segmentation", "detection",
-]  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +21,7 @@ class EvalSetConfig:
     Attributes:
       path, split: a data folder and one of its splits.
       validation: name of another set, from which thresholds are taken; empty = none.
-      evaluators: words of ``eval.base.EVALUATORS``. ``baseline`` scores every no-training rule;
+      evaluators: words of ``eval.registry.EVALUATORS``. ``baseline`` scores every no-training rule;
         ``pictures`` draws heat-maps on sets without boxes, to look at; ``probe``, ``finetune``,
         ``segmentation`` and ``detection`` train on the tower first (``eval.downstream``) and need
         ``validation``.
@@ -48,7 +37,7 @@ class EvalSetConfig:
     path: Folder
     split: str = "test"
     validation: str = ""
-    evaluators: tuple[Word, ...] = ("zeroshot",)
+    evaluators: tuple[str, ...] = ("zeroshot",)
     classes: tuple[str, ...] = ()
     truth: Literal["boxes", "masks"] = "boxes"
     per_class: Count = 0
@@ -110,9 +99,6 @@ class EvalConfig:
                     f"sets.{name}.validation is the set itself ({one.path}, split {one.split}): "
                     "thresholds would be fitted to what they are scored on; give another split"
                 )
-            learns = [w for w in one.evaluators if w in TRAINS]
-            if learns and not one.validation:
-                raise ValueError(f"sets.{name}: {learns[0]} needs sets.{name}.validation")
 
     def map_bank(self) -> PromptBank:
         """The prompts that heat-maps ask for."""
@@ -128,80 +114,5 @@ class EvalConfig:
         return recipe(self.protocol, **{name: getattr(self, name) for name in changes})
 
 
-def set_configs(
-    folders: Sequence[str],
-    *,
-    split: str,
-    validation: str,
-    evaluators: Sequence[str],
-    classes: Sequence[str],
-    truth: Literal["boxes", "masks"] = "boxes",
-    per_class: int = 0,
-) -> dict[str, EvalSetConfig]:
-    """Sets given on a command line, named after their folders.
-
-    Args:
-      validation: ``FOLDER:SPLIT`` or empty; it is scored as well, under ``validation``, where the
-        set is.
-
-    Raises:
-      ConfigError: an unknown evaluator, or a malformed ``validation``.
-    """
-    for word in evaluators:
-        if word not in EVALUATORS:
-            raise ConfigError(unknown_key("evaluators", word, EVALUATORS))
-    if not evaluators:
-        raise ConfigError(f"evaluators is empty: name one or more of {', '.join(EVALUATORS)}")
-    words: tuple[Any, ...] = tuple(dict.fromkeys(evaluators))
-    classes = class_names(classes)
-    sets = {}
-    for folder in folders:
-        name = pathlib.Path(folder).name
-        if name in sets:
-            raise ConfigError(f"two data folders are called {name!r}; rename one")
-        sets[name] = EvalSetConfig(
-            folder, split, "validation" if validation else "", words, classes,
-            truth, per_class,
-        )  # fmt: skip
-    if validation:
-        folder, part = _folder_and_split("validation", validation)
-        scored: tuple[Any, ...] = ("zeroshot",) if set(words) & set(RANKED) else ()
-        sets["validation"] = EvalSetConfig(folder, part, "", scored, classes, truth)
-    return sets
-
-
 def _place(one: EvalSetConfig) -> tuple[str, str]:
     return os.path.realpath(one.path), one.split
-
-
-def film_configs(
-    places: Sequence[str], taken: Collection[str], labels: Sequence[str]
-) -> dict[str, EvalSetConfig]:
-    """Films (``FOLDER:SPLIT``) that are shown with heat-maps beside the sets of a run.
-
-    Where some of ``labels`` have positives and negatives there, these are scored too.
-
-    Args:
-      taken: names of the sets of the run; a folder of that name gets another one.
-
-    Raises:
-      ConfigError: a malformed place.
-      ShardError: no such data folder or split.
-    """
-    sets: dict[str, EvalSetConfig] = {}
-    for place in places:
-        folder, part = _folder_and_split("films", place)
-        name = pathlib.Path(folder).name
-        while name in taken or name in sets:
-            name += "-films"
-        scored = scorable(open_dataset(folder, part).label_counts, labels)
-        words: tuple[Word, ...] = ("zeroshot", "baseline", "pictures") if scored else ("pictures",)
-        sets[name] = EvalSetConfig(folder, part, evaluators=words)
-    return sets
-
-
-def _folder_and_split(flag: str, place: str) -> tuple[str, str]:
-    folder, colon, part = place.rpartition(":")
-    if not colon or not folder or not part:
-        raise ConfigError(f"{flag}={place!r} must be FOLDER:SPLIT")
-    return folder, part

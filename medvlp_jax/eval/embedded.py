@@ -17,7 +17,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jaxtyping import Int
 
-from medvlp_jax.eval.protocol import Batch, EvalError, PredictFn
+from medvlp_jax.eval.base import Batch, EvalError, PredictFn
 
 #: ``gather(local)`` -> global rows, in the order of the rows that the predict function returns.
 GatherFn = Callable[[np.ndarray], np.ndarray]

@@ -17,10 +17,10 @@ import numpy as np
 
 from medvlp_jax.core.checkpoints.provenance import commit
 from medvlp_jax.core.config import dumps, to_plain
+from medvlp_jax.eval.base import EvalResult
 from medvlp_jax.eval.metrics.bootstrap import Bootstrap
 from medvlp_jax.eval.metrics.calibration import Calibration, reliability
 from medvlp_jax.eval.notes import not_measured
-from medvlp_jax.eval.protocol import EvalResult
 from medvlp_jax.eval.zeroshot.compare import comparable, compare
 
 #: Raised when a key changes its meaning.

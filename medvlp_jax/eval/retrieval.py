@@ -2,15 +2,16 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import gammaln
 
+from medvlp_jax.eval.base import EvalError, EvalResult, Evaluator, PredictFn
+from medvlp_jax.eval.context import Context
 from medvlp_jax.eval.embedded import Embedded, FromBatch, Predicted
 from medvlp_jax.eval.metrics.bootstrap import Bootstrap, interval, weighted_mean, weighted_median
-from medvlp_jax.eval.protocol import EvalError, EvalResult, PredictFn
 from medvlp_jax.eval.vectors import cosine
 
 _QUERY_BLOCK = 512
@@ -72,6 +73,10 @@ class Retrieval:
       EvalError: no two records have different texts; an embedding is not finite.
     """
 
+    reads: ClassVar[tuple[str, ...]] = ("image_embed", "text_embed")
+    trains: ClassVar = False
+    headline: ClassVar = "image_to_text/r@1"
+
     def __init__(
         self,
         test: Embedded,
@@ -85,6 +90,10 @@ class Retrieval:
         self._text = test.want(Predicted("text_embed"))
         self._key = test.want(FromBatch("text_key"))
         self._mask = test.want(FromBatch("text_mask"))
+
+    @classmethod
+    def build(cls, context: Context) -> dict[str, Evaluator]:
+        return {"retrieval": cls(context.test, bootstrap=context.config.bootstrap)}
 
     def __call__(self, predict: PredictFn) -> EvalResult:
         every = self.test.rows(predict)

@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Float
 
 from medvlp_jax.core.predict import Predictor
+from medvlp_jax.eval.base import EvalError, PredictFn, TokenizeFn
 from medvlp_jax.eval.embedded import apply
-from medvlp_jax.eval.protocol import EvalError, PredictFn, TokenizeFn
 
 
 def embed_texts(

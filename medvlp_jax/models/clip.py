@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -11,29 +11,15 @@ from flax import nnx
 from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Int
 
-from medvlp_jax.core.config import ConfigError, parse, to_plain, unknown_word
+from medvlp_jax.core.config import parse
 from medvlp_jax.core.fields import Dtype, Extent, ExtentOrNone, Finite, Positive
 from medvlp_jax.core.vectors import l2_normalize
-from medvlp_jax.models import densenet, resnet, text_encoder, vit
-from medvlp_jax.models.densenet import DenseNetConfig
+from medvlp_jax.models.base import parameters
 from medvlp_jax.models.features import ImageFeatures, TextFeatures
-from medvlp_jax.models.heads import VisionConfig, build_vision
 from medvlp_jax.models.layers import ACTIVATIONS, Activation, BatchNorm, Linear, param, unit_rows
-from medvlp_jax.models.resnet import ResNetConfig
 from medvlp_jax.models.text_encoder import TextConfig, TextEncoder
+from medvlp_jax.models.towers import VisionConfig, build_vision, spell_out
 from medvlp_jax.models.vit import ViTConfig
-
-#: What ``config.model.vision.name`` may be; the first three spell out their sizes.
-VISION: dict[str, VisionConfig] = {
-    "vit": ViTConfig(),
-    "resnet": ResNetConfig(),
-    "densenet": DenseNetConfig(),
-    **vit.PRESETS,
-    **resnet.PRESETS,
-    **densenet.PRESETS,
-}
-#: What ``config.model.text.name`` may be.
-TEXT: dict[str, TextConfig] = {"bert": TextConfig(), **text_encoder.PRESETS}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +43,15 @@ class ProjectionConfig:
     def hidden_width(self, features_in: int, features_out: int) -> int:
         return self.hidden or (features_in + features_out) // 2
 
+    def flops(self, features_in: int, features_out: int) -> int:
+        """Forward operations on one vector."""
+        if self.kind == "none":
+            return 0
+        if self.kind == "linear":
+            return 2 * features_in * features_out
+        hidden = self.hidden_width(features_in, features_out)
+        return 2 * hidden * (features_in + features_out)
+
 
 @dataclasses.dataclass(frozen=True)
 class CLIPConfig:
@@ -78,6 +73,8 @@ class CLIPConfig:
       dtype: compute dtype of the projections; the towers have their own.
     """
 
+    TOWERS: ClassVar[tuple[str, ...]] = ("vision", "text")
+
     vision: VisionConfig = dataclasses.field(default_factory=ViTConfig)
     text: TextConfig = dataclasses.field(default_factory=TextConfig)
     embed_dim: Extent = 512
@@ -92,8 +89,6 @@ class CLIPConfig:
     dtype: Dtype = "float32"
 
     def __post_init__(self) -> None:
-        if self.patch_map == "middle" and isinstance(self.vision, ViTConfig):
-            raise ValueError("patch_map='middle' needs a ResNet; a ViT has one map")
         maps = [
             ("vision", self.vision_proj, self.vision.features),
             ("text", self.text_proj, self.text.width),
@@ -114,40 +109,25 @@ class CLIPConfig:
         """Width of what the patches' own projection reads; None without one."""
         if self.patch_map == "last":
             return None
-        if isinstance(self.vision, ViTConfig):
-            return self.vision.features
-        stage = len(self.vision.stage_sizes) - (2 if self.patch_map == "middle" else 1)
-        return self.vision.stage_width(stage)
+        return self.vision.map_width("middle" if self.patch_map == "middle" else "last")
+
+    def build(self, *, rngs: nnx.Rngs) -> "CLIP":
+        return CLIP(self, rngs=rngs)
+
+    def flops(self, rows: int, text_len: int, *, train: bool = True) -> int:
+        """Forward operations of ``rows`` pairs, each embedded into the joint space."""
+        image = self.vision_proj.flops(self.vision.features, self.embed_dim)
+        text = self.text_proj.flops(self.text.width, self.embed_dim)
+        towers = self.vision.flops(train=train) + self.text.flops(text_len)
+        return rows * (towers + image + text)
+
+    def summary(self, params: Mapping[str, Any]) -> str:
+        return parameters(params, self.TOWERS)
 
 
 def clip_config(config: Mapping[str, Any], where: str = "config.model") -> CLIPConfig:
-    """A :class:`CLIPConfig` from a group of config keys.
-
-    ``vision.name`` and ``text.name`` pick a preset (:data:`VISION`, :data:`TEXT`); the other keys
-    of these groups replace its values. ``dtype`` and ``remat`` at the top apply to both towers
-    unless a tower has its own.
-
-    Raises:
-      ConfigError: an unknown preset or key, or a wrong type; the message names the key.
-    """
-    tree = to_plain(config)
-    shared = {key: tree[key] for key in ("dtype", "remat") if key in tree}
-    tree.pop("remat", None)
-    for side, presets in (("vision", VISION), ("text", TEXT)):
-        tree[side] = to_plain(_from_preset(presets, tree.get(side, {}), shared, f"{where}.{side}"))
-    return parse(CLIPConfig, tree, where)
-
-
-def _from_preset(
-    presets: Mapping[str, Any], group: dict[str, Any], shared: dict[str, Any], where: str
-) -> Any:
-    name = group.get("name", next(iter(presets)))
-    if not isinstance(name, str) or name not in presets:
-        raise ConfigError(unknown_word(f"{where}.name", name, presets, "tower"))
-    preset = presets[name]
-    fields = {f.name for f in dataclasses.fields(preset)}
-    inherited = {key: value for key, value in shared.items() if key in fields}
-    return parse(type(preset), {**to_plain(preset), **inherited, **group}, where)
+    """A :class:`CLIPConfig` from a group of config keys; see ``models.towers.spell_out``."""
+    return parse(CLIPConfig, spell_out(config, CLIPConfig.TOWERS, where), where)
 
 
 class Projection(nnx.Module):

@@ -4,6 +4,7 @@ CheXNet's network, and what torchxrayvision publishes for radiographs.
 """
 
 import dataclasses
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from jaxtyping import Array, Float
 from medvlp_jax.core.fields import Channels, Depth, Dtype, Extent, Fraction, Positive
 from medvlp_jax.core.sharding import constrain
 from medvlp_jax.models.features import ImageFeatures
+from medvlp_jax.models.flops import conv_flops
 from medvlp_jax.models.layers import BatchNorm, Conv
 from medvlp_jax.models.resnet import max_pool
 
@@ -60,6 +62,38 @@ class DenseNetConfig:
     def features(self) -> int:
         """Width of the pooled vector."""
         return self.stage_width(len(self.stage_sizes) - 1)
+
+    @property
+    def stride(self) -> int:
+        """Pixels a side of a position of the last map."""
+        return 4 * 2 ** (len(self.stage_sizes) - 1)
+
+    def build(self, *, rngs: nnx.Rngs) -> "DenseNet":
+        return DenseNet(self, rngs=rngs)
+
+    def map_width(self, which: Literal["last", "middle"]) -> int:
+        return self.stage_width(len(self.stage_sizes) - (2 if which == "middle" else 1))
+
+    def levels(self) -> list[tuple[int, float]]:
+        """(channels, stride) of each map, the finest first."""
+        stages = [(self.stage_width(i), 4.0 * 2**i) for i in range(len(self.stage_sizes))]
+        return [(self.width, 2.0), *stages]
+
+    def flops(self, *, train: bool = True) -> int:
+        """Forward operations on one image of ``image_size``."""
+        del train  # the same
+        side, inner = (self.image_size + 1) // 2, self.bottleneck * self.growth
+        total = conv_flops(side, 7, self.channels, self.width)
+        side, channels = (side + 1) // 2, self.width
+        for stage, size in enumerate(self.stage_sizes):
+            if stage:
+                total += conv_flops(side, 1, channels, channels // 2)
+                side, channels = side // 2, channels // 2
+            for _ in range(size):
+                total += conv_flops(side, 1, channels, inner)
+                total += conv_flops(side, 3, inner, self.growth)
+                channels += self.growth
+        return total
 
 
 PRESETS: dict[str, DenseNetConfig] = {

@@ -4,9 +4,10 @@ Every position of every level predicts a box and what is in it; there are no anc
 the same head serves boxes of a nodule and of a lung. arXiv:1904.01355.
 """
 
+import dataclasses
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,9 +15,14 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from medvlp_jax.models.heads import Pyramid, VisionConfig, build_vision
+from medvlp_jax.core.fields import Dtype, Extent, Size
+from medvlp_jax.models.base import parameters
+from medvlp_jax.models.flops import conv_flops
+from medvlp_jax.models.heads import Pyramid
 from medvlp_jax.models.layers import Conv, LayerNorm
 from medvlp_jax.models.segmenter import resize
+from medvlp_jax.models.towers import VisionConfig, build_vision
+from medvlp_jax.models.vit import ViTConfig
 
 #: Finer maps than this (pixels a position) cost much and hold no whole finding.
 _FINEST = 3.0
@@ -68,28 +74,54 @@ def points_of(sizes: Sequence[int]) -> Points:
     )
 
 
-class Detector(nnx.Module):
-    """Tower, top-down pyramid (Lin et al. 2017, arXiv:1612.03144), and one head for all levels.
+@dataclasses.dataclass(frozen=True)
+class DetectorConfig:
+    """A detector on a vision tower.
 
-    Args:
-      classes: number of classes; a position may belong to several.
+    Attributes:
+      vision: the tower.
+      classes: number of classes; a position may belong to several. Said once, by
+        ``config.data.labels``.
       width: channels of the pyramid and of the head.
     """
 
-    def __init__(
-        self,
-        vision: VisionConfig,
-        classes: int,
-        *,
-        width: int = 128,
-        dtype: str = "float32",
-        rngs: nnx.Rngs,
-    ):
-        self.vision = build_vision(vision, rngs=rngs)
-        self.pyramid = Pyramid(vision, rngs=rngs)
-        levels = Pyramid.levels(vision)
-        self.skip = sum(stride < _FINEST for _, stride in levels)
-        used = levels[self.skip :]
+    TOWERS: ClassVar[tuple[str, ...]] = ("vision",)
+
+    vision: VisionConfig = dataclasses.field(default_factory=ViTConfig)
+    classes: Size = 1
+    width: Extent = 128
+    dtype: Dtype = "float32"
+
+    def build(self, *, rngs: nnx.Rngs) -> "Detector":
+        return Detector(self, rngs=rngs)
+
+    def levels(self) -> list[tuple[int, float]]:
+        """(channels, stride) of the maps that boxes are predicted from, the finest first."""
+        return [(c, s) for c, s in Pyramid.levels(self.vision) if s >= _FINEST]
+
+    def flops(self, rows: int, text_len: int, *, train: bool = True) -> int:
+        del text_len  # there is no text
+        total = self.vision.flops(train=train) + Pyramid.flops(self.vision)
+        for channels, stride in self.levels():
+            side = math.ceil(self.vision.image_size / stride)
+            total += conv_flops(side, 1, channels, self.width)
+            total += 4 * conv_flops(side, 3, self.width, self.width)
+            total += conv_flops(side, 1, self.width, self.classes + 5)
+        return rows * total
+
+    def summary(self, params: Mapping[str, Any]) -> str:
+        return parameters(params, self.TOWERS)
+
+
+class Detector(nnx.Module):
+    """Tower, top-down pyramid (Lin et al. 2017, arXiv:1612.03144), and one head for all levels."""
+
+    def __init__(self, config: DetectorConfig, *, rngs: nnx.Rngs):
+        width, classes, dtype = config.width, config.classes, config.dtype
+        self.vision = build_vision(config.vision, rngs=rngs)
+        self.pyramid = Pyramid(config.vision, rngs=rngs)
+        used = config.levels()
+        self.skip = len(Pyramid.levels(config.vision)) - len(used)
 
         def conv(i: int, o: int, size: int, bias: bool = False) -> Conv:
             return Conv(i, o, size, bias=bias, dtype=dtype, rngs=rngs)

@@ -4,7 +4,9 @@ The tower is called ``vision`` in every model here, as in ``models.clip``, so th
 a pre-training run fit by name.
 """
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -12,25 +14,16 @@ from flax import nnx
 from jax.nn import initializers
 from jaxtyping import Array, Float
 
-from medvlp_jax.models.densenet import DenseNet, DenseNetConfig
+from medvlp_jax.core.fields import Size
+from medvlp_jax.models.base import parameters
 from medvlp_jax.models.features import ImageFeatures
+from medvlp_jax.models.flops import conv_flops
 from medvlp_jax.models.layers import Conv, LayerNorm, Linear
-from medvlp_jax.models.resnet import ResNet, ResNetConfig
-from medvlp_jax.models.vit import ViT, ViTConfig
+from medvlp_jax.models.towers import Vision, VisionConfig, build_vision
+from medvlp_jax.models.vit import ViTConfig
 
-VisionConfig = ViTConfig | ResNetConfig | DenseNetConfig
-Vision = ViT | ResNet | DenseNet
 #: Shares of a plain map's stride at which :class:`SimplePyramid` gives one (ViTDet).
 _SCALES = (4, 2, 1, 0.5)
-
-
-def build_vision(config: VisionConfig, *, rngs: nnx.Rngs) -> Vision:
-    """The tower that a config describes."""
-    if isinstance(config, ViTConfig):
-        return ViT(config, rngs=rngs)
-    if isinstance(config, DenseNetConfig):
-        return DenseNet(config, rngs=rngs)
-    return ResNet(config, rngs=rngs)
 
 
 class TowerOnly(nnx.Module):
@@ -40,13 +33,42 @@ class TowerOnly(nnx.Module):
         self.vision = build_vision(vision, rngs=rngs)
 
 
+@dataclasses.dataclass(frozen=True)
+class ClassifierConfig:
+    """A vision tower with a linear layer.
+
+    Attributes:
+      vision: the tower.
+      classes: each is a question of its own; said once, by ``config.data.labels``.
+    """
+
+    TOWERS: ClassVar[tuple[str, ...]] = ("vision",)
+
+    vision: VisionConfig = dataclasses.field(default_factory=ViTConfig)
+    classes: Size = 1
+
+    def build(self, *, rngs: nnx.Rngs) -> "Classifier":
+        return Classifier(self, rngs=rngs)
+
+    def flops(self, rows: int, text_len: int, *, train: bool = True) -> int:
+        del text_len  # there is no text
+        return rows * (self.vision.flops(train=train) + 2 * self.vision.features * self.classes)
+
+    def summary(self, params: Mapping[str, Any]) -> str:
+        return parameters(params, self.TOWERS)
+
+
 class Classifier(nnx.Module):
     """A linear layer on the pooled vector; its kernel starts at zero, as in BEiT and big_vision."""
 
-    def __init__(self, vision: VisionConfig, classes: int, *, rngs: nnx.Rngs):
-        self.vision = build_vision(vision, rngs=rngs)
+    def __init__(self, config: ClassifierConfig, *, rngs: nnx.Rngs):
+        self.vision = build_vision(config.vision, rngs=rngs)
         self.head = Linear(
-            vision.features, classes, axes=("embed", None), init=initializers.zeros, rngs=rngs
+            config.vision.features,
+            config.classes,
+            axes=("embed", None),
+            init=initializers.zeros,
+            rngs=rngs,
         )
 
     def __call__(
@@ -71,11 +93,6 @@ def encode(tower: Callable[[bool], ImageFeatures], train: bool, frozen: bool) ->
     the batch its features would change from batch to batch, and with the fine-tuning data.
     """
     return jax.lax.stop_gradient(tower(False)) if frozen else tower(train)
-
-
-def _has_stem_map(config: ResNetConfig | DenseNetConfig) -> bool:
-    # A folded stem is as coarse as the first stage, which sees more.
-    return not isinstance(config, ResNetConfig) or config.stem == "v1"
 
 
 class Upsample(nnx.Module):
@@ -128,18 +145,28 @@ class Pyramid(nnx.Module):
     def __init__(self, vision: VisionConfig, *, rngs: nnx.Rngs):
         self.simple = (
             SimplePyramid(vision.width, dtype=vision.dtype, rngs=rngs)
-            if isinstance(vision, ViTConfig)
+            if vision.levels() is None
             else None
         )
 
     @staticmethod
     def levels(vision: VisionConfig) -> list[tuple[int, float]]:
         """(channels, stride in pixels) of each map, the finest first."""
-        if isinstance(vision, ViTConfig):
-            widths = SimplePyramid.widths(vision.width)
-            return [(c, vision.patch / s) for c, s in zip(widths, _SCALES, strict=True)]
-        stages = [(vision.stage_width(i), 4.0 * 2**i) for i in range(len(vision.stage_sizes))]
-        return ([(vision.width, 2.0)] if _has_stem_map(vision) else []) + stages
+        own = vision.levels()
+        if own is not None:
+            return own
+        widths = SimplePyramid.widths(vision.width)
+        return [(c, vision.stride / s) for c, s in zip(widths, _SCALES, strict=True)]
+
+    @staticmethod
+    def flops(vision: VisionConfig) -> int:
+        """Forward operations of the maps beyond the tower's own, for one image."""
+        if vision.levels() is not None:
+            return 0
+        side, width = vision.image_size // vision.stride, vision.width
+        half, quarter = width // 2, width // 4
+        fine = conv_flops(side, 1, width, 4 * half) + conv_flops(2 * side, 1, half, 4 * quarter)
+        return fine + conv_flops(side, 1, width, 4 * half)
 
     def __call__(
         self,
@@ -151,9 +178,9 @@ class Pyramid(nnx.Module):
     ) -> list[Float[Array, "b h w c"]]:
         """The maps of :meth:`levels`. A ViT's dropout is off: a map with holes is no map."""
         if self.simple is None:
-            assert not isinstance(tower, ViT)
-            maps = tower.maps(image, train=train and not frozen)
-            maps = maps if _has_stem_map(tower.config) else maps[1:]
+            native: Any = tower  # has several maps
+            maps = native.maps(image, train=train and not frozen)
+            maps = maps[-len(self.levels(tower.config)) :]
             return jax.lax.stop_gradient(maps) if frozen else maps
         features = encode(lambda t: tower(image, train=t), train, frozen)
         assert features.patches is not None

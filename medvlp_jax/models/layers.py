@@ -12,6 +12,8 @@ from flax import nnx
 from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Int
 
+from medvlp_jax.core.vectors import l2_normalize
+
 Initializer = Callable[[jax.Array, tuple[int, ...], jnp.dtype], jax.Array]
 Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "relu"]
 

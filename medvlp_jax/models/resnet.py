@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from medvlp_jax.core.fields import Channels, Depth, Dtype, Extent, Fraction, Positive
 from medvlp_jax.core.sharding import constrain
 from medvlp_jax.models.features import ImageFeatures
+from medvlp_jax.models.flops import conv_flops
 from medvlp_jax.models.layers import BatchNorm, Conv, largest
 
 
@@ -64,6 +65,53 @@ class ResNetConfig:
     def features(self) -> int:
         """Width of the pooled vector."""
         return self.stage_width(len(self.stage_sizes) - 1) * (2 if self.pool == "mean_max" else 1)
+
+    @property
+    def stride(self) -> int:
+        """Pixels a side of a position of the last map."""
+        return 4 * 2 ** (len(self.stage_sizes) - 1)
+
+    def build(self, *, rngs: nnx.Rngs) -> "ResNet":
+        return ResNet(self, rngs=rngs)
+
+    def map_width(self, which: Literal["last", "middle"]) -> int:
+        return self.stage_width(len(self.stage_sizes) - (2 if which == "middle" else 1))
+
+    def levels(self) -> list[tuple[int, float]]:
+        """(channels, stride) of each map, the finest first.
+
+        A folded stem is as coarse as the first stage, which sees more, and is left out.
+        """
+        stages = [(self.stage_width(i), 4.0 * 2**i) for i in range(len(self.stage_sizes))]
+        return ([(self.width, 2.0)] if self.stem == "v1" else []) + stages
+
+    def flops(self, *, train: bool = True) -> int:
+        """Forward operations on one image of ``image_size``."""
+        del train  # the same
+        if self.stem == "fold":
+            side = self.image_size // FOLD
+            total = conv_flops(side, 3, self.channels * FOLD**2, self.width)
+        else:
+            side = (self.image_size + 1) // 2
+            total = conv_flops(side, 7, self.channels, self.width)
+            side = (side + 1) // 2
+        channels = self.width
+        for stage, size in enumerate(self.stage_sizes):
+            inner, out = self.width * 2**stage, self.stage_width(stage)
+            for n in range(size):
+                before = side
+                strided = stage > 0 and n == 0
+                if strided:
+                    side = (side + 1) // 2
+                if self.block == "bottleneck":
+                    total += conv_flops(before, 1, channels, inner)
+                    total += conv_flops(side, 3, inner, inner) + conv_flops(side, 1, inner, out)
+                else:
+                    total += conv_flops(side, 3, channels, inner) + conv_flops(side, 3, inner, out)
+                if strided or channels != out:
+                    total += conv_flops(side, 1, channels, out)
+                channels = out
+        return total
 
 
 PRESETS: dict[str, ResNetConfig] = {

@@ -1,14 +1,22 @@
 """U-Net (Ronneberger et al. 2015) whose contracting path is a pre-trained vision tower."""
 
-from collections.abc import Sequence
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from medvlp_jax.models.heads import Pyramid, VisionConfig, build_vision
+from medvlp_jax.core.fields import Dtype, Extent, Size
+from medvlp_jax.models.base import parameters
+from medvlp_jax.models.flops import conv_flops
+from medvlp_jax.models.heads import Pyramid
 from medvlp_jax.models.layers import BatchNorm, Conv
+from medvlp_jax.models.towers import VisionConfig, build_vision
+from medvlp_jax.models.vit import ViTConfig
 
 #: Channels of the expanding path, from the coarsest step on, as the common U-Nets on ResNets have.
 WIDTHS = (256, 128, 64, 32, 16)
@@ -48,46 +56,79 @@ def resize(x: Float[Array, "b h w c"], size: Sequence[int]) -> Float[Array, "b y
     return jax.image.resize(x, (x.shape[0], *size, x.shape[3]), "bilinear")
 
 
+@dataclasses.dataclass(frozen=True)
+class SegmenterConfig:
+    """A U-Net whose contracting path is a vision tower.
+
+    Attributes:
+      vision: the tower.
+      masks: number of regions; they may overlap, so each is a binary question. Said once, by
+        ``config.data.masks``.
+      widths: channels after each step up; the last one is used for all that follow.
+      stride: pixels a side of a position of the last map; 1 is the resolution of the image.
+    """
+
+    TOWERS: ClassVar[tuple[str, ...]] = ("vision",)
+
+    vision: VisionConfig = dataclasses.field(default_factory=ViTConfig)
+    masks: Size = 1
+    widths: tuple[Extent, ...] = WIDTHS
+    stride: Size = 1
+    dtype: Dtype = "float32"
+
+    def build(self, *, rngs: nnx.Rngs) -> "Segmenter":
+        return Segmenter(self, rngs=rngs)
+
+    def steps(self) -> list[tuple[int, int, int]]:
+        """(channels in, channels of the skip or 0, channels out) of each step up."""
+        levels = Pyramid.levels(self.vision)
+        skips = [c for c, _ in levels[:-1]][::-1]
+        reached = levels[0][1]
+        while reached >= 2 * self.stride:
+            skips.append(0)
+            reached /= 2
+        channels, steps = levels[-1][0], []
+        for i, skip in enumerate(skips):
+            out = self.widths[min(i, len(self.widths) - 1)]
+            steps.append((channels, skip, out))
+            channels = out
+        return steps
+
+    def flops(self, rows: int, text_len: int, *, train: bool = True) -> int:
+        del text_len  # there is no text
+        levels = Pyramid.levels(self.vision)
+        sides = [math.ceil(self.vision.image_size / stride) for _, stride in levels[-2::-1]]
+        total = self.vision.flops(train=train) + Pyramid.flops(self.vision)
+        side, channels = math.ceil(self.vision.image_size / levels[-1][1]), levels[-1][0]
+        for i, (before, skip, channels) in enumerate(self.steps()):
+            side = sides[i] if i < len(sides) else 2 * side
+            total += conv_flops(side, 3, before + skip, channels)
+            total += conv_flops(side, 3, channels, channels)
+        return rows * (total + conv_flops(side, 1, channels, self.masks))
+
+    def summary(self, params: Mapping[str, Any]) -> str:
+        return parameters(params, self.TOWERS)
+
+
 class Segmenter(nnx.Module):
     """Images to one logit a pixel and mask, at the resolution of the image.
 
     The expanding path follows the maps of the tower up to its finest, then doubles the resolution
     without a skip until it reaches ``stride``; the logits are enlarged the rest of the way.
-
-    Args:
-      masks: number of regions; they may overlap, so each is a binary question.
-      widths: channels after each step up; the last one is used for all that follow.
-      stride: pixels a side of a position of the last map; 1 is the resolution of the image.
     """
 
-    def __init__(
-        self,
-        vision: VisionConfig,
-        masks: int,
-        *,
-        widths: Sequence[int] = WIDTHS,
-        stride: int = 1,
-        dtype: str = "float32",
-        rngs: nnx.Rngs,
-    ):
-        self.vision = build_vision(vision, rngs=rngs)
-        self.pyramid = Pyramid(vision, rngs=rngs)
-        levels = Pyramid.levels(vision)
-        skips = [c for c, _ in levels[:-1]][::-1]
-        reached = levels[0][1]
-        while reached >= 2 * stride:
-            skips.append(0)
-            reached /= 2
-        channels, blocks = levels[-1][0], []
-        for i, skip in enumerate(skips):
-            out = widths[min(i, len(widths) - 1)]
-            blocks.append(UpBlock(channels, skip, out, dtype=dtype, rngs=rngs))
-            channels = out
-        self.blocks = nnx.List(blocks)
-        self.out = Conv(channels, masks, 1, bias=True, rngs=rngs)
+    def __init__(self, config: SegmenterConfig, *, rngs: nnx.Rngs):
+        c = config
+        self.vision = build_vision(c.vision, rngs=rngs)
+        self.pyramid = Pyramid(c.vision, rngs=rngs)
+        self.blocks = nnx.List(
+            [UpBlock(*step, dtype=c.dtype, rngs=rngs) for step in c.steps()],
+        )
+        channels = c.steps()[-1][-1] if c.steps() else Pyramid.levels(c.vision)[-1][0]
+        self.out = Conv(channels, c.masks, 1, bias=True, rngs=rngs)
         # Few pixels belong to a finding; sigmoid(-4) is about the share that does.
         assert self.out.bias is not None
-        self.out.bias.set_value(jnp.full((masks,), -4.0))
+        self.out.bias.set_value(jnp.full((c.masks,), -4.0))
 
     def __call__(
         self,

@@ -28,6 +28,7 @@ from medvlp_jax.models.blocks import (
     stack_blocks,
 )
 from medvlp_jax.models.features import TextFeatures
+from medvlp_jax.models.flops import blocks_flops
 from medvlp_jax.models.layers import (
     Activation,
     Embedding,
@@ -93,6 +94,13 @@ class TextConfig:
         """Tokens that prompts are padded to: a sentence or two, but where padding is seen, always
         the full length, because there the length says at which place a text is pooled."""
         return self.max_length if self.see_padding else min(64, self.max_length)
+
+    def build(self, *, rngs: nnx.Rngs) -> "TextEncoder":
+        return TextEncoder(self, rngs=rngs)
+
+    def flops(self, text_len: int) -> int:
+        """Forward operations on one text of ``text_len`` tokens, padding included."""
+        return blocks_flops(self.blocks(), text_len)
 
     def blocks(self) -> BlockConfig:
         return BlockConfig(

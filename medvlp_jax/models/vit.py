@@ -31,6 +31,7 @@ from medvlp_jax.models.blocks import (
     stack_blocks,
 )
 from medvlp_jax.models.features import ImageFeatures
+from medvlp_jax.models.flops import blocks_flops, conv_flops, mlp_flops
 from medvlp_jax.models.layers import (
     Activation,
     Conv,
@@ -146,6 +147,44 @@ class ViTConfig:
     def kept(self, patches: int) -> int:
         """How many of so many patches survive patch dropout."""
         return max(1, round(patches * (1.0 - self.patch_dropout)))
+
+    @property
+    def stride(self) -> int:
+        """Pixels a side of a position of the map."""
+        return self.patch
+
+    def build(self, *, rngs: nnx.Rngs) -> "ViT":
+        return ViT(self, rngs=rngs)
+
+    def map_width(self, which: Literal["last", "middle"]) -> int:
+        if which == "middle":
+            raise ValueError("patch_map='middle' needs a ResNet; a ViT has one map")
+        return self.width
+
+    def levels(self) -> None:
+        """A ViT has one map; ``models.heads.SimplePyramid`` makes others of it."""
+        return
+
+    def flops(self, *, train: bool = True) -> int:
+        """Forward operations on one image of ``image_size``; ``train``: with patch dropout."""
+        width, (rows, columns) = self.width, self.grid
+        patches = rows * columns
+        tokens = (self.kept(patches) if train else patches) + self.class_token + self.registers
+        if self.stem == "conv":
+            total, side, channels = 0, self.image_size, self.channels
+            for out in ConvStem.widths(self):
+                side //= 2
+                total += conv_flops(side, 3, channels, out)
+                channels = out
+            total += conv_flops(side, 1, channels, width)
+        else:
+            total = 2 * patches * self.patch**2 * self.channels * width
+        total += blocks_flops(self.blocks(), tokens)
+        if self.pool == "map":
+            projections = 2 * width * width * (2 + 2 * tokens)  # q and out of one query, k and v
+            scores = 2 * 2 * tokens * width
+            total += projections + scores + mlp_flops(width, self.mlp_width)
+        return total
 
 
 def _preset(name: str, patch: int, width: int, depth: int, heads: int) -> ViTConfig:

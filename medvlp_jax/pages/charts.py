@@ -4,16 +4,43 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-from jaxtyping import Float
-
-from medvlp_jax.pages.html import esc, legend, number, tag
+from medvlp_jax.pages.html import esc, legend, tag
 
 
 def shape(name: str, class_: str, *children: str, **attributes: Any) -> str:
     """An SVG element; floats are written with one decimal."""
     written = {k: f"{v:.1f}" if isinstance(v, float) else v for k, v in attributes.items()}
     return tag(name, *children, class_=class_, **written)
+
+
+def drawing(
+    width: float, height: float, *children: str, name: str, class_: str | None = None
+) -> str:
+    """An SVG picture in coordinates of width x height; ``name`` is read to who cannot see it."""
+    return tag(
+        "svg",
+        *children,
+        viewBox=f"0 0 {width:g} {height:g}",
+        role="img",
+        aria_label=name,
+        class_=class_,
+    )
+
+
+def figure(title: str, *children: str) -> str:
+    """A chart under its title."""
+    return tag("figure", tag("figcaption", esc(title)), *children, class_="chart")
+
+
+def panel(side: int, *children: str, name: str, note: str, described: str) -> str:
+    """A small square chart below its name and a note, one of a row of them.
+
+    Args:
+      side: of the coordinate system.
+      described: the whole in words.
+    """
+    caption = tag("figcaption", tag("b", esc(name)), tag("span", esc(note)))
+    return tag("figure", caption, drawing(side, side, *children, name=described), class_="roc")
 
 
 def label(text: str, x: float, y: float, anchor: str = "start", class_: str = "tick") -> str:
@@ -132,9 +159,8 @@ def line_chart(
     heights = spread([v for _, v in lasts], 12, _TOP, _HEIGHT - _BOTTOM)
     for s, (u, _), v in zip(named, lasts, heights, strict=True):
         out.append(label(_end(s), u + 6, v + 4, class_=f"end {s.kind}"))
-    svg = tag("svg", *out, viewBox=f"0 0 {_WIDTH} {_HEIGHT}", role="img", aria_label=title)
     keys = legend(**marks) if marks else ""
-    return tag("figure", tag("figcaption", esc(title)), svg, keys, class_="chart")
+    return figure(title, drawing(_WIDTH, _HEIGHT, *out, name=title), keys)
 
 
 def _last(series: Series) -> tuple[float, float]:
@@ -161,130 +187,3 @@ def _drawn(series: Series, places: Sequence[tuple[float, float]]) -> list[str]:
     if series.dots:
         out += [shape("circle", f"dot {series.kind}", cx=u, cy=v, r=2.6) for u, v in known]
     return out
-
-
-def smooth(y: Sequence[float], window: int) -> Float[np.ndarray, "n"]:
-    """Centred moving mean; the window shrinks towards the ends. NaN is left out."""
-    values = np.asarray(y, np.float64)
-    window = max(1, min(window, len(values)))
-    known = np.isfinite(values)
-    kernel = np.ones(window)
-    total = np.convolve(np.where(known, values, 0.0), kernel, mode="same")
-    weight = np.convolve(known.astype(float), kernel, mode="same")
-    return np.divide(total, weight, out=np.full(len(values), np.nan), where=weight > 0)
-
-
-Curve = Sequence[float | None]
-
-
-def roc_panel(
-    name: str,
-    grid: Sequence[float],
-    value: Curve,
-    low: Curve,
-    high: Curve,
-    note: str,
-    others: Sequence[tuple[str, Curve]] = (),
-) -> str:
-    """A ROC curve with its band, the diagonal, and other curves as thin dashed lines."""
-    side, pad = 132, 6
-
-    def at(x: float, y: float) -> str:
-        return f"{pad + x * side:.1f} {pad + (1 - y) * side:.1f}"
-
-    def places(curve: Curve) -> list[str]:
-        return [at(x, y) for x, y in zip(grid, curve, strict=True) if y is not None]
-
-    def line(curve: Curve) -> str:
-        return "M" + "L".join([at(0, 0), *places(curve)])
-
-    out = [
-        shape("rect", "frame", x=pad, y=pad, width=side, height=side),
-        shape("path", "diagonal", d=f"M{at(0, 0)}L{at(1, 1)}"),
-    ]
-    if None not in low and None not in high:
-        around = "L".join(places(high) + places(low)[::-1])
-        out.append(shape("path", "band a", d=f"M{around}Z"))
-    for rule, curve in others:
-        if None not in curve:
-            out.append(shape("path", "line b dash", tag("title", esc(rule)), d=line(curve)))
-    out.append(shape("path", "line a", d=line(value)))
-    size = side + 2 * pad
-    described = f"ROC curve of {name}: {note}"
-    svg = tag("svg", *out, viewBox=f"0 0 {size} {size}", role="img", aria_label=described)
-    caption = tag("figcaption", tag("b", esc(name)), tag("span", esc(note)))
-    return tag("figure", caption, svg, class_="roc")
-
-
-class Mark(NamedTuple):
-    """A reference beside a value: ``kind`` is its shape, ``title`` what the pointer shows."""
-
-    value: float | None
-    kind: str  # "rule" (diamond), "chance" (bar)
-    title: str
-
-
-_PAD = 6
-
-
-def _cell(out: Sequence[str], width: int, height: int) -> str:
-    return tag(
-        "svg", *out, viewBox=f"0 0 {width} {height}", width=width, height=height,
-        class_="whisker-cell", aria_hidden="true",
-    )  # fmt: skip
-
-
-def whisker(
-    value: float | None,
-    low: float | None,
-    high: float | None,
-    domain: tuple[float, float],
-    marks: Sequence[Mark] = (),
-    *,
-    reference: float | None = None,
-    width: int = 170,
-    height: int = 20,
-) -> str:
-    """A value with its interval on a fixed scale, beside reference marks; for a table cell.
-
-    What lies outside ``domain`` is drawn at its end.
-    """
-    middle = height / 2
-
-    def at(v: float) -> float:
-        share = (v - domain[0]) / (domain[1] - domain[0])
-        return _PAD + min(max(share, 0.0), 1.0) * (width - 2 * _PAD)
-
-    out = [shape("line", "track", x1=_PAD, x2=width - _PAD, y1=middle, y2=middle)]
-    if reference is not None:
-        out.append(shape("line", "reference", x1=at(reference), x2=at(reference), y1=1, y2=height))
-    for mark in marks:
-        if mark.value is not None:
-            u = at(mark.value)
-            path, kind = f"M{u:.1f} {middle - 6}v12", "mark chance"
-            if mark.kind == "rule":
-                path, kind = f"M{u:.1f} {middle - 4.5}l4.5 4.5l-4.5 4.5l-4.5 -4.5Z", "mark b"
-            title = tag("title", esc(f"{mark.title}: {number(mark.value)}"))
-            out.append(shape("path", kind, title, d=path))
-    if value is not None:
-        if low is not None and high is not None:
-            out.append(shape("line", "whisker", x1=at(low), x2=at(high), y1=middle, y2=middle))
-        out.append(shape("circle", "value", cx=at(value), cy=middle, r=4.2))
-    return _cell(out, width, height)
-
-
-def whisker_axis(domain: tuple[float, float], *, width: int = 170) -> str:
-    """The scale above a column of :func:`whisker`."""
-    out = []
-    for v in ticks(*domain, 4):
-        u = _PAD + (v - domain[0]) / (domain[1] - domain[0]) * (width - 2 * _PAD)
-        anchor = "start" if u < 2 * _PAD else "end" if u > width - 2 * _PAD else "middle"
-        u += {"start": -4, "end": 4, "middle": 0}[anchor]
-        out.append(label(short(v), u, 11, anchor))
-    return _cell(out, width, 14)
-
-
-def bar(share: float, kind: str = "a") -> str:
-    """A horizontal bar of a share in [0, 1], for a table cell."""
-    width = f"width:{100 * min(max(share, 0), 1):.1f}%"
-    return tag("span", tag("i", style=width), class_=f"bar {kind}")

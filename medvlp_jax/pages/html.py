@@ -1,8 +1,7 @@
 """Building HTML from strings: elements, escaping, numbers."""
 
 import html
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 #: Elements without a closing tag.
@@ -56,38 +55,6 @@ def interval(part: Mapping[str, float | None], digits: int = 3, plus: bool = Fal
     return f"{text} {tag('span', ends, class_='ci')}"
 
 
-def table(head: Iterable[str], rows: Iterable[Sequence[str]], **attributes: Any) -> str:
-    """A table in a box that scrolls sideways where it is too wide; cells are ``<th>``/``<td>``.
-
-    Every ``<td>`` carries the words of its column: on a narrow screen a row is shown as a list of
-    them, and no column lies beyond the edge.
-    """
-    head = list(head)
-    words = [_words(cell) for cell in head]
-    header = tag("thead", tag("tr", *head))
-    body = tag("tbody", *(tag("tr", *_labelled(row, words)) for row in rows))
-    return tag("div", tag("table", header, body, **attributes), class_="scroll")
-
-
-def _words(cell: str) -> str:
-    """The text of a head, without the scale that it may hold."""
-    text = re.sub(r"<svg.*?</svg>", "", cell, flags=re.DOTALL)
-    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", text)).split())
-
-
-def _labelled(row: Sequence[str], words: Sequence[str]) -> list[str]:
-    spans = [int(m[1]) if (m := re.match(r'<[^>]*colspan="(\d+)"', c)) else 1 for c in row]
-    column = max(len(words) - sum(spans), 0)  # a head over several rows stands in the first alone
-    out = []
-    for cell, span in zip(row, spans, strict=True):
-        label = words[column] if column < len(words) and span == 1 else ""
-        if label and cell.startswith("<td"):
-            cell = f'<td data-label="{esc(label)}"{cell[3:]}'
-        out.append(cell)
-        column += span
-    return out
-
-
 def plain(value: Any) -> str:
     """Any value as text: large whole numbers with commas, fractions with four digits."""
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10_000:
@@ -112,12 +79,6 @@ def legend(**marks: str) -> str:
     """
     shown = (tag("span", tag("i", class_=f"swatch {k}"), esc(v)) for k, v in marks.items())
     return tag("p", *shown, class_="key small")
-
-
-def where(entry: Mapping[str, Any]) -> str:
-    """The set and its split; a set that is named after its split is named once."""
-    name, split = str(entry["set"]), str(entry["split"])
-    return name if name == split or not split else f"{name}, {split}"
 
 
 def empty(sentence: str) -> str:

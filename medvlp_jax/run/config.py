@@ -1,4 +1,4 @@
-"""The config of a pre-training run: its groups, and what is said once and meant in many places."""
+"""The config of a run: its groups, and what is said once and meant in many places."""
 
 import dataclasses
 import os
@@ -8,7 +8,7 @@ from typing import Any
 
 from medvlp_jax.core.checkpoints import pretrained
 from medvlp_jax.core.checkpoints.checkpoint import CheckpointConfig
-from medvlp_jax.core.config import ConfigError, group, parse, to_plain
+from medvlp_jax.core.config import agree, group, parse, to_plain
 from medvlp_jax.core.fields import Pattern, Seed, Size
 from medvlp_jax.core.loop import LoopConfig
 from medvlp_jax.core.metrics import LogConfig
@@ -16,6 +16,9 @@ from medvlp_jax.core.optim import OptimConfig
 from medvlp_jax.core.sharding import MeshConfig
 from medvlp_jax.data.config import DataConfig
 from medvlp_jax.eval.config import EvalConfig
+from medvlp_jax.models.registry import MODELS, model_name
+from medvlp_jax.run.old_configs import forget_old_keys, refuse_old_keys
+from medvlp_jax.tasks.registry import task_entry
 from medvlp_jax.weights import towers
 
 #: Folder of a workdir that holds the tokenizer the run was trained with.
@@ -23,12 +26,12 @@ TOKENIZER = "tokenizer"
 
 
 @dataclasses.dataclass(frozen=True)
-class ExperimentConfig:
+class RunConfig:
     """A whole config file. ``model`` and ``task`` are read by the registries of these names.
 
     Said once, used everywhere: ``seed`` (data order and initialisation), ``data.image.size`` and
-    ``.channels`` (pipeline, vision tower, task), ``data.labels``, ``task.frozen_towers`` (the
-    task, and ``optim.freeze``).
+    ``.channels`` (pipeline, vision tower, task), and what the task says of other groups
+    (``complete`` of its class: the optimizer's frozen parameters, the model's classes ...).
 
     Attributes:
       micro_batches: pieces of a batch, to save memory; see ``core.step``.
@@ -55,19 +58,18 @@ class ExperimentConfig:
     eval: EvalConfig = dataclasses.field(default_factory=EvalConfig)
 
 
-#: May change between two starts of one run without changing what is learnt. ``loop.steps`` may not:
-#: the learning rate follows it.
+#: May change between two starts of one run without changing what is learnt, beside what its task
+#: names. ``loop.steps`` may not: the learning rate follows it.
 MAY_DIFFER = (
-    "name", "mesh", "log", "checkpoint", "eval", "init_from", "init_only",
-    "init_towers",
-    "loop.log_every", "loop.eval_every", "loop.save_every", "loop.max_skips", "loop.profile",
-    "data.workers", "data.threads", "data.prefetch", "data.cache_dir", "data.max_bad_fraction",
-    "data.sources", "model.remat", "model.vision.remat", "model.text.remat", "task.impl",
-    "task.block",
-)  # fmt: skip
+    *("name", "mesh", "log", "checkpoint", "eval", "init_from", "init_only", "init_towers"),
+    *(f"loop.{key}" for key in ("log_every", "eval_every", "save_every", "max_skips", "profile")),
+    *(f"data.{key}" for key in ("workers", "threads", "prefetch", "cache_dir")),
+    *("data.max_bad_fraction", "data.sources"),
+    *("model.remat", "model.vision.remat", "model.text.remat"),
+)
 
 
-def parse_config(config: Mapping[str, Any]) -> ExperimentConfig:
+def parse_config(config: Mapping[str, Any]) -> RunConfig:
     """Validates a ConfigDict (or the JSON of a checkpoint) and spreads what is said once.
 
     Raises:
@@ -75,40 +77,23 @@ def parse_config(config: Mapping[str, Any]) -> ExperimentConfig:
       WeightsError: published weights that a tower shall start from cannot be found or understood.
     """
     tree = to_plain(config)
-    parse(ExperimentConfig, tree)  # from here on, groups are groups
-    for side in ("vision", "text"):
-        group(tree["model"], side, "config.model")
-    data = tree["data"]
-    image = data.get("image", {})
+    refuse_old_keys(tree)
+    parse(RunConfig, tree)  # from here on, groups are groups
+    task = task_entry(tree["task"]).task
+    model = tree["model"]
+    for side in MODELS[model_name(model, task.models[0])].config.TOWERS:
+        group(model, side, "config.model")
+    data, image = tree["data"], tree["data"].get("image", {})
     size, channels = image.get("size", 224), image.get("channels", 1)
-    seed = tree.get("seed", 0)
-    task, optim = (tree.setdefault(k, {}) for k in ("task", "optim"))
+    tree.setdefault("optim", {})
     model = tree["model"] = _published(tree, channels)
-    _agree(data, "seed", seed, "config.data")
-    for keys, where in (
-        (model.setdefault("vision", {}), "config.model.vision"),
-        (task, "config.task"),
-    ):
-        _agree(keys, "image_size", size, where)
-        _agree(keys, "channels", channels, where)
-    name = task.get("name")
-    if name in ("contrastive", "gloria", "mgca", "medclip"):
-        _agree(task, "num_labels", len(data.get("labels", ())), "config.task")
-    if name in ("gloria", "mgca"):
-        _agree(data.setdefault("text", {}), "with_words", True, "config.data.text")
-    if name == "mgca" and model.get("prototypes"):
-        optim["unit_norm"] = list(dict.fromkeys([*optim.get("unit_norm", ()), "prototypes"]))
-    if name == "medclip":
-        _agree(task, "variant", data.get("text", {}).get("variant", 0.0) > 0, "config.task")
-    if name == "contrastive" and task.get("region_weight"):
-        _agree(data, "with_boxes", True, "config.data")
-        task.setdefault("max_boxes", data.setdefault("max_boxes", DataConfig.max_boxes))
-    towers_kept = task.get("frozen_towers", ())
-    if not isinstance(towers_kept, list | tuple):
-        raise ConfigError(f"config.task.frozen_towers={towers_kept!r} must be a list")
-    frozen = [f"{tower}/" for tower in towers_kept]
-    optim["freeze"] = list(dict.fromkeys([*optim.get("freeze", ()), *frozen]))
-    return parse(ExperimentConfig, tree)
+    agree(data, "seed", tree.get("seed", 0), "config.data")
+    vision = model.setdefault("vision", {})
+    agree(vision, "image_size", size, "config.model.vision")
+    agree(vision, "channels", channels, "config.model.vision")
+    agree(tree["task"], "channels", channels, "config.task")
+    task.complete(tree)
+    return parse(RunConfig, tree)
 
 
 def _published(tree: dict[str, Any], channels: int) -> dict[str, Any]:
@@ -126,14 +111,6 @@ def _published(tree: dict[str, Any], channels: int) -> dict[str, Any]:
     return found.model
 
 
-def _agree(group: dict[str, Any], key: str, value: Any, where: str) -> None:
-    if group.setdefault(key, value) != value:
-        raise ConfigError(
-            f"{where}.{key}={group[key]!r} contradicts {value!r}, which the rest of the config "
-            "says; leave it out"
-        )
-
-
 def stored_config(
     checkpoint: str | os.PathLike[str], step: pretrained.Which = "latest"
 ) -> dict[str, Any]:
@@ -143,7 +120,7 @@ def stored_config(
     Raises:
       CheckpointError: there is no such checkpoint.
     """
-    stored = pretrained.load_config(checkpoint, step)
+    stored = forget_old_keys(pretrained.load_config(checkpoint, step))
     stored["mesh"] = {}
     tokenizer = workdir_of(checkpoint, step) / TOKENIZER
     if tokenizer.is_dir():

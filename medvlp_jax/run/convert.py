@@ -23,9 +23,9 @@ from medvlp_jax.generation.images.text_to_image import TextToImage
 from medvlp_jax.models.clip import CLIPConfig
 from medvlp_jax.models.lm.decoder import build_lm
 from medvlp_jax.run import programs
+from medvlp_jax.run.build import Run
 from medvlp_jax.run.comparison import Part, compare, forward, in_float32, source_parts
 from medvlp_jax.run.config import stored_config
-from medvlp_jax.run.experiment import Experiment
 from medvlp_jax.tasks.images import PixelConfig
 from medvlp_jax.weights import bare, inputs, lm
 from medvlp_jax.weights.export import check_fits, export
@@ -136,7 +136,7 @@ def _encoder(found: Source, to: pathlib.Path, layout: str, tower: str, dtype: st
 
 
 def _run(source: str, to: pathlib.Path, layout: str, tower: str, dtype: str) -> Converted:
-    experiment = Experiment(stored_config(source))
+    experiment = Run(stored_config(source))
     config: Any = experiment.model_config
     model = experiment.model_def
     arrays = pretrained.load_model(source, *abstract_model(model, experiment.mesh))
@@ -157,7 +157,7 @@ def _run(source: str, to: pathlib.Path, layout: str, tower: str, dtype: str) -> 
     return dataclasses.replace(written, notes=_notes(config, params, known))
 
 
-def run_inputs(experiment: Experiment, texts: bool = True) -> inputs.Inputs:
+def run_inputs(experiment: Run, texts: bool = True) -> inputs.Inputs:
     """How a run prepares images and, with ``texts``, texts, as its export says it."""
     data, text = experiment.config.data, experiment.model_config.text
     task: Any = experiment.task
@@ -191,7 +191,7 @@ def run_inputs(experiment: Experiment, texts: bool = True) -> inputs.Inputs:
     )
 
 
-def _published_text(experiment: Experiment) -> str:
+def _published_text(experiment: Run) -> str:
     """Hub id whose settings describe the text tower; empty where there is none."""
     inits = experiment.config.init_towers
     name = inits.get("text") or inits.get("model", "")

@@ -17,24 +17,22 @@ from medvlp_jax.core.predict import Predictor
 from medvlp_jax.core.processes import distributed
 from medvlp_jax.core.state import param_count
 from medvlp_jax.data.store.dataset import damaged_beside, open_dataset
-from medvlp_jax.data.texts.tokenizer import Tokenizer
-from medvlp_jax.eval.base import evaluate
-from medvlp_jax.eval.config import EvalSetConfig, film_configs
+from medvlp_jax.eval.base import EvalError, EvalResult
+from medvlp_jax.eval.config import EvalSetConfig
 from medvlp_jax.eval.metrics.calibration import Calibration
 from medvlp_jax.eval.notes import notes
 from medvlp_jax.eval.page.examples import READERS, SetRecords
-from medvlp_jax.eval.page.inputs import (
-    Reject,
-    Sample,
-    heatmaps_of,
-    sample_of,
-    segmented_of,
-)
-from medvlp_jax.eval.page.page import data_pages, write_report
-from medvlp_jax.eval.protocol import EvalError, EvalResult
+from medvlp_jax.eval.page.inputs import heatmaps_of, sample_of, segmented_of
+from medvlp_jax.eval.page.page import write_report
+from medvlp_jax.eval.registry import EVALUATORS, evaluate
 from medvlp_jax.eval.results import collect, write_results
+from medvlp_jax.pages.page import data_pages
+from medvlp_jax.pages.studies import Reject, Sample
+from medvlp_jax.run.build import Run
 from medvlp_jax.run.config import stored_config, workdir_of
-from medvlp_jax.run.experiment import Experiment
+from medvlp_jax.run.evaluators import evaluators_of
+from medvlp_jax.run.sets import film_configs
+from medvlp_jax.run.train import tuner
 
 #: Beside results.json, for programs that show probabilities.
 CALIBRATION = "calibration.json"
@@ -56,7 +54,7 @@ class Evaluation:
         lines = []
         for name, entry in self.results["evaluations"].items():
             metrics = entry["metrics"]
-            for key in ("auc_macro", "pointing", "image_to_text/r@1", "dice_positive", "map"):
+            for key in _HEADLINES:
                 if metrics.get(key) is not None:
                     low, high = metrics.get(f"{key}_low"), metrics.get(f"{key}_high")
                     interval = f" [{low:.3f}, {high:.3f}]" if low is not None else ""
@@ -65,6 +63,10 @@ class Evaluation:
             said = [f"    {_printable(note)}" for note in notes(entry)]
             lines += [line for line in said if line not in lines]
         return "\n".join(lines)
+
+
+#: The metric of each kind of evaluation that stands for the rest.
+_HEADLINES = tuple(dict.fromkeys(e.headline for e in EVALUATORS.values() if e.headline))
 
 
 def _printable(text: str) -> str:
@@ -114,11 +116,11 @@ def evaluate_checkpoint(
             "name a labelled data folder: --data=FOLDER --split=test"
         )
     folder, workdir = pretrained.resolve(checkpoint, step), workdir_of(checkpoint, step)
-    experiment = Experiment(stored)
-    tokenizer = experiment.tokenizer()
-    predict = experiment.load(checkpoint, step)
-    others = [_member(experiment, path, step) for path in ensemble]
-    evaluators = experiment.evaluators(tokenizer, during_training=False, ensemble=others)
+    run = Run(stored)
+    tokenizer = run.tokenizer() if run.reads_text else None
+    predict = run.load(checkpoint, step)
+    others = [_member(run, path, step) for path in ensemble]
+    evaluators = evaluators_of(run, tokenizer, tuner=tuner, during_training=False, ensemble=others)
     if not evaluators:
         raise EvalError(
             f"{checkpoint} has no set in config.eval to measure on; name one with --data"
@@ -127,16 +129,16 @@ def evaluate_checkpoint(
 
     results = collect(
         found,
-        name=experiment.config.name,
+        name=run.config.name,
         command=command,
-        seed=experiment.config.seed,
-        config=json.loads(dumps(experiment.config)),
-        bootstrap=experiment.config.eval.bootstrap,
-        data=_data(experiment),
+        seed=run.config.seed,
+        config=json.loads(dumps(run.config)),
+        bootstrap=run.config.eval.bootstrap,
+        data=_data(run),
         facts={
             "checkpoint step": pretrained.step_of(folder),
             **({"ensemble": ", ".join(map(str, ensemble))} if ensemble else {}),
-            "parameters": param_count(experiment.model_def.abstract_params),
+            "parameters": param_count(run.model_def.abstract_params),
             **_timing(workdir),
         },
         training={k: v for k, v in last_start(workdir).items() if k in ("command", "commit")},
@@ -144,8 +146,8 @@ def evaluate_checkpoint(
     out = pathlib.Path(out)
     heatmaps = [h for r in found.values() for h in heatmaps_of(r)]
     segmented = [s for r in found.values() for s in segmented_of(r)]
-    samples, rejects = _pictures(experiment)
-    examples = _examples(experiment, found, tokenizer)
+    samples, rejects = _pictures(run)
+    examples = _examples(run, found)
     if not distributed.is_main():
         return Evaluation(results, out / "results.json", out / "report.html")
     out.mkdir(parents=True, exist_ok=True)
@@ -163,36 +165,36 @@ def evaluate_checkpoint(
             rejects=rejects,
             segmented=segmented,
             examples=examples,
-            links=_links(experiment, out),
+            links=_links(run, out),
         ),
     )
 
 
-def _member(experiment: Experiment, path: str | pathlib.Path, step: pretrained.Which) -> Predictor:
-    """Another checkpoint, to be read through the pipeline of ``experiment``.
+def _member(run: Run, path: str | pathlib.Path, step: pretrained.Which) -> Predictor:
+    """Another checkpoint, to be read through the pipeline of ``run``.
 
     Raises:
       CheckpointError: that is not the pipeline it was trained with.
     """
     which: pretrained.Which = "latest" if isinstance(step, int) else step
-    other = Experiment(stored_config(path, which))
-    own, theirs = (_reading(e) for e in (experiment, other))
+    other = Run(stored_config(path, which))
+    own, theirs = (_reading(e) for e in (run, other))
     differ = [key for key in own if own[key] != theirs[key]]
     if differ:
         raise pretrained.CheckpointError(
             f"{path} cannot be scored together with the first checkpoint: {', '.join(differ)} "
             "differ"
         )
-    return experiment.load(path, which)
+    return run.load(path, which)
 
 
-def _reading(experiment: Experiment) -> dict[str, Any]:
+def _reading(run: Run) -> dict[str, Any]:
     """What becomes of an image and a text on the way into the model, and the model."""
     return {
-        "model": experiment.model_config,
-        "pixels of config.task": experiment.pixels,
-        "data.image": experiment.config.data.image,
-        "tokenizer": experiment.tokenizer().hash,
+        "model": run.model_config,
+        "pixels of config.task": run.pixels,
+        "data.image": run.config.data.image,
+        "tokenizer": run.tokenizer().hash if run.reads_text else "",
     }
 
 
@@ -211,9 +213,9 @@ def _keep_calibration(results: Mapping[str, Any], out: pathlib.Path) -> None:
             return
 
 
-def _data(experiment: Experiment) -> dict[str, Any]:
+def _data(run: Run) -> dict[str, Any]:
     """Counts of every set that was trained or measured on."""
-    c = experiment.config
+    c = run.config
     places = [("training", s.path, s.split) for s in c.data.sources]
     places += [(name, s.path, s.split) for name, s in c.eval.sets.items()]
     sets = []
@@ -225,14 +227,14 @@ def _data(experiment: Experiment) -> dict[str, Any]:
             {"name": name, "split": split, "records": len(source), "labels": source.label_counts}
         )
     rejected: dict[str, int] = {}
-    for row in _rejected_rows(experiment):
+    for row in _rejected_rows(run):
         reason = str(row.get("kind", "unknown"))
         rejected[reason] = rejected.get(reason, 0) + 1
     return {"sets": sets, "rejects": rejected}
 
 
-def _rejected_rows(experiment: Experiment) -> Iterator[dict[str, Any]]:
-    c = experiment.config
+def _rejected_rows(run: Run) -> Iterator[dict[str, Any]]:
+    c = run.config
     folders = {s.path for s in c.data.sources} | {s.path for s in c.eval.sets.values()}
     for folder in sorted(folders):
         file = pathlib.Path(folder) / "rejects.jsonl"
@@ -258,10 +260,10 @@ def _timing(workdir: pathlib.Path) -> dict[str, str]:
     return {"training": f"{sum(seconds.values()) / 60:.1f} min"} if seconds else {}
 
 
-def _pictures(experiment: Experiment) -> tuple[list[Sample], list[Reject]]:
+def _pictures(run: Run) -> tuple[list[Sample], list[Reject]]:
     """The first studies of every set, and rejects without pictures."""
     samples = []
-    for name, one in experiment.config.eval.sets.items():
+    for name, one in run.config.eval.sets.items():
         source = open_dataset(one.path, one.split)
         step = max(len(source) // SHOWN, 1)
         for i in range(0, min(len(source), SHOWN * step), step):
@@ -269,30 +271,28 @@ def _pictures(experiment: Experiment) -> tuple[list[Sample], list[Reject]]:
             samples.append(sample_of(source[i], note=note))
     rejects = [
         Reject(reason=str(r.get("detail", r.get("kind", ""))), id=str(r.get("where", "")))
-        for _, r in zip(range(SHOWN), _rejected_rows(experiment), strict=False)
+        for _, r in zip(range(SHOWN), _rejected_rows(run), strict=False)
     ]
     return samples, rejects
 
 
-def _examples(
-    experiment: Experiment, found: Mapping[str, EvalResult], tokenizer: Tokenizer
-) -> list[Any]:
+def _examples(run: Run, found: Mapping[str, EvalResult]) -> list[Any]:
     """What the report shows of retrieval, of the worst errors, and of detection."""
     examples: list[Any] = []
-    for name, one in experiment.config.eval.sets.items():
+    for name, one in run.config.eval.sets.items():
         mine = [r for r in found.values() if r.details.get("set") == name]
         if not any(r.details.get("kind") in READERS for r in mine):
             continue
-        data = dataclasses.replace(experiment.config.data, workers=0)
-        records = SetRecords(open_dataset(one.path, one.split), data, tokenizer)
+        data = dataclasses.replace(run.config.data, workers=0)
+        records = SetRecords(open_dataset(one.path, one.split), data)
         for result in mine:
             if read := READERS.get(result.details["kind"]):
                 examples += read(result, records)
     return examples
 
 
-def _links(experiment: Experiment, out: pathlib.Path) -> dict[str, str]:
+def _links(run: Run, out: pathlib.Path) -> dict[str, str]:
     """The pages of the data folders, as far as they are there."""
-    c = experiment.config
+    c = run.config
     folders = [s.path for s in c.data.sources] + [s.path for s in c.eval.sets.values()]
     return data_pages({pathlib.Path(f).name: f for f in folders}, out)

@@ -18,18 +18,19 @@ from medvlp_jax.core.state import param_count
 from medvlp_jax.data.config import SourceConfig
 from medvlp_jax.data.images.augment import ImageConfig
 from medvlp_jax.data.store.dataset import open_dataset
-from medvlp_jax.eval.base import evaluate
-from medvlp_jax.eval.downstream.config import TRAINS, DownstreamConfig, make_downstream
+from medvlp_jax.eval.config import EvalConfig, EvalSetConfig
+from medvlp_jax.eval.context import Context
+from medvlp_jax.eval.downstream.config import DownstreamConfig
 from medvlp_jax.eval.downstream.sets import Sets
-from medvlp_jax.eval.downstream.tower import Tower
 from medvlp_jax.eval.metrics.bootstrap import Bootstrap
 from medvlp_jax.eval.page import segmented_of, write_report
-from medvlp_jax.eval.protocol import PredictFn
+from medvlp_jax.eval.registry import EVALUATORS, evaluate
 from medvlp_jax.eval.results import collect, write_results
-from medvlp_jax.eval.zeroshot.chosen import scorable
+from medvlp_jax.run.build import Run
 from medvlp_jax.run.config import stored_config
 from medvlp_jax.run.evaluate import Evaluation
-from medvlp_jax.run.experiment import Experiment
+from medvlp_jax.run.evaluators import build
+from medvlp_jax.run.train import tuner
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +38,7 @@ class FinetuningConfig:
     """The config of ``launch/finetune.py``.
 
     Attributes:
-      evaluators: words of ``eval.downstream.config.TRAINS``.
+      evaluators: words of ``eval.registry.EVALUATORS`` that train on a tower.
       validation: chooses checkpoints and strengths; it shares no patient with the others.
       test: is read for the results alone.
       labels: all labels of the data; also say of which masks a record without one has none.
@@ -63,8 +64,9 @@ class FinetuningConfig:
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
 
     def __post_init__(self) -> None:
-        if not self.evaluators or not set(self.evaluators) <= set(TRAINS):
-            raise ValueError(f"evaluators={self.evaluators} must be of {', '.join(TRAINS)}")
+        words = [word for word, kind in EVALUATORS.items() if kind.trains]
+        if not self.evaluators or not set(self.evaluators) <= set(words):
+            raise ValueError(f"evaluators={self.evaluators} must be of {', '.join(words)}")
         if not self.downstream.train:
             raise ValueError("downstream.train must name the labelled training data")
         places = [(s.path, s.split) for s in self.downstream.train]
@@ -97,28 +99,27 @@ def finetune(
     """
     c = parse(FinetuningConfig, config)
     out = output_folder(out)
-    experiment = Experiment(_stored(checkpoint, step, c))
-    labels = c.labels or experiment.config.data.labels
-    sets = _sets(experiment, c, labels)
-    size = sets.data.image.size
-    classes = scorable(open_dataset(c.test.path, c.test.split).label_counts, labels)
-
-    def tower(predict: PredictFn) -> Tower:
-        found = experiment.tower(predict)
-        return dataclasses.replace(found, pixels=dataclasses.replace(found.pixels, image_size=size))
-
+    run = Run(_stored(checkpoint, step, c))
+    labels = c.labels or run.config.data.labels
+    sets = _sets(run, c, labels)
+    place = EvalSetConfig(c.test.path, c.test.split, evaluators=c.evaluators)
+    context = Context(
+        name=sets.name,
+        set=place,
+        config=EvalConfig(bootstrap=c.bootstrap, downstream=c.downstream),
+        labels=labels,
+        counts=open_dataset(c.test.path, c.test.split).label_counts,
+        test=sets.embedded("test", ("image", "labels")),
+        sets=lambda: sets,
+        tower=run.tower,
+        tuner=tuner,
+        folder=out / "runs",
+    )
     if distributed.is_main():
         out.mkdir(parents=True, exist_ok=True)
     distributed.barrier("fine-tuning folder")
     with workdir_lock(out, "fine-tuning") if distributed.is_main() else nullcontext():
-        evaluators = {
-            f"{sets.name}-{word}": make_downstream(
-                word, sets, c.downstream, classes, tower=tower, bootstrap=c.bootstrap,
-                image_labels=labels, folder=out / "runs",
-            )
-            for word in c.evaluators
-        }  # fmt: skip
-        found = evaluate(evaluators, experiment.load(checkpoint, step))
+        found = evaluate(build(context), run.load(checkpoint, step))
         results = collect(
             found,
             name=c.name,
@@ -130,9 +131,7 @@ def finetune(
             facts={
                 "checkpoint": str(checkpoint),
                 "checkpoint step": pretrained.step_of(pretrained.resolve(checkpoint, step)),
-                "parameters of the tower": param_count(
-                    experiment.model_def.abstract_params["vision"]
-                ),
+                "parameters of the tower": param_count(run.model_def.abstract_params["vision"]),
             },
         )
         done = Evaluation(results, out / "results.json", out / "report.html")
@@ -157,16 +156,16 @@ def _stored(
     return stored
 
 
-def _sets(experiment: Experiment, c: FinetuningConfig, labels: tuple[str, ...]) -> Sets:
+def _sets(run: Run, c: FinetuningConfig, labels: tuple[str, ...]) -> Sets:
     """The splits, with the run's image options unless the config has others."""
-    run = experiment.config.data
-    image = _merge(to_plain(run.image), c.image)
-    if image["channels"] != run.image.channels:
+    own = run.config.data
+    image = _merge(to_plain(own.image), c.image)
+    if image["channels"] != own.image.channels:
         raise ConfigError(
-            f"config.image.channels={image['channels']}: the tower reads {run.image.channels}"
+            f"config.image.channels={image['channels']}: the tower reads {own.image.channels}"
         )
     data = dataclasses.replace(
-        run,
+        own,
         sources=c.downstream.train,
         image=parse(ImageConfig, image, "config.image"),
         labels=labels,
@@ -176,7 +175,7 @@ def _sets(experiment: Experiment, c: FinetuningConfig, labels: tuple[str, ...]) 
         cache_dir="",
     )
     name = pathlib.Path(c.test.path).name
-    return experiment.downstream_sets(name, c.validation, c.test, data)
+    return run.sets(name, c.validation, c.test, data)
 
 
 def _merge(old: dict[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from safetensors.numpy import save_file
 
 from medvlp_jax.core.errors import one_net
 from medvlp_jax.core.state import flatten, path_str, unflatten
-from medvlp_jax.run.experiment import Experiment
+from medvlp_jax.run.build import Run
 from medvlp_jax.weights.inputs import Inputs, write_tokenizer
 
 #: What ``--layout`` calls it.
@@ -57,7 +57,7 @@ Both give float32 unit vectors.
 
 def write(
     to: pathlib.Path,
-    experiment: Experiment,
+    experiment: Run,
     params: Mapping[str, Any],
     buffers: Mapping[str, Any],
     inputs: Inputs,

@@ -7,15 +7,15 @@ towers learn is decided here.
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from medvlp_jax.core import sharding
-from medvlp_jax.core.config import ConfigError, parse
-from medvlp_jax.core.fields import AboveOne, Count, Fraction, NonNegative, Positive, Size
+from medvlp_jax.core.config import ConfigError
+from medvlp_jax.core.fields import AboveOne, Fraction, NonNegative, Positive, Size
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.core.task import Batch, Metrics, Predict
 from medvlp_jax.losses import embeddings as losses
@@ -51,7 +51,6 @@ class ContrastiveConfig(TowersConfig):
       region_weight: weight of the same loss between texts and the regions they are about (boxes
         of the findings that they state), which makes heat-maps. Texts are positives of regions
         that show all they state.
-      max_boxes: boxes a record; needed by ``region_weight``.
     """
 
     loss: Literal["infonce", "sigmoid", "convirt"] = "infonce"
@@ -62,7 +61,6 @@ class ContrastiveConfig(TowersConfig):
     block: Size | None = None
     text_weight: NonNegative = 0.0
     region_weight: NonNegative = 0.0
-    max_boxes: Count = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -78,14 +76,8 @@ class ContrastiveConfig(TowersConfig):
             raise ValueError(f"block={self.block} must be positive, and goes with impl='ring'")
         if min(self.text_weight, self.region_weight) < 0:
             raise ValueError("text_weight and region_weight must not be negative")
-        if self.region_weight and self.max_boxes < 1:
-            raise ValueError("region_weight needs max_boxes")
         if self.loss == "sigmoid" and (self.text_weight or self.region_weight):
             raise ValueError("text_weight and region_weight go with the softmax losses")
-
-    @property
-    def needs_labels(self) -> bool:
-        return self.multi_positive == "labels" or self.reads_statements
 
     @property
     def reads_statements(self) -> bool:
@@ -120,6 +112,8 @@ class ContrastiveTask(TwoTowers):
     ``pair_loss``, ``text_loss``, ``region_loss`` where there are several.
     """
 
+    may_differ: ClassVar = ("impl", "block")
+
     def __init__(self, model_def: ModelDef, config: ContrastiveConfig):
         if config.loss == "sigmoid" and "logit_bias" not in model_def.abstract_params:
             raise ConfigError(
@@ -136,14 +130,9 @@ class ContrastiveTask(TwoTowers):
         }
         self._clamp = losses.clamp_inward(0.0, math.log(config.max_logit_scale))
 
-    def batch_spec(self, batch_size: int, text_len: int) -> dict[str, jax.ShapeDtypeStruct]:
-        """The arrays that :meth:`embed` and :meth:`loss` read."""
-        c, b, of = self.config, batch_size, jax.ShapeDtypeStruct
-        spec = super().batch_spec(batch_size, text_len)
-        if c.region_weight:
-            spec["boxes"] = of((b, c.max_boxes, 4), jnp.float32)
-            spec["box_label"] = of((b, c.max_boxes), jnp.int32)
-        return spec
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (*super().columns, "boxes") if self.config.region_weight else super().columns
 
     def embed(self, model: Any, batch: Batch, rng: jax.Array | None) -> Embeddings:
         """Unit vectors in training mode; ``rng`` drives dropout and patch dropout."""
@@ -204,12 +193,3 @@ class ContrastiveTask(TwoTowers):
             parts["region_loss"], _ = contrast(region, text, about, weight)
             loss = loss + c.region_weight * parts["region_loss"]
         return loss, metrics | (parts if len(parts) > 1 else {}) | {"logit_scale": scale}
-
-
-def make_contrastive(model_def: ModelDef, config: Mapping[str, Any]) -> ContrastiveTask:
-    """The factory behind ``TASKS["contrastive"]``.
-
-    Raises:
-      ConfigError: a key of ``config`` is unknown or its value does not fit.
-    """
-    return ContrastiveTask(model_def, parse(ContrastiveConfig, config, "config.task"))

@@ -7,19 +7,20 @@ always belongs to it, so that no finding is too small to be learnt.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from medvlp_jax.core.config import parse
-from medvlp_jax.core.fields import Count, Extent, Size
+from medvlp_jax.core.config import agree
+from medvlp_jax.core.fields import Size
 from medvlp_jax.core.state import ModelDef
-from medvlp_jax.core.task import Batch, Metrics, Predict
+from medvlp_jax.core.task import Batch, Metrics, Predict, Truth
 from medvlp_jax.models.detector import Points
 from medvlp_jax.tasks.images import PixelConfig
+from medvlp_jax.tasks.labelled import LabelledTask
 
 #: Balance and focus of the class loss (Lin et al. 2017, arXiv:1708.02002).
 _ALPHA, _GAMMA = 0.25, 2.0
@@ -35,22 +36,17 @@ class DetectionConfig(PixelConfig):
     """``config.task`` of a detection run.
 
     Attributes:
-      num_labels: classes of boxes. A class is known of a record if it has a box of it, or if the
-        label is negative; otherwise it is left out of the class loss.
-      max_boxes: boxes a record of the batch.
       candidates: predictions that an image keeps before non-maximum suppression.
       frozen: see ``SupervisedConfig``.
     """
 
-    num_labels: Count = 0
-    max_boxes: Extent = 16
     candidates: Size = 100
     frozen: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.num_labels, self.max_boxes, self.candidates) < 1:
-            raise ValueError("num_labels, max_boxes and candidates must be at least 1")
+        if self.candidates < 1:
+            raise ValueError("candidates must be at least 1")
 
 
 class Assignment(NamedTuple):
@@ -123,28 +119,26 @@ def giou(a: Float[Array, "*s 4"], b: Float[Array, "*s 4"]) -> Float[Array, "*s"]
     return both / jnp.maximum(union, 1e-9) - (hull - union) / jnp.maximum(hull, 1e-9)
 
 
-class DetectionTask:
+class DetectionTask(LabelledTask):
     """``predict["boxes"]`` is float32 [b, candidates, 6]: x0, y0, x1, y1 in fractions, clipped to
     the image, score in [0, 1], class; best first, before non-maximum suppression."""
 
-    cached = False
+    models: ClassVar = ("detector",)
+    needs: frozenset[Truth] = frozenset({"boxes"})
 
     def __init__(self, model_def: ModelDef, config: DetectionConfig):
         self.model_def = model_def
         self.config = config
         self.predict: Mapping[str, Predict] = {"boxes": self._boxes}
 
-    def batch_spec(self, batch_size: int, text_len: int) -> dict[str, jax.ShapeDtypeStruct]:
-        del text_len
-        c, b, of = self.config, batch_size, jax.ShapeDtypeStruct
-        return c.batch_spec(b) | {
-            "labels": of((b, c.num_labels), jnp.int8),
-            "boxes": of((b, c.max_boxes, 4), jnp.float32),
-            "box_label": of((b, c.max_boxes), jnp.int32),
-        }
+    @classmethod
+    def complete(cls, config: dict[str, Any]) -> None:
+        super().complete(config)
+        agree(config["model"], "classes", len(config["data"].get("labels", ())), "config.model")
 
-    def embed(self, model: Any, batch: Batch, rng: jax.Array | None) -> Any:
-        raise NotImplementedError("this loss is not split into embedding and head")
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return ("image", "labels", "boxes")
 
     def loss(
         self, model: Any, embeddings: Any, batch: Batch, rng: jax.Array | None = None
@@ -159,8 +153,10 @@ class DetectionTask:
         positive = (want.label >= 0).astype(jnp.float32)
         count = jnp.maximum(jnp.sum(positive), 1.0)
 
-        target = jax.nn.one_hot(want.label, c.num_labels)  # -1 is a row of zeros
-        known = known_classes(batch["labels"], box_label, c.num_labels) & valid[:, None]
+        classes = found.logits.shape[-1]
+        target = jax.nn.one_hot(want.label, classes)  # -1 is a row of zeros
+        # Known of a record: a class of which it has a box, or whose label is negative.
+        known = known_classes(batch["labels"], box_label, classes) & valid[:, None]
         entropy = jax.nn.softplus(found.logits) - found.logits * target
         balance = _ALPHA * target + (1 - _ALPHA) * (1 - target)
         each = balance * (1 - jnp.exp(-entropy)) ** _GAMMA * entropy
@@ -192,8 +188,3 @@ def known_classes(
     """Classes of which all boxes are known: those with a box, and those that are absent."""
     boxed = (box_label[:, :, None] == np.arange(classes)).any(1)
     return boxed | (labels == 0)
-
-
-def make_detection(model_def: ModelDef, config: Mapping[str, Any]) -> DetectionTask:
-    """The factory behind ``TASKS["detection"]``; raises ConfigError for a wrong key."""
-    return DetectionTask(model_def, parse(DetectionConfig, config, "config.task"))

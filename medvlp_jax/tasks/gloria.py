@@ -9,14 +9,13 @@ inference, whose score is ``(local + global) / 2`` with the largest word in plac
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from medvlp_jax.core import sharding
-from medvlp_jax.core.config import parse
 from medvlp_jax.core.fields import Depth, NonNegative, Positive, Size
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.core.task import Batch, Metrics, Predict
@@ -85,6 +84,8 @@ class GloriaTask(TwoTowers):
       [k, t, e] -> [b, k], the inference score of every image with every text.
     """
 
+    may_differ: ClassVar = ("block",)
+
     def __init__(self, model_def: ModelDef, config: GloriaConfig):
         super().__init__(model_def, config)
         self.predict: Mapping[str, Predict] = {
@@ -94,10 +95,9 @@ class GloriaTask(TwoTowers):
             "pair_scores": self._pair_scores,
         }
 
-    def batch_spec(self, batch_size: int, text_len: int) -> dict[str, jax.ShapeDtypeStruct]:
-        """The arrays that :meth:`embed` and :meth:`loss` read."""
-        words = jax.ShapeDtypeStruct((batch_size, text_len), jnp.int32)
-        return super().batch_spec(batch_size, text_len) | {"word_ids": words}
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (*super().columns, "words")
 
     def embed(self, model: Any, batch: Batch, rng: jax.Array | None) -> Embeddings:
         """Vectors of images, texts, regions and words in training mode."""
@@ -191,12 +191,3 @@ def summed_states(text: TextFeatures) -> Float[Array, "b t d"]:
     """The sum of the hidden states that were asked for, the last one if none was; float32."""
     tokens = text.tokens if text.hidden is None else jnp.sum(text.hidden.astype(jnp.float32), 0)
     return tokens.astype(jnp.float32)
-
-
-def make_gloria(model_def: ModelDef, config: Mapping[str, Any]) -> GloriaTask:
-    """The factory behind ``TASKS["gloria"]``.
-
-    Raises:
-      ConfigError: a key of ``config`` is unknown or its value does not fit.
-    """
-    return GloriaTask(model_def, parse(GloriaConfig, config, "config.task"))

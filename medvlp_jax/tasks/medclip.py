@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from medvlp_jax.core.config import parse
+from medvlp_jax.core.config import agree
 from medvlp_jax.core.fields import AboveOne, Positive
 from medvlp_jax.core.sharding import constrain
 from medvlp_jax.core.state import ModelDef
@@ -59,10 +59,6 @@ class MedclipConfig(TowersConfig):
         if self.max_logit_scale <= 1:
             raise ValueError(f"max_logit_scale={self.max_logit_scale} must be above 1")
 
-    @property
-    def needs_labels(self) -> bool:
-        return True
-
 
 class Embeddings(NamedTuple):
     """Unit vectors; ``variant`` where texts have a second version."""
@@ -87,16 +83,18 @@ class MedclipTask(TwoTowers):
         }
         self._clamp = losses.clamp_inward(0.0, math.log(config.max_logit_scale))
 
-    def batch_spec(self, batch_size: int, text_len: int) -> dict[str, jax.ShapeDtypeStruct]:
-        """The arrays that :meth:`embed` and :meth:`loss` read."""
-        c, of = self.config, jax.ShapeDtypeStruct
-        spec = super().batch_spec(batch_size, text_len)
-        spec["labels"] = of((batch_size, c.num_labels), jnp.int8)
-        if c.text_side == "stated":
-            spec["text_labels"] = of((batch_size, c.num_labels), jnp.uint8)
-        if c.variant:
-            spec |= {f"text_variant{s}": spec[f"text{s}"] for s in ("", "_mask")}
-        return spec
+    @classmethod
+    def complete(cls, config: dict[str, Any]) -> None:
+        super().complete(config)
+        share = config["data"].get("text", {}).get("variant", 0.0)
+        agree(config["task"], "variant", share > 0, "config.task")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        c = self.config
+        texts = ("statements",) if c.text_side == "stated" else ()
+        variant = ("text_variant",) if c.variant else ()
+        return (*super().columns, "labels", *texts, *variant)
 
     def embed(self, model: Any, batch: Batch, rng: jax.Array | None) -> Embeddings:
         """Unit vectors in training mode."""
@@ -165,12 +163,3 @@ def signed_labels(labels: Float[Array, "b k"]) -> Float[Array, "b k"]:
 def _everywhere(x: Float[Array, "b d"]) -> Float[Array, "b d"]:
     """The rows of all devices on every device."""
     return constrain(x, None, None)
-
-
-def make_medclip(model_def: ModelDef, config: Mapping[str, Any]) -> MedclipTask:
-    """The factory behind ``TASKS["medclip"]``.
-
-    Raises:
-      ConfigError: a key of ``config`` is unknown or its value does not fit.
-    """
-    return MedclipTask(model_def, parse(MedclipConfig, config, "config.task"))

@@ -15,7 +15,6 @@ rows of the table at length one, and ``config.optim.hold`` keeps it still at the
 
 import dataclasses
 import logging
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -24,7 +23,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from medvlp_jax.core import sharding
-from medvlp_jax.core.config import ConfigError, parse
+from medvlp_jax.core.config import ConfigError
 from medvlp_jax.core.fields import NonNegative, Positive, Size
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.core.task import Batch, Metrics
@@ -97,10 +96,18 @@ class MgcaTask(TwoTowers):
         super().__init__(model_def, config)
         self._warned = False
 
-    def batch_spec(self, batch_size: int, text_len: int) -> dict[str, jax.ShapeDtypeStruct]:
-        """The arrays that :meth:`embed` and :meth:`loss` read."""
-        words = jax.ShapeDtypeStruct((batch_size, text_len), jnp.int32)
-        return super().batch_spec(batch_size, text_len) | {"word_ids": words}
+    @classmethod
+    def complete(cls, config: dict[str, Any]) -> None:
+        """Prototypes that stay unit vectors."""
+        super().complete(config)
+        if config["model"].get("prototypes"):
+            optim = config["optim"]
+            kept = (*optim.get("unit_norm", ()), "prototypes")
+            optim["unit_norm"] = list(dict.fromkeys(kept))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (*super().columns, "words")
 
     def embed(self, model: Any, batch: Batch, rng: jax.Array | None) -> Embeddings:
         """Vectors and weights in training mode."""
@@ -190,12 +197,3 @@ class MgcaTask(TwoTowers):
                 records,
                 count,
             )
-
-
-def make_mgca(model_def: ModelDef, config: Mapping[str, Any]) -> MgcaTask:
-    """The factory behind ``TASKS["mgca"]``.
-
-    Raises:
-      ConfigError: a key of ``config`` is unknown or its value does not fit.
-    """
-    return MgcaTask(model_def, parse(MgcaConfig, config, "config.task"))

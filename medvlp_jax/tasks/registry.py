@@ -1,43 +1,58 @@
 """The tasks by name: what ``config.task.name`` picks."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-from medvlp_jax.core.config import ConfigError, unknown_word
+from medvlp_jax.core.config import ConfigError, parse, unknown_word
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.core.task import Task
-from medvlp_jax.tasks.contrastive import make_contrastive
-from medvlp_jax.tasks.detection import make_detection
-from medvlp_jax.tasks.gloria import make_gloria
-from medvlp_jax.tasks.medclip import make_medclip
-from medvlp_jax.tasks.mgca import make_mgca
-from medvlp_jax.tasks.segmentation import make_segmentation
-from medvlp_jax.tasks.supervised import make_supervised
+from medvlp_jax.tasks.contrastive import ContrastiveConfig, ContrastiveTask
+from medvlp_jax.tasks.detection import DetectionConfig, DetectionTask
+from medvlp_jax.tasks.gloria import GloriaConfig, GloriaTask
+from medvlp_jax.tasks.medclip import MedclipConfig, MedclipTask
+from medvlp_jax.tasks.mgca import MgcaConfig, MgcaTask
+from medvlp_jax.tasks.segmentation import SegmentationConfig, SegmentationTask
+from medvlp_jax.tasks.supervised import SupervisedConfig, SupervisedTask
 
-TaskFactory = Callable[[ModelDef, Mapping[str, Any]], Task]
 
-#: ``config.task.name`` -> factory ``(model_def, the other keys of config.task) -> Task``.
-TASKS: dict[str, TaskFactory] = {
-    "contrastive": make_contrastive,
-    "gloria": make_gloria,
-    "mgca": make_mgca,
-    "medclip": make_medclip,
-    "supervised": make_supervised,
-    "segmentation": make_segmentation,
-    "detection": make_detection,
+class TaskEntry(NamedTuple):
+    """A kind of task: the schema of ``config.task`` without ``name``, and the task itself."""
+
+    config: type[Any]
+    task: type[Any]
+
+
+TASKS: dict[str, TaskEntry] = {
+    "contrastive": TaskEntry(ContrastiveConfig, ContrastiveTask),
+    "gloria": TaskEntry(GloriaConfig, GloriaTask),
+    "mgca": TaskEntry(MgcaConfig, MgcaTask),
+    "medclip": TaskEntry(MedclipConfig, MedclipTask),
+    "supervised": TaskEntry(SupervisedConfig, SupervisedTask),
+    "segmentation": TaskEntry(SegmentationConfig, SegmentationTask),
+    "detection": TaskEntry(DetectionConfig, DetectionTask),
 }
 
 
-def make_task(model_def: ModelDef, config: Mapping[str, Any]) -> Task:
-    """Builds the task that ``config.task`` describes; ``config["name"]`` picks it from TASKS.
+def task_entry(config: Mapping[str, Any]) -> TaskEntry:
+    """The entry that ``config.task.name`` picks.
 
     Raises:
-      ConfigError: the name or one of the keys is unknown, or a value is out of range.
+      ConfigError: there is no such task.
     """
-    options = dict(config.items())
-    name = options.pop("name", None)
+    name = config.get("name")
     if name is None:
         raise ConfigError(f"config.task.name is missing; one of {', '.join(sorted(TASKS))}")
     if not isinstance(name, str) or name not in TASKS:
         raise ConfigError(unknown_word("config.task.name", name, TASKS, "task"))
-    return TASKS[name](model_def, options)
+    return TASKS[name]
+
+
+def make_task(model_def: ModelDef, config: Mapping[str, Any]) -> Task:
+    """Builds the task that ``config.task`` describes.
+
+    Raises:
+      ConfigError: the name or one of the keys is unknown, or a value is out of range.
+    """
+    entry = task_entry(config)
+    options = {key: value for key, value in config.items() if key != "name"}
+    return entry.task(model_def, parse(entry.config, options, "config.task"))

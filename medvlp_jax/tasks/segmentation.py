@@ -7,19 +7,20 @@ image without the finding still has a gradient.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from medvlp_jax.core.config import parse
-from medvlp_jax.core.fields import Count, CountOrAuto
+from medvlp_jax.core.config import agree
+from medvlp_jax.core.fields import CountOrAuto
 from medvlp_jax.core.state import ModelDef
-from medvlp_jax.core.task import Batch, Metrics, Predict
+from medvlp_jax.core.task import Batch, Metrics, Predict, Truth
 from medvlp_jax.models.segmenter import resize
 from medvlp_jax.tasks.images import PixelConfig
+from medvlp_jax.tasks.labelled import LabelledTask
 from medvlp_jax.tasks.supervised import bce
 
 #: Added to both sides of the Dice ratio.
@@ -41,15 +42,12 @@ class SegmentationConfig(PixelConfig):
 
     loss: Literal["focal_dice", "bce_dice"] = "focal_dice"
     label_of_mask: tuple[CountOrAuto, ...] = ()
-    num_labels: Count = 0
     frozen: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.label_of_mask:
             raise ValueError("label_of_mask must have an entry for each mask")
-        if max(self.label_of_mask) >= self.num_labels:
-            raise ValueError(f"label_of_mask={self.label_of_mask} exceeds {self.num_labels} labels")
 
 
 def known_masks(
@@ -58,9 +56,14 @@ def known_masks(
     """Which masks of which records are truth: those given, and the empty ones of negatives.
 
     Works on numpy and JAX arrays.
+
+    Raises:
+      ValueError: ``label_of_mask`` names a label that the batch has not.
     """
     if max(label_of_mask) < 0:
         return given
+    if max(label_of_mask) >= labels.shape[1]:
+        raise ValueError(f"label_of_mask={label_of_mask} exceeds {labels.shape[1]} labels")
     column = np.maximum(label_of_mask, 0)
     return given | ((labels[:, column] == 0) & (np.array(label_of_mask) >= 0))
 
@@ -109,14 +112,15 @@ def segmentation_loss(
     return bce(logits, truth, full) + jnp.sum((1 - dice) * there) / count, mean
 
 
-class SegmentationTask:
+class SegmentationTask(LabelledTask):
     """For models called as :class:`medvlp_jax.models.segmenter.Segmenter`.
 
     ``predict["mask"]`` is uint8 [b, s, s, l]: probability in 256ths, to spare the bus; 128 and
     above is a probability of at least one half.
     """
 
-    cached = False
+    models: ClassVar = ("segmenter",)
+    needs: frozenset[Truth] = frozenset({"masks"})
 
     def __init__(self, model_def: ModelDef, config: SegmentationConfig):
         self.model_def = model_def
@@ -130,18 +134,18 @@ class SegmentationTask:
 
         self.predict: Mapping[str, Predict] = {"mask": mask}
 
-    def batch_spec(self, batch_size: int, text_len: int) -> dict[str, jax.ShapeDtypeStruct]:
-        del text_len
-        c, b, of = self.config, batch_size, jax.ShapeDtypeStruct
-        masks = len(c.label_of_mask)
-        return c.batch_spec(b) | {
-            "labels": of((b, c.num_labels), jnp.int8),
-            "masks": of((b, c.image_size, c.image_size, masks), jnp.uint8),
-            "mask_given": of((b, masks), jnp.bool_),
-        }
+    @classmethod
+    def complete(cls, config: dict[str, Any]) -> None:
+        super().complete(config)
+        data, task = config["data"], config["task"]
+        masks, labels = (list(data.get(key, ())) for key in ("masks", "labels"))
+        agree(config["model"], "masks", len(masks), "config.model")
+        of_mask = [labels.index(name) if name in labels else -1 for name in masks]
+        task.setdefault("label_of_mask", of_mask)
 
-    def embed(self, model: Any, batch: Batch, rng: jax.Array | None) -> Any:
-        raise NotImplementedError("this loss is not split into embedding and head")
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return ("image", "labels", "masks")
 
     def loss(
         self, model: Any, embeddings: Any, batch: Batch, rng: jax.Array | None = None
@@ -156,8 +160,3 @@ class SegmentationTask:
         truth = batch["masks"].astype(jnp.float32)
         loss, dice = segmentation_loss(c.loss, logits, truth, known)
         return loss, {"soft_dice": dice}
-
-
-def make_segmentation(model_def: ModelDef, config: Mapping[str, Any]) -> SegmentationTask:
-    """The factory behind ``TASKS["segmentation"]``; raises ConfigError for a wrong key."""
-    return SegmentationTask(model_def, parse(SegmentationConfig, config, "config.task"))

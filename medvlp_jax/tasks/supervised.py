@@ -2,17 +2,17 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from medvlp_jax.core.config import parse
-from medvlp_jax.core.fields import Count
+from medvlp_jax.core.config import agree
 from medvlp_jax.core.state import ModelDef
-from medvlp_jax.core.task import Batch, Metrics, Predict
+from medvlp_jax.core.task import Batch, Metrics, Predict, Truth
 from medvlp_jax.tasks.images import PixelConfig
+from medvlp_jax.tasks.labelled import LabelledTask
 
 #: What an uncertain label (-1) is taken for.
 Uncertain = Literal["ignore", "positive", "negative"]
@@ -23,21 +23,14 @@ class SupervisedConfig(PixelConfig):
     """``config.task`` of a classification run.
 
     Attributes:
-      num_labels: classes; each is a question of its own, so an image may have several or none.
       frozen: the tower runs as in evaluation (running batch statistics, no dropout) and gets no
         gradient; the optimizer must hold it too (``config.optim.freeze``).
       uncertain: labels of -1 are left out of the loss, or count as positive or negative.
       Others: see :class:`medvlp_jax.tasks.images.PixelConfig`.
     """
 
-    num_labels: Count = 0
     frozen: bool = False
     uncertain: Uncertain = "ignore"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.num_labels < 1:
-            raise ValueError(f"num_labels={self.num_labels} must be at least 1")
 
 
 def targets(
@@ -59,13 +52,16 @@ def bce(
     return jnp.sum(each * weight) / jnp.maximum(jnp.sum(weight), 1.0)
 
 
-class SupervisedTask:
+class SupervisedTask(LabelledTask):
     """Binary cross-entropy a class, over the labels that are known.
+
+    Each label is a question of its own, so an image may have several or none.
 
     Needs a model that is called as :class:`medvlp_jax.models.heads.Classifier`.
     """
 
-    cached = False
+    models: ClassVar = ("classifier",)
+    needs: frozenset[Truth] = frozenset({"labels"})
 
     def __init__(self, model_def: ModelDef, config: SupervisedConfig):
         self.model_def = model_def
@@ -74,14 +70,14 @@ class SupervisedTask:
             "logits": lambda model, batch: model(config.prepare(batch["image"]), train=False)
         }
 
-    def batch_spec(self, batch_size: int, text_len: int) -> dict[str, jax.ShapeDtypeStruct]:
-        del text_len
-        return self.config.batch_spec(batch_size) | {
-            "labels": jax.ShapeDtypeStruct((batch_size, self.config.num_labels), jnp.int8)
-        }
+    @classmethod
+    def complete(cls, config: dict[str, Any]) -> None:
+        super().complete(config)
+        agree(config["model"], "classes", len(config["data"].get("labels", ())), "config.model")
 
-    def embed(self, model: Any, batch: Batch, rng: jax.Array | None) -> Any:
-        raise NotImplementedError("the loss is a mean over examples: there is nothing to cache")
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return ("image", "labels")
 
     def loss(
         self, model: Any, embeddings: Any, batch: Batch, rng: jax.Array | None = None
@@ -94,8 +90,3 @@ class SupervisedTask:
         right = ((logits > 0) == (target > 0.5)) * weight
         accuracy = jnp.sum(right) / jnp.maximum(jnp.sum(weight), 1.0)
         return bce(logits, target, weight), {"accuracy": accuracy}
-
-
-def make_supervised(model_def: ModelDef, config: Mapping[str, Any]) -> SupervisedTask:
-    """The factory behind ``TASKS["supervised"]``; raises ConfigError for a wrong key."""
-    return SupervisedTask(model_def, parse(SupervisedConfig, config, "config.task"))

@@ -11,12 +11,7 @@ from typing import Any, Literal
 
 from flax import nnx
 
-from medvlp_jax.models.clip import CLIPConfig, build_clip
-from medvlp_jax.models.densenet import DenseNetConfig
-from medvlp_jax.models.heads import build_vision
-from medvlp_jax.models.resnet import ResNetConfig
-from medvlp_jax.models.text_encoder import TextConfig, TextEncoder
-from medvlp_jax.models.vit import ViTConfig
+from medvlp_jax.models.clip import CLIPConfig
 from medvlp_jax.weights.convert import Rename, Row
 from medvlp_jax.weights.fold import straight_pooler, to_colour, unit_layer_scale, without_local
 from medvlp_jax.weights.inputs import (
@@ -295,13 +290,7 @@ MODEL_TYPES = {
 
 def build(config: Any) -> Callable[[nnx.Rngs], nnx.Module]:
     """The factory of the model that a config of ours describes."""
-    if isinstance(config, CLIPConfig):
-        return build_clip(config)
-    if isinstance(config, ViTConfig | ResNetConfig | DenseNetConfig):
-        return lambda rngs: build_vision(config, rngs=rngs)
-    if isinstance(config, TextConfig):
-        return lambda rngs: TextEncoder(config, rngs=rngs)
-    raise TypeError(f"no model for a {type(config).__name__}")
+    return lambda rngs: config.build(rngs=rngs)
 
 
 def tower_rows(rows: tuple[Row, ...], side: Side) -> tuple[Row, ...]:

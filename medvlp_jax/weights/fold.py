@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from medvlp_jax.core.state import Path, flatten, unflatten
 from medvlp_jax.models.clip import CLIPConfig
 from medvlp_jax.models.densenet import DenseNetConfig
-from medvlp_jax.models.heads import VisionConfig
+from medvlp_jax.models.towers import VisionConfig
 from medvlp_jax.models.vit import ViTConfig
 
 Params = Mapping[str, Any]

@@ -24,8 +24,9 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
+from medvlp_jax.data.images.base import CLIP, ImageError
 from medvlp_jax.data.images.codestream import read_codestream
-from medvlp_jax.data.images.decoding import CLIP, ImageError, decode, sniff
+from medvlp_jax.data.images.decoding import decode, sniff
 from medvlp_jax.data.images.dicom import decode_dicom, guesses, stored_values, value_quantiles
 
 SIDE = (48, 64)
@@ -399,7 +400,8 @@ def test_claims_take_no_memory(tmp_path):
     (tmp_path / "large.dcm").write_bytes(written(large))
     script = (
         "import pathlib, resource, sys\n"
-        "from medvlp_jax.data.images.decoding import ImageError, decode\n"
+        "from medvlp_jax.data.images.base import ImageError\n"
+        "from medvlp_jax.data.images.decoding import decode\n"
         "import medvlp_jax.data.images.dicom, gdcm\n"
         "pages = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         "limit = pages + (400 << 20)\n"

@@ -11,7 +11,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless, SecondaryCaptureImageStorage
 
-from medvlp_jax.data.images.decoding import ImageError, decode, probe_size, sniff
+from medvlp_jax.data.images.base import ImageError
+from medvlp_jax.data.images.decoding import decode, probe_size, sniff
 
 RAMP = np.tile(np.arange(0, 256, 2, dtype=np.uint8), (96, 1))  # [96, 128], dark at the left
 

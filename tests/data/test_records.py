@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from medvlp_jax.data.store import example
+from medvlp_jax.data.store.layout import from_example, schema, to_example
 from medvlp_jax.data.store.record import (
     Box,
     Image,
@@ -16,9 +17,6 @@ from medvlp_jax.data.store.record import (
     RecordError,
     Text,
     content_sha256,
-    from_example,
-    schema,
-    to_example,
     with_content_hash,
 )
 

@@ -19,7 +19,7 @@ from medvlp_jax.data.store.shards import write_shard
 from medvlp_jax.data.texts.choice import TextConfig
 from medvlp_jax.data.texts.text_index import text_index
 from medvlp_jax.data.unreadable import DataError
-from medvlp_jax.eval.protocol import EvalResult
+from medvlp_jax.eval.base import EvalResult
 from medvlp_jax.run.grid.outcome import FILE, Outcome, OutcomeError
 
 COUNT = 60

@@ -68,7 +68,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 def write(question: str) -> str:
-    """The report that :func:`data_gen.reports.writers.report_messages` asks for."""
+    """The report that :func:`data_gen.reports.base.report_messages` asks for."""
     kind, items = "", []
     for line in question.splitlines():
         if line.startswith("An earlier report"):

@@ -7,7 +7,7 @@ import sys
 
 from data_gen.jobs import job as runners
 from data_gen.jobs import summary
-from data_gen.phantom.chest_xray.job import SplitCounts
+from data_gen.phantom.job import SplitCounts
 from data_gen.pipelines.syncxr.config import SynCXRConfig
 from data_gen.pipelines.syncxr.pipeline import generate
 
@@ -25,7 +25,7 @@ STAGES = ("plan", "reports", "images", "syncxr", "finish")
 
 def die_at(stage: str) -> None:
     """In the middle of the plan, of a stage's second shard, or of the folder's end."""
-    write, replace, started = runners.write_shard, pathlib.Path.replace, []
+    write, replace, started = runners.write_shard, os.replace, []
 
     def kill(*_, **__):
         os.kill(os.getpid(), signal.SIGKILL)
@@ -43,13 +43,13 @@ def die_at(stage: str) -> None:
             records = first_records(records)
         return write(folder, name, records, *rest)
 
-    def replace_or_die(self, target):
-        if stage == "plan" and self.name == "plan.json.part":
+    def replace_or_die(source, target):
+        if stage == "plan" and pathlib.Path(target).name == "plan.json":
             kill()
-        return replace(self, target)
+        return replace(source, target)
 
     runners.write_shard = write_shard
-    pathlib.Path.replace = replace_or_die
+    os.replace = replace_or_die
     if stage == "finish":
         summary.write_preview = kill
 

@@ -11,14 +11,17 @@ from data_gen.curation import Candidate, Gate, GateConfig, near_duplicates
 from data_gen.curation.agreement import AgreementConfig
 from data_gen.curation.decisions import decide
 from data_gen.curation.duplicates import unit
-from data_gen.curation.encoders import EncoderConfig, PixelEncoder, make_encoder
+from data_gen.curation.encoders.base import EncoderConfig
+from data_gen.curation.encoders.pixels import PixelEncoder
+from data_gen.curation.encoders.registry import make_encoder
 from data_gen.curation.faults import FAULTS, spoil
-from data_gen.curation.judge import QUESTIONS, JudgeConfig
+from data_gen.curation.judges.base import JudgeConfig
 from data_gen.curation.layout import distances, layout, learn
 from data_gen.curation.reasons import REASONS
 from data_gen.curation.review import Reviewed
 from data_gen.curation.similarity import BadSet, BadSetConfig
 from data_gen.curation.statistics import Limits, measure, objections
+from data_gen.phantom.registry import PHANTOMS
 from medvlp_jax.core.config import parse, to_plain
 from medvlp_jax.core.errors import UserError
 
@@ -74,7 +77,8 @@ def test_faults_are_repeatable_and_leave_the_film_alone():
 
 def test_every_reason_is_explained():
     every = [r for fault in FAULTS for i in range(4) for r in why(spoil(FILMS[i], fault, i))]
-    assert {*every, *(q.reason for q in QUESTIONS)} <= REASONS.keys()
+    questions = PHANTOMS["chest_xray"].review.questions
+    assert {*every, *(q.reason for q in questions)} <= REASONS.keys()
 
 
 def test_a_grey_film_stored_in_colour_is_no_colour():
@@ -105,10 +109,22 @@ def test_blocks_are_found_beside_strong_edges_of_anatomy():
 
 def test_limits_can_be_switched_off():
     off = Limits(
-        min_side=0, max_aspect=99, min_contrast=0, max_clipped=1, max_chroma=1, max_coloured=1,
-        max_text=1, min_detail=0, max_noise=99, max_blocks=999, max_border=1, margin=9,
-        max_layout=9, min_bright=0, max_dark=1,
-    )  # fmt: skip
+        min_side=0,
+        max_aspect=99,
+        min_contrast=0,
+        max_clipped=1,
+        max_chroma=1,
+        max_coloured=1,
+        max_text=1,
+        min_detail=0,
+        max_noise=99,
+        max_blocks=999,
+        max_border=1,
+        margin=9,
+        max_layout=9,
+        min_bright=0,
+        max_dark=1,
+    )
     for fault in FAULTS:
         assert not list(objections(measure(spoil(FILMS[3], fault, 0)), off)), fault
 

@@ -248,7 +248,7 @@ def test_the_page_shows_entities_and_how_it_was_made(tmp_path):
                 "gate": {"recall": 0.5, "by fault": {"black": {"planted": 2, "found": 1}}},
             },
         },
-    }  # fmt: skip
+    }
     (tmp_path / "summary.json").write_text(json.dumps(summary))
     (tmp_path / "rejects.jsonl").write_text(
         json.dumps({"where": "r9", "kind": "missing", "stage": "reports", "text": "No <b> here."})
@@ -263,12 +263,21 @@ def test_the_command(source, tmp_path):
 
     root = pathlib.Path(__file__).parents[2]
     done = subprocess.run(
-        [sys.executable, "launch/generate.py", "--config=configs/data_gen/curate.py",
-         f"--config.source={source}", f"--out={tmp_path}", "--config.gate.statistics.max_text=1.0",
-         "--config.processes=1"],
-        cwd=root, env={"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin", "JAX_PLATFORMS": "cpu"},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "launch/generate.py",
+            "--config=configs/data_gen/curate.py",
+            f"--config.source={source}",
+            f"--out={tmp_path}",
+            "--config.gate.statistics.max_text=1.0",
+            "--config.processes=1",
+        ],
+        cwd=root,
+        env={"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin", "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert "images: 7 of 12 kept" in done.stdout
     assert (tmp_path / "data_report.html").exists()

@@ -11,10 +11,12 @@ from curation_films import files, films, png
 
 from data_gen.curation import Candidate, Gate, GateConfig
 from data_gen.curation.agreement import AgreementConfig
-from data_gen.curation.encoders import EncoderConfig, make_encoder
-from data_gen.curation.judge import QUESTIONS, JudgeConfig, make_judge
-from data_gen.curation.judge_clip import SENTENCES
-from data_gen.curation.towers import fitted, open_clip_of_ours, other_texts
+from data_gen.curation.encoders.base import EncoderConfig
+from data_gen.curation.encoders.registry import make_encoder
+from data_gen.curation.encoders.towers import fitted, open_clip_of_ours, other_texts
+from data_gen.curation.judges.base import JudgeConfig
+from data_gen.curation.judges.registry import make_judge
+from data_gen.phantom.registry import PHANTOMS
 from medvlp_jax.core.checkpoints.checkpoint import Checkpointer
 from medvlp_jax.core.step import init_state
 from medvlp_jax.data.images.augment import ImageConfig, load_image
@@ -22,17 +24,19 @@ from medvlp_jax.data.store.dataset import finalise
 from medvlp_jax.data.store.manifest import ShardName
 from medvlp_jax.data.store.record import Image, Record, Text
 from medvlp_jax.data.store.shards import write_shard
+from medvlp_jax.run.build import Run
 from medvlp_jax.run.config import TOKENIZER
-from medvlp_jax.run.experiment import Experiment
 
 FILMS = films()
+
+CHEST = PHANTOMS["chest_xray"]
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     """A CLIP with random weights, its tokenizer beside it and its data gone."""
     folder = tmp_path_factory.mktemp("clip")
-    texts = other_texts(40)
+    texts = other_texts(CHEST, 40)
     records = [
         Record(f"r{i}", (Image(data, "jpeg"),), (Text(texts[i], "impression"),))
         for i, data in enumerate(files())
@@ -56,7 +60,7 @@ def checkpoint(tmp_path_factory):
         },
         "loop": {"steps": 1},
     }
-    e = Experiment(tree)
+    e = Run(tree)
     e.tokenizer()
     state = init_state(e.model_def, e.optimizer, jax.random.key(0), e.mesh)
     saver = Checkpointer(folder / "run", e.config.checkpoint, e.resolved)
@@ -97,10 +101,10 @@ def test_the_clip_encoder(checkpoint):
 
 def test_the_share_of_texts_that_the_own_one_beats(checkpoint):
     one = clip(checkpoint)
-    own = ["Large left pleural effusion.", "  ", other_texts(128)[7]]
-    found = one.beaten(FILMS[:3], own)
+    own = ["Large left pleural effusion.", "  ", other_texts(CHEST, 128)[7]]
+    found = one.beaten(FILMS[:3], own, CHEST)
     assert found[1] is None
-    others = one.texts(other_texts(128))
+    others = one.texts(other_texts(CHEST, 128))
     for i in (0, 2):
         picture, text = one.images(FILMS[i : i + 1])[0], one.texts([own[i]])[0]
         mine = round(float(picture @ text), 6)
@@ -109,8 +113,8 @@ def test_the_share_of_texts_that_the_own_one_beats(checkpoint):
             theirs = round(float(picture @ other), 6)
             share += 1.0 if theirs < mine else 0.5 if theirs == mine else 0.0
         assert found[i] == pytest.approx(share / 128, abs=0.02)  # ties may fall either way
-    assert one.beaten(FILMS[:1], [""]) == [None]
-    assert len(set(other_texts(128))) == 128
+    assert one.beaten(FILMS[:1], [""], CHEST) == [None]
+    assert len(set(other_texts(CHEST, 128))) == 128
 
 
 @pytest.fixture(scope="module")
@@ -119,15 +123,15 @@ def judge(checkpoint, tmp_path_factory):
     for i in range(20):
         (folder / f"{i:02d}.png").write_bytes(png(FILMS[i]))
     config = JudgeConfig(kind="clip", checkpoint=checkpoint, minimum=0.2, reference=str(folder))
-    return make_judge(config)
+    return make_judge(config, CHEST)
 
 
 def test_the_clip_judge_compares_with_good_films(checkpoint, judge):
     one = clip(checkpoint)
-    assert SENTENCES.keys() == {q.key for q in QUESTIONS}
+    assert CHEST.review.sentences.keys() == {q.key for q in CHEST.review.questions}
     found = judge.judge([Candidate(str(i), FILMS[i]) for i in range(26)])
-    for question in QUESTIONS:
-        yes, no = one.prompts(SENTENCES[question.key])
+    for question in CHEST.review.questions:
+        yes, no = one.prompts(CHEST.review.sentences[question.key])
         lean = [float(one.images(FILMS[i : i + 1])[0] @ (yes - no)) for i in range(26)]
         for i in range(20, 26):
             score = found[i].scores[f"judge/{question.key}"]
@@ -162,9 +166,13 @@ def test_a_dinov2_gives_what_pytorch_gives(tmp_path):
     transformers = pytest.importorskip("transformers")
     torch.manual_seed(0)
     config = transformers.Dinov2Config(
-        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, mlp_ratio=2, image_size=28,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        mlp_ratio=2,
+        image_size=28,
         patch_size=14,
-    )  # fmt: skip
+    )
     model = transformers.Dinov2Model(config).eval()
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.1)

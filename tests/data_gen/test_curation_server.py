@@ -15,11 +15,14 @@ from data_gen.chat.base import ChatConfig
 from data_gen.chat.openai import GIVE_UP, OpenAIChat
 from data_gen.curation.candidate import Candidate
 from data_gen.curation.gate import Gate, GateConfig
-from data_gen.curation.judge import QUESTIONS, JudgeConfig
-from data_gen.curation.judge_server import ServerJudge, data_url, read_answers
+from data_gen.curation.judges.base import JudgeConfig
+from data_gen.curation.judges.server import ServerJudge, data_url, read_answers
 from data_gen.curation.statistics import Limits
+from data_gen.phantom.registry import PHANTOMS
 from medvlp_jax.core.errors import UserError
 
+REVIEW = PHANTOMS["chest_xray"].review
+QUESTIONS = REVIEW.questions
 KEYS = [q.key for q in QUESTIONS]
 ALL_YES = dict.fromkeys(KEYS, "yes")
 
@@ -103,7 +106,7 @@ def candidates(*firsts):
 
 def judge(config, *firsts):
     chat = OpenAIChat(config.chat, sleep=lambda seconds: None)
-    found = ServerJudge(config, chat).judge(candidates(*firsts))
+    found = ServerJudge(config, REVIEW, chat).judge(candidates(*firsts))
     return dict(zip(firsts, found, strict=True))
 
 
@@ -159,7 +162,7 @@ def test_an_answer_that_cannot_be_read_is_asked_for_again(server, config):
 def test_a_dead_server_stops_the_run_even_if_few_are_asked_at_a_time(config):
     chat = dataclasses.replace(config.chat, url="http://127.0.0.1:9/v1", attempts=1)
     config = dataclasses.replace(config, chat=chat, attempts=1)
-    one = ServerJudge(config, OpenAIChat(chat, sleep=lambda seconds: None))
+    one = ServerJudge(config, REVIEW, OpenAIChat(chat, sleep=lambda seconds: None))
     for first in range(1, GIVE_UP):
         assert one.judge(candidates(first))[0].reasons == ("judge failed",)
     with pytest.raises(UserError, match=f"failed {GIVE_UP} times in a row.*no connection"):
@@ -171,15 +174,21 @@ def test_nothing_is_asked_twice_whatever_the_company(server, config, tmp_path):
     first = judge(config, 1, 2, 3)
     assert len(server.seen) == 3
     chat = OpenAIChat(config.chat)
-    alone = ServerJudge(config, chat).judge(candidates(1, 2, 3)[2:])
+    alone = ServerJudge(config, REVIEW, chat).judge(candidates(1, 2, 3)[2:])
     assert alone == [first[3]]
     assert len(server.seen) == 3
 
 
 def test_the_gate_asks_only_about_what_the_pixels_pass(server, config):
     server.script = {9: [{**ALL_YES, "frontal": "no"}]}
-    gate = Gate(GateConfig(statistics=Limits(min_side=8, max_noise=9, max_layout=3, margin=3,
-                                             max_text=1, max_blocks=99), judge=config))  # fmt: skip
+    gate = Gate(
+        GateConfig(
+            statistics=Limits(
+                min_side=8, max_noise=9, max_layout=3, margin=3, max_text=1, max_blocks=99
+            ),
+            judge=config,
+        )
+    )
     black = Candidate("black", np.zeros((40, 40), np.uint8))
     verdicts = gate.review([black, *candidates(8, 9)])
     assert verdicts[0].reasons == ("black",)
@@ -232,4 +241,4 @@ def test_the_picture_that_is_sent():
 )
 def test_bad_settings(config, change, message):
     with pytest.raises(ValueError, match=message):
-        dataclasses.replace(config, **change)
+        GateConfig(judge=dataclasses.replace(config, **change))

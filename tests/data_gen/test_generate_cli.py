@@ -16,8 +16,8 @@ from PIL import Image as Picture
 
 from data_gen.jobs import summary
 from data_gen.phantom.chest_xray.findings import FINDING_NAMES, LABEL_NAMES
-from data_gen.phantom.chest_xray.job import SPLIT_START, PhantomConfig, PhantomJob, SplitCounts
 from data_gen.phantom.chest_xray.sample import sample_study
+from data_gen.phantom.job import SPLIT_START, PhantomConfig, PhantomJob, SplitCounts
 from data_gen.sources.registry import SOURCES
 from medvlp_jax.core.config import parse, to_plain
 from medvlp_jax.data.store.dataset import open_dataset

@@ -9,20 +9,16 @@ import jax
 import numpy as np
 import pytest
 
-from data_gen.images import makers as images
+from data_gen.images import base as images
 from data_gen.images import sampling as sample_images
-from data_gen.images.makers import (
-    ImageMakerConfig,
-    ImageRequest,
-    draw,
-    make_maker,
-    maker_fingerprint,
-)
-from data_gen.images.phantom import PhantomMaker, patient, phantom_study
+from data_gen.images.base import ImageMakerConfig, ImageRequest, draw
+from data_gen.images.phantom import PhantomMaker
+from data_gen.images.registry import make_maker, maker_fingerprint
 from data_gen.images.sampling import SampleImagesConfig
 from data_gen.phantom.chest_xray.draw import make_finding
 from data_gen.phantom.chest_xray.findings import Finding
-from data_gen.phantom.chest_xray.job import PhantomConfig, SplitCounts, generate
+from data_gen.phantom.chest_xray.requested import patient
+from data_gen.phantom.job import PhantomConfig, SplitCounts, generate
 from medvlp_jax.core.config import parse
 from medvlp_jax.core.errors import UserError
 
@@ -63,12 +59,12 @@ def prompts(tmp_path):
 class TestPhantom:
     def test_draws_the_labels(self):
         request = ImageRequest("a", "", 7, {"pleural effusion": 1, "nodule": 1, "edema": 0})
-        study = phantom_study(request)
+        study = PhantomMaker().study(request)
         assert {f.name for f in study.findings} == {"pleural effusion", "nodule"}
         turned = dataclasses.replace(request, labels=dict(reversed(request.labels.items())))
-        assert phantom_study(turned) == study
-        assert phantom_study(dataclasses.replace(request, seed=8)) != study
-        assert phantom_study(ImageRequest("b", "", 7, {"no finding": 1})).findings == ()
+        assert PhantomMaker().study(turned) == study
+        assert PhantomMaker().study(dataclasses.replace(request, seed=8)) != study
+        assert PhantomMaker().study(ImageRequest("b", "", 7, {"no finding": 1})).findings == ()
 
     def test_pictures_depend_on_their_request_alone(self):
         maker = PhantomMaker(size=48)
@@ -227,4 +223,4 @@ def test_config_file_fits_the_schema():
     config.prompts = "x.txt"
     del config["sampler"]
     assert parse(SampleImagesConfig, config).maker == ImageMakerConfig()
-    assert images.make_maker(ImageMakerConfig()).name == "phantom"
+    assert make_maker(ImageMakerConfig()).name == "phantom"

@@ -10,24 +10,41 @@ import time
 
 import pytest
 
-PHANTOM = ("configs/data_gen/phantom.py", "size=64", "splits.train=48", "splits.validation=8",
-           "splits.test=8", "studies_per_shard=8")  # fmt: skip
-SYNCXR = ("configs/data_gen/syncxr.py", "size=64", "splits.train=24", "splits.validation=8",
-          "splits.test=8", "studies_per_shard=8")  # fmt: skip
+PHANTOM = (
+    "configs/data_gen/phantom.py",
+    "size=64",
+    "splits.train=48",
+    "splits.validation=8",
+    "splits.test=8",
+    "studies_per_shard=8",
+)
+SYNCXR = (
+    "configs/data_gen/syncxr.py",
+    "size=64",
+    "splits.train=24",
+    "splits.validation=8",
+    "splits.test=8",
+    "studies_per_shard=8",
+)
 
 
 def start(root, config, out):
     name, *settings = config
     return subprocess.Popen(
-        [sys.executable, "launch/generate.py", f"--config={name}", f"--out={out}",
-         *(f"--config.{s}" for s in (*settings, "processes=2"))],
+        [
+            sys.executable,
+            "launch/generate.py",
+            f"--config={name}",
+            f"--out={out}",
+            *(f"--config.{s}" for s in (*settings, "processes=2")),
+        ],
         cwd=root,
         env={**os.environ, "PYTHONPATH": str(root), "JAX_PLATFORMS": "cpu"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-    )  # fmt: skip
+    )
 
 
 def members(session):

@@ -7,22 +7,18 @@ import json
 import pytest
 
 from data_gen.chat.base import ChatConfig, Reply
-from data_gen.phantom.chest_xray.job import PhantomConfig, PhantomJob
 from data_gen.phantom.chest_xray.words.report import write_report
+from data_gen.phantom.job import PhantomConfig, PhantomJob
+from data_gen.phantom.registry import PHANTOMS
+from data_gen.reports.base import ReportRequest, ReportWriterConfig, request_of
+from data_gen.reports.grammar import GrammarWriter
+from data_gen.reports.on_chat import ChatWriter, read_report, report_messages
+from data_gen.reports.registry import make_writer
 from data_gen.reports.sampling import SampleTextsConfig, sample_texts
-from data_gen.reports.writers import (
-    ChatWriter,
-    GrammarWriter,
-    ReportRequest,
-    ReportWriterConfig,
-    make_writer,
-    read_report,
-    report_messages,
-    request_of,
-)
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.data.store.record import Image, Record
 
+PROMPT = PHANTOMS["chest_xray"].prompt
 REQUEST = ReportRequest("r", ("moderate left pleural effusion", "rib fracture"), "PA")
 
 
@@ -85,10 +81,10 @@ def test_an_empty_answer_is_an_error():
 
 
 def test_the_conversation_names_every_finding():
-    messages = report_messages(REQUEST)
+    messages = report_messages(REQUEST, PROMPT)
     assert [m["role"] for m in messages] == ["system", "user", "assistant", "user"]
     assert all(e in messages[-1]["content"] for e in REQUEST.entities)
-    assert "no abnormality" in report_messages(ReportRequest("n"), example=False)[-1]["content"]
+    assert "no abnormality" in report_messages(ReportRequest("n"), PROMPT, False)[-1]["content"]
 
 
 def test_the_grammar_writes_what_the_record_holds(records):

@@ -11,8 +11,9 @@ import tokenizers
 from tokenizers import models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from data_gen.chat.base import ChatConfig, Prompt, make_chat
+from data_gen.chat.base import ChatConfig, Prompt
 from data_gen.chat.native import encode
+from data_gen.chat.registry import make_chat
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.core.sharding import MeshConfig
 from medvlp_jax.core.state import ModelDef
@@ -26,9 +27,16 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<assistant>{% endif %}"
 )
 MODEL = LMConfig(
-    vocab=len(WORDS), width=32, depth=2, heads=4, kv_heads=2, head_dim=8, mlp_width=48,
-    init_std=0.3, tie_embeddings=True,
-)  # fmt: skip
+    vocab=len(WORDS),
+    width=32,
+    depth=2,
+    heads=4,
+    kv_heads=2,
+    head_dim=8,
+    mlp_width=48,
+    init_std=0.3,
+    tie_embeddings=True,
+)
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +49,11 @@ def folder(tmp_path_factory):
     )
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend, eos_token="<end>", pad_token="<end>",
+        tokenizer_object=backend,
+        eos_token="<end>",
+        pad_token="<end>",
         additional_special_tokens=["<user>", "<assistant>"],
-    )  # fmt: skip
+    )
     tokenizer.chat_template = TEMPLATE
     tokenizer.save_pretrained(path)
     return path
@@ -52,9 +62,13 @@ def folder(tmp_path_factory):
 @pytest.fixture
 def config(folder):
     return ChatConfig(
-        model=str(folder), max_new_tokens=12, capacity=40, rows=2, temperature=0.0,
+        model=str(folder),
+        max_new_tokens=12,
+        capacity=40,
+        rows=2,
+        temperature=0.0,
         mesh=MeshConfig(data=1, fsdp=2, tensor=4),
-    )  # fmt: skip
+    )
 
 
 def ask(word):

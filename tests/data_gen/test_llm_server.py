@@ -10,8 +10,9 @@ from data_gen.chat.base import ChatConfig, Prompt
 from data_gen.chat.cache import AnswerCache
 from data_gen.chat.openai import OpenAIChat
 from data_gen.chat.server import Secret, flaw_of
+from data_gen.reports.base import ReportWriterConfig
+from data_gen.reports.registry import make_writer
 from data_gen.reports.sampling import SampleTextsConfig, sample_texts
-from data_gen.reports.writers import ReportWriterConfig, make_writer
 from medvlp_jax.core.errors import UserError
 from tests.data_gen.hostile_server import BODIES, FORMS, HostileServer
 
@@ -159,9 +160,14 @@ def test_damaged_lines_of_the_cache_are_asked_for_again(server, tmp_path, caplog
     path = tmp_path / "answers.jsonl"
     first, second = path.read_bytes().splitlines(keepends=True)
     bad = [
-        first.replace(b"Clear", b"\\ud800"), first.replace(b'"cut": false', b'"cut": 3'),
-        b"[" * 50_000 + b"\n", b"\xff\xfe\n", b"null\n", first[:50] + b"\n", b"\x00\n",
-    ]  # fmt: skip
+        first.replace(b"Clear", b"\\ud800"),
+        first.replace(b'"cut": false', b'"cut": 3'),
+        b"[" * 50_000 + b"\n",
+        b"\xff\xfe\n",
+        b"null\n",
+        first[:50] + b"\n",
+        b"\x00\n",
+    ]
     path.write_bytes(b"".join(bad) + second + first[:30])
     chat = OpenAIChat(given)
     assert "7 lines hold no answer; they are asked for again" in caplog.text
@@ -210,5 +216,10 @@ def test_an_address_that_is_none(url):
 
 def test_what_is_no_plain_text():
     assert [flaw_of(t) != "" for t in ("", "a\udc80", "\x85", "a\x00", "a\r\nb", "\U0001f600")] == [
-        True, True, True, True, False, False
-    ]  # fmt: skip
+        True,
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]

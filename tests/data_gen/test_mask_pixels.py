@@ -14,7 +14,8 @@ from data_gen.sources.importing.base import ImageFile, Item, Rejects, SourceConf
 from data_gen.sources.importing.load import load_item
 from data_gen.sources.importing.mask_pixels import region_of
 from data_gen.sources.importing.masks import MaskFile, decode_runs
-from medvlp_jax.data.images.decoding import ImageError, decode_mask
+from medvlp_jax.data.images.base import ImageError
+from medvlp_jax.data.images.decoding import decode_mask
 
 TRUTH = np.zeros((90, 120), bool)
 TRUTH[20:50, 30:80] = True
@@ -97,15 +98,17 @@ KINDS = {
     "instances, 16 bits": png(instances(np.uint16)),
     "grey in three channels": png(colour((1, 1, 1), 0)),
     "red on black": png(colour((0, 0, 200), 0)),
-    "two colours": png(np.where(np.arange(120)[None, :, None] < 50, colour((9, 0, 0), 0),
-                                colour((0, 3, 0), 0))),
+    "two colours": png(
+        np.where(np.arange(120)[None, :, None] < 50, colour((9, 0, 0), 0), colour((0, 3, 0), 0))
+    ),
     "16 bits of colour": png(colour((0, 0, 1), 0, np.uint16)),
     "alpha of a white picture": png(colour((255, 255, 255, 255), (255, 255, 255, 0))),
     "alpha of a black picture, half opaque": png(colour((0, 0, 0, 128), 0)),
     "opaque alpha": png(colour((255, 255, 255, 255), (0, 0, 0, 255))),
     "red over transparent white": png(colour((0, 0, 255, 255), (255, 255, 255, 0))),
-    "grey and alpha": pil(PIL.Image.merge("LA", [PIL.Image.new("L", (120, 90), 77),
-                                                PIL.Image.fromarray(SOME * 255)])),
+    "grey and alpha": pil(
+        PIL.Image.merge("LA", [PIL.Image.new("L", (120, 90), 77), PIL.Image.fromarray(SOME * 255)])
+    ),
     "palette": palette([0, 0, 0, 128, 0, 0]),
     "palette with a transparent entry": palette([0, 0, 0, 128, 0, 0], transparency=0),
     "DICOM": dicom(SOME),
@@ -113,7 +116,7 @@ KINDS = {
     "DICOM, RLE": dicom(SOME, syntax=RLELossless),
     "DICOM segmentation of one bit": dicom(SOME, bits=1, pixels=bits_of(SOME)),
     "DICOM with a window": dicom(SOME, WindowCenter=128, WindowWidth=255),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -200,8 +203,13 @@ def test_run_lengths_that_lead_nowhere(code):
 def _imported(tmp_path, mask, size=(120, 90), max_size=0):
     (tmp_path / "a.png").write_bytes(png(np.full((size[1], size[0]), 90, np.uint8)))
     (tmp_path / "m.png").write_bytes(mask)
-    item = Item("a", "t.csv row 2", (ImageFile(tmp_path / "a.png"),), "train",
-                masks=(MaskFile(tmp_path / "m.png", "lesion"),))  # fmt: skip
+    item = Item(
+        "a",
+        "t.csv row 2",
+        (ImageFile(tmp_path / "a.png"),),
+        "train",
+        masks=(MaskFile(tmp_path / "m.png", "lesion"),),
+    )
     rejects = Rejects()
     record = load_item(item, SourceConfig(root=str(tmp_path), max_size=max_size), rejects)
     return record.masks, [(r.kind, r.detail) for r in rejects]

@@ -290,7 +290,7 @@ def every_finding() -> list[Finding]:
 
 @pytest.mark.parametrize("form", ["np", "full", "note", "hedge"])
 def test_grammar_words_every_finding(form):
-    from data_gen.phantom.chest_xray.words.slots import slots_of
+    from data_gen.phantom.chest_xray.words.values import values_of
 
     chooser = Chooser("all")
     for finding in every_finding():
@@ -299,7 +299,7 @@ def test_grammar_words_every_finding(form):
             assert form == "hedge"
             continue
         for _ in range(5):
-            assert grammar().expand(symbol, slots_of(finding, "AP", chooser), chooser)
+            assert grammar().expand(symbol, values_of(finding, "AP", chooser), chooser)
 
 
 def test_every_style_occurs(pairs):

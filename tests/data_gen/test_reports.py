@@ -11,9 +11,11 @@ from data_gen.entities.extract import default_extractor
 from data_gen.entities.phantom import labels_of
 from data_gen.entities.sampler import SamplerConfig, plan
 from data_gen.entities.style import style_faults
+from data_gen.reports.base import WrittenReport
 from data_gen.reports.check import CheckConfig, ReportChecker
 from data_gen.reports.checked import checked_reports, request_for
-from data_gen.reports.writers import ChatWriter, GrammarWriter, WrittenReport
+from data_gen.reports.grammar import GrammarWriter
+from data_gen.reports.on_chat import ChatWriter
 
 ENTITIES = (
     entity("small left pleural effusion", "ABNORMALITY"),
@@ -121,9 +123,16 @@ def test_a_thing_that_no_lexicon_knows_is_looked_for_by_its_words():
 
 @pytest.mark.parametrize(
     "text",
-    ["See **here**.", "Seen on 12/03/2020.", "Mr. Smith is well.", "Effusion of [size].",
-     "As an AI, I see.", "Is there a mass?", "The effusion is unchanged."],
-)  # fmt: skip
+    [
+        "See **here**.",
+        "Seen on 12/03/2020.",
+        "Mr. Smith is well.",
+        "Effusion of [size].",
+        "As an AI, I see.",
+        "Is there a mass?",
+        "The effusion is unchanged.",
+    ],
+)
 def test_style(text):
     assert len(style_faults(text)) == 1
     assert style_faults("A 1.5 cm nodule. T5 is normal. The lungs are clear.") == ()

@@ -111,8 +111,11 @@ def test_a_box_that_leaves_its_image_is_clipped_and_counted(tmp_path):
         PixelBox(150, 50, 51, 50, "a"),  # by half a percent: rounding
     )
     assert kinds == []
-    assert [(b.x0, b.x1) for b in record.boxes] == [(0.0, Box(0, 0, 0.2, 1, "").x1),
-                                                    (0.75, 1.0), (0.75, 1.0)]  # fmt: skip
+    assert [(b.x0, b.x1) for b in record.boxes] == [
+        (0.0, Box(0, 0, 0.2, 1, "").x1),
+        (0.75, 1.0),
+        (0.75, 1.0),
+    ]
     assert record.provenance["notes"] == {"box clipped to its image": 2}
     tally = Tally()
     tally.add(record)

@@ -6,7 +6,7 @@ from layouts import dicom_file, mask_of, ramp, run, write
 
 from data_gen.sources.importing.masks import decode_runs
 from data_gen.sources.siim import SOURCE
-from medvlp_jax.data.images.decoding import ImageError
+from medvlp_jax.data.images.base import ImageError
 
 UID = "1.2.276.0.7230010.3.1.4.8323329.{}.1517875163.537{}"
 

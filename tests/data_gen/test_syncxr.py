@@ -18,13 +18,13 @@ from loopback_llm import TROUBLES, LoopbackLLM
 from syncxr_run import CONFIG, STAGES
 
 from data_gen.curation.rejects import read_rejects
-from data_gen.images.makers import Drawing
-from data_gen.phantom.chest_xray.job import SplitCounts
+from data_gen.images.base import Drawing
+from data_gen.phantom.job import SplitCounts
 from data_gen.pipelines.syncxr import drawing
 from data_gen.pipelines.syncxr.config import ORDER, SynCXRConfig, read
 from data_gen.pipelines.syncxr.fan_out import FanOut
+from data_gen.pipelines.syncxr.outcome import as_lines
 from data_gen.pipelines.syncxr.pipeline import generate
-from data_gen.pipelines.syncxr.telling import told
 from medvlp_jax.core.config import ConfigError
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.data.images.decoding import decode
@@ -116,7 +116,7 @@ class TestFolder:
         rows = [r for r in read_rejects(whole) if r.get("detail", "").startswith("planted: ")]
         assert len(rows) == gate["planted"]
         assert all((whole / r["thumbnail"]).is_file() for r in rows)
-        assert f"found {gate['found']} of {gate['planted']} planted" in told(way)
+        assert f"found {gate['found']} of {gate['planted']} planted" in as_lines(way)
         for split in ORDER:
             for record in records(whole, split):
                 # A study with a planted film has a second attempt or is not there.

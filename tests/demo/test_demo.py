@@ -14,17 +14,18 @@ import pydicom
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
-from data_gen.phantom.chest_xray.job import PhantomConfig, SplitCounts, generate
+from data_gen.phantom.job import PhantomConfig, SplitCounts, generate
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.data.images.decoding import decode
 from medvlp_jax.data.store.dataset import open_dataset
 from medvlp_jax.run.api.images import to_image
+from medvlp_jax.run.build import Run
 from medvlp_jax.run.demo.familiar import Familiar
 from medvlp_jax.run.demo.maps import PhraseMaps
 from medvlp_jax.run.demo.page import caption, free_port, neighbour_gallery, overlay, score_table
 from medvlp_jax.run.demo.reader import MOST_PHRASES, Reader
 from medvlp_jax.run.demo.upload import MAX_BYTES, read_upload
-from medvlp_jax.run.experiment import Experiment
+from medvlp_jax.run.train import train
 
 from ..chromium import Chromium
 
@@ -63,7 +64,7 @@ def trained(tmp_path_factory):
             "bootstrap": {"resamples": 0},
         },
     }
-    Experiment(config).train(folder / "run")
+    train(Run(config), folder / "run")
     return folder / "run", data
 
 

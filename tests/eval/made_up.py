@@ -2,16 +2,18 @@
 
 import numpy as np
 
-from medvlp_jax.eval.base import evaluate
 from medvlp_jax.eval.embedded import Embedded
 from medvlp_jax.eval.grounding.evaluator import Grounding
 from medvlp_jax.eval.metrics.bootstrap import Bootstrap
-from medvlp_jax.eval.page import LabelledBox, Reject, Sample, heatmaps_of
+from medvlp_jax.eval.page.inputs import heatmaps_of
+from medvlp_jax.eval.registry import evaluate
 from medvlp_jax.eval.results import collect
 from medvlp_jax.eval.retrieval import Retrieval
 from medvlp_jax.eval.zeroshot.baselines import Baseline
 from medvlp_jax.eval.zeroshot.evaluator import ZeroShot
 from medvlp_jax.eval.zeroshot.promptbank import load_bank
+from medvlp_jax.pages.boxes import LabelledBox
+from medvlp_jax.pages.studies import Reject, Sample
 
 from .fake_model import read, tokenize
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from medvlp_jax.eval.base import EvalResult
 from medvlp_jax.eval.metrics import bootstrap as bs
 from medvlp_jax.eval.metrics.classify import score_classes
-from medvlp_jax.eval.protocol import EvalResult
 from medvlp_jax.eval.zeroshot.compare import compare, paired_auc
 
 

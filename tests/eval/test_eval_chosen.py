@@ -9,15 +9,15 @@ import pytest
 
 from medvlp_jax.core.config import ConfigError
 from medvlp_jax.data.texts.tokenizer import train_wordpiece
-from medvlp_jax.eval.base import evaluate
-from medvlp_jax.eval.config import EvalConfig, set_configs
+from medvlp_jax.eval.base import EvalError
+from medvlp_jax.eval.config import EvalConfig
 from medvlp_jax.eval.downstream.efficiency import Collected
 from medvlp_jax.eval.embedded import Embedded
 from medvlp_jax.eval.grounding.evaluator import Grounding
 from medvlp_jax.eval.metrics.bootstrap import Bootstrap
 from medvlp_jax.eval.notes import not_measured, notes
 from medvlp_jax.eval.page.page import write_report
-from medvlp_jax.eval.protocol import EvalError
+from medvlp_jax.eval.registry import evaluate
 from medvlp_jax.eval.results import collect, write_results
 from medvlp_jax.eval.retrieval import Retrieval
 from medvlp_jax.eval.zeroshot.baselines import Baseline
@@ -26,6 +26,7 @@ from medvlp_jax.eval.zeroshot.evaluator import ZeroShot
 from medvlp_jax.eval.zeroshot.prompt_tokens import PromptTokenizer, check_cut, cut_texts
 from medvlp_jax.eval.zeroshot.promptbank import ClassPrompts, load_bank
 from medvlp_jax.eval.zeroshot.recipes import recipe
+from medvlp_jax.run.sets import set_configs
 
 from .fake_model import tokenize
 from .made_up import Studies

@@ -17,27 +17,38 @@ from medvlp_jax.core.sharding import MeshConfig, make_mesh
 from medvlp_jax.core.state import ModelDef, flatten
 from medvlp_jax.data.config import DataConfig, SourceConfig
 from medvlp_jax.data.images.augment import ImageConfig
+from medvlp_jax.data.store.dataset import open_dataset
 from medvlp_jax.data.store.manifest import ShardName
 from medvlp_jax.data.store.record import Box, Image, Mask, Record, Text
 from medvlp_jax.data.store.shards import write_shard
-from medvlp_jax.eval.downstream.config import TRAINS, DownstreamConfig, make_downstream
-from medvlp_jax.eval.downstream.detection import DetectConfig
-from medvlp_jax.eval.downstream.finetune import FinetuneConfig
-from medvlp_jax.eval.downstream.segmentation import SegmentConfig
+from medvlp_jax.eval.base import EvalError
+from medvlp_jax.eval.config import EvalConfig, EvalSetConfig
+from medvlp_jax.eval.context import Context
+from medvlp_jax.eval.downstream.config import (
+    DetectConfig,
+    DownstreamConfig,
+    FinetuneConfig,
+    SegmentConfig,
+    TuneConfig,
+)
 from medvlp_jax.eval.downstream.sets import Sets
 from medvlp_jax.eval.downstream.tower import Tower, Towers
-from medvlp_jax.eval.downstream.tuning import Interrupted, TuneConfig, Tuner
+from medvlp_jax.eval.downstream.tuning import Interrupted
 from medvlp_jax.eval.embedded import Embedded
 from medvlp_jax.eval.metrics.bootstrap import Bootstrap
-from medvlp_jax.eval.page import segmented_of, write_report
-from medvlp_jax.eval.protocol import EvalError
+from medvlp_jax.eval.page.inputs import segmented_of
+from medvlp_jax.eval.page.page import write_report
+from medvlp_jax.eval.registry import EVALUATORS
 from medvlp_jax.eval.results import collect
-from medvlp_jax.models.heads import Classifier, TowerOnly
+from medvlp_jax.models.heads import ClassifierConfig, TowerOnly
 from medvlp_jax.models.resnet import ResNetConfig, fold
-from medvlp_jax.run.experiment import Experiment
+from medvlp_jax.run.build import Run
 from medvlp_jax.run.finetune import FinetuningConfig, finetune
+from medvlp_jax.run.train import train
+from medvlp_jax.run.train import tuner as make_tuner
 from medvlp_jax.tasks.images import PixelConfig
 
+TRAINS = [word for word, kind in EVALUATORS.items() if kind.trains]
 LABELS = ("square", "bright", "no finding")
 VISION = ResNetConfig(
     width=4, stage_sizes=(1, 1), stem="fold", block="basic", channels=1, zero_init=False
@@ -117,10 +128,20 @@ CONFIG = DownstreamConfig(
 
 
 def build(word, sets, config=CONFIG, folder=None):
-    return make_downstream(
-        word, sets, config, LABELS[:2], tower=tower, bootstrap=Bootstrap(40),
-        image_labels=LABELS, folder=folder,
-    )  # fmt: skip
+    place = EvalSetConfig(sets.test.path, sets.test.split, evaluators=(word,), classes=LABELS[:2])
+    context = Context(
+        name="films",
+        set=place,
+        config=EvalConfig(bootstrap=Bootstrap(40), downstream=config),
+        labels=LABELS,
+        counts=open_dataset(sets.test.path, sets.test.split).label_counts,
+        test=sets.embedded("test", ("image", "labels")),
+        sets=lambda: sets,
+        tower=tower,
+        tuner=make_tuner,
+        folder=folder,
+    )
+    return EVALUATORS[word].build(context)[word]
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +151,7 @@ def found(sets, predict):
 
 
 def test_every_protocol_measures_both_starts_on_all_records(found):
-    assert [r.details["kind"] for r in found.values()] == list(TRAINS)
+    assert [r.details["kind"] for r in found.values()] == TRAINS
     for word, result in found.items():
         assert result.details["records"] == 24
         assert result.details["bootstrap"]["patients"] == 12
@@ -200,10 +221,9 @@ def tuner(sets):
     data = dataclasses.replace(sets.data, labels=LABELS[:1])
     score = iter([0.5, 0.9, 0.1, 0.2, 0.3, 0.0] * 20)
     task = {"name": "supervised", "num_labels": 1, "image_size": SIDE, "frozen": True}
-    return Tuner(
-        lambda rngs: Classifier(VISION, 1, rngs=rngs), task, TuneConfig(**tune(12, patience=2)),
-        sets, data, lambda predict: next(score),
-    )  # fmt: skip
+    config = TuneConfig(**tune(12, patience=2))
+    model = ClassifierConfig(VISION, 1)
+    return make_tuner(model, task, config, sets, data, lambda predict: next(score))
 
 
 def run(tuner, sets, predict, folder):
@@ -239,10 +259,7 @@ def test_an_interrupted_run_goes_on_to_the_same_end(sets, predict, tmp_path):
 
     data = dataclasses.replace(sets.data, labels=LABELS[:1])
     task = {"name": "supervised", "num_labels": 1, "image_size": SIDE}
-    tuner = Tuner(
-        lambda rngs: Classifier(VISION, 1, rngs=rngs), task, TuneConfig(**tune(9)),
-        sets, data, score,
-    )  # fmt: skip
+    tuner = make_tuner(ClassifierConfig(VISION, 1), task, TuneConfig(**tune(9)), sets, data, score)
     whole = jax.device_get(run(tuner, sets, predict, tmp_path / "whole").arrays)
     stop.append(True)
     with pytest.raises(Interrupted):
@@ -296,7 +313,7 @@ def run_config(folder):
 
 
 def test_an_untrained_network_has_the_statistics_of_the_films(folder):
-    experiment = Experiment(run_config(folder), jax.devices()[:1])
+    experiment = Run(run_config(folder), jax.devices()[:1])
     rng = np.random.default_rng(0)
     batches = [{"image": rng.integers(0, 255, (8, SIDE, SIDE, 1), np.uint8)} for _ in range(3)]
     batches.append({"image": np.zeros_like(batches[0]["image"])})  # padding, left out
@@ -319,7 +336,7 @@ def test_a_checkpoint_is_fine_tuned_by_its_config_and_goes_on(folder, tmp_path):
     from configs.cxr.finetune import get_config
 
     workdir, out = tmp_path / "run", tmp_path / "out"
-    Experiment(run_config(folder), jax.devices()[:1]).train(workdir)
+    train(Run(run_config(folder), jax.devices()[:1]), workdir)
     config = get_config("full")
     config.downstream.train[0].path = config.validation.path = config.test.path = folder
     config.downstream.update(fractions=(1.0,), seeds=1, starts=("pretrained",))

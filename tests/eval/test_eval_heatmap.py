@@ -7,12 +7,12 @@ from scipy import ndimage
 from sklearn import metrics as sk
 
 from medvlp_jax.data.images.geometry import matrix, move_boxes
+from medvlp_jax.eval.base import EvalError
 from medvlp_jax.eval.embedded import Embedded
 from medvlp_jax.eval.grounding import heatmap
 from medvlp_jax.eval.grounding.evaluator import Grounding
 from medvlp_jax.eval.grounding.heatmap import MAPS, MapConfig
 from medvlp_jax.eval.metrics.bootstrap import Bootstrap
-from medvlp_jax.eval.protocol import EvalError
 from medvlp_jax.eval.zeroshot.promptbank import load_bank
 
 from .fake_model import CLASSES, batches, direction, read, row_of, tokenize

@@ -15,14 +15,15 @@ from medvlp_jax.core.step import init_state
 from medvlp_jax.data.store.manifest import ShardName
 from medvlp_jax.data.store.record import Box, Image, Mask, Record, Text
 from medvlp_jax.data.store.shards import write_shard
-from medvlp_jax.eval.config import EvalConfig, EvalSetConfig, film_configs, set_configs
+from medvlp_jax.eval.base import EvalError
+from medvlp_jax.eval.config import EvalConfig, EvalSetConfig
 from medvlp_jax.eval.metrics.calibration import Calibration
-from medvlp_jax.eval.protocol import EvalError
 from medvlp_jax.eval.zeroshot.chosen import covered
 from medvlp_jax.eval.zeroshot.promptbank import load_bank
 from medvlp_jax.eval.zeroshot.recipes import recipe
+from medvlp_jax.run.build import Run
 from medvlp_jax.run.evaluate import evaluate_checkpoint
-from medvlp_jax.run.experiment import Experiment
+from medvlp_jax.run.sets import film_configs, set_configs
 
 LABELS = ("atelectasis", "edema", "pleural effusion", "no finding")
 SIDE, COUNT = 16, 24
@@ -89,7 +90,7 @@ def _start(workdir, data, seed=0, width=16):
     config.eval.sets = {
         "test": {"path": data, "evaluators": ("zeroshot",)},
     }
-    experiment = Experiment(config)
+    experiment = Run(config)
     experiment.tokenizer()
     state = init_state(
         experiment.model_def, experiment.optimizer, jax.random.key(seed), experiment.mesh

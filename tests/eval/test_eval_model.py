@@ -7,10 +7,10 @@ import pytest
 from medvlp_jax.core.predict import Predictor
 from medvlp_jax.core.sharding import MeshConfig, make_mesh
 from medvlp_jax.core.state import ModelDef
-from medvlp_jax.eval.base import EVALUATORS, evaluate, flat_metrics
 from medvlp_jax.eval.embedded import Embedded
 from medvlp_jax.eval.grounding.heatmap import MapConfig
 from medvlp_jax.eval.metrics.bootstrap import Bootstrap
+from medvlp_jax.eval.registry import EVALUATORS, evaluate, flat_metrics
 from medvlp_jax.eval.zeroshot.promptbank import load_bank
 from medvlp_jax.models.clip import build_clip, clip_config
 from medvlp_jax.tasks.registry import make_task

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
+from medvlp_jax.eval.base import EvalError
 from medvlp_jax.eval.downstream.efficiency import Level, Shares, efficiency_result, macro_auc
 from medvlp_jax.eval.downstream.probe import fit_logistic
 from medvlp_jax.eval.metrics.bootstrap import Bootstrap
 from medvlp_jax.eval.metrics.scores import roc_auc
-from medvlp_jax.eval.protocol import EvalError
 
 
 def problem(n, d, k=3, seed=0):

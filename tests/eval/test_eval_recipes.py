@@ -9,9 +9,9 @@ from sklearn import metrics as sk
 
 from medvlp_jax.core.config import ConfigError
 from medvlp_jax.core.predict import Predictor
+from medvlp_jax.eval.base import EvalError
 from medvlp_jax.eval.embedded import Embedded
 from medvlp_jax.eval.metrics.bootstrap import Bootstrap
-from medvlp_jax.eval.protocol import EvalError
 from medvlp_jax.eval.zeroshot.class_scores import ClassScores, zscores
 from medvlp_jax.eval.zeroshot.evaluator import ZeroShot
 from medvlp_jax.eval.zeroshot.multiway import exclusive_subset, multiway

@@ -12,18 +12,21 @@ import pytest
 from PIL import Image as Pillow
 
 from medvlp_jax.data.store.record import Box, Image, Record, Text
-from medvlp_jax.eval.base import EVALUATORS
 from medvlp_jax.eval.embedded import Embedded
 from medvlp_jax.eval.metrics.bootstrap import Bootstrap
-from medvlp_jax.eval.page import Heatmap, heatmaps_of, sample_of, write_report
-from medvlp_jax.eval.page.curves import points
-from medvlp_jax.eval.page.inputs import LabelledBox
-from medvlp_jax.eval.page.pictures import Colours, heat_layer, mark_phrases, to_pil
-from medvlp_jax.eval.page.tables import verdict
+from medvlp_jax.eval.page.inputs import Heatmap, heatmaps_of, sample_of
+from medvlp_jax.eval.page.page import write_report
+from medvlp_jax.eval.registry import EVALUATORS
 from medvlp_jax.eval.results import config_hash, to_json, write_results
 from medvlp_jax.eval.zeroshot.promptbank import load_bank
-from medvlp_jax.pages.charts import Series, line_chart, smooth, ticks, whisker
+from medvlp_jax.pages.boxes import Colours, LabelledBox
+from medvlp_jax.pages.charts import Series, line_chart, ticks
+from medvlp_jax.pages.curves import points, smooth
 from medvlp_jax.pages.html import esc, interval, plain, signed, tag
+from medvlp_jax.pages.pictures import heat_layer, to_pil
+from medvlp_jax.pages.studies import mark_phrases
+from medvlp_jax.pages.tables import verdict
+from medvlp_jax.pages.whiskers import whisker
 
 from .fake_model import tokenize
 from .made_up import COMMAND, DATA, Studies, history, rejects, results_of, run, samples

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from medvlp_jax.eval.base import EVALUATORS, evaluate, flat_metrics
+from medvlp_jax.eval.base import EvalError
 from medvlp_jax.eval.embedded import Embedded, FromBatch, Predicted, gather_strings
 from medvlp_jax.eval.metrics.bootstrap import Bootstrap
-from medvlp_jax.eval.protocol import EvalError
+from medvlp_jax.eval.registry import EVALUATORS, evaluate, flat_metrics
 from medvlp_jax.eval.vectors import embed_texts
 from medvlp_jax.eval.zeroshot.baselines import (
     Baseline,

@@ -5,18 +5,27 @@ import math
 import numpy as np
 import pytest
 
-from medvlp_jax.eval.page.boxes import Colours, Place, boxes_svg, fitted, free_place, text_width
 from medvlp_jax.eval.page.curves import curves_section
+from medvlp_jax.eval.page.entry import where
 from medvlp_jax.eval.page.example_cards import answered_figures, detected_figures, wrong_figures
 from medvlp_jax.eval.page.examples import Answer, Answered, Detected, WrongCall
-from medvlp_jax.eval.page.inputs import Heatmap, LabelledBox, Sample
-from medvlp_jax.eval.page.page import write_page
-from medvlp_jax.eval.page.pictures import heatmaps_section, mark_phrases, samples_section
+from medvlp_jax.eval.page.heatmaps import heatmaps_section
+from medvlp_jax.eval.page.inputs import Heatmap
 from medvlp_jax.eval.page.reliability import reliability_grid
 from medvlp_jax.eval.page.scores import multiway_block
-from medvlp_jax.eval.page.tables import nth, td, th
+from medvlp_jax.pages.boxes import (
+    Colours,
+    LabelledBox,
+    Place,
+    boxes_svg,
+    fitted,
+    free_place,
+    text_width,
+)
 from medvlp_jax.pages.charts import Series, line_chart, spread
-from medvlp_jax.pages.html import table, where
+from medvlp_jax.pages.page import write_page
+from medvlp_jax.pages.studies import Sample, mark_phrases, samples_section
+from medvlp_jax.pages.tables import nth, table, td, th
 
 from ..chromium import Chromium
 

@@ -31,8 +31,10 @@ def test_decoding_compiles_for_a_slice(storage):
     # Kernels are split four ways; what is not (norms, the embedding's rows) is small.
     kernels = 3 * (256 * (512 + 2 * 256) + 512 * 256 + 3 * 256 * 512) + 256 * 512
     width = {"float": 2, "int8": 1}[storage]
-    assert report.param_bytes == pytest.approx(width * kernels / 4 + 2 * 512 * 256 / 4, rel=0.05)
-    assert report.cache_bytes == 2 * 3 * 8 * 256 * 4 * 64 * 2 // 4
+    assert report.held["weights"] == pytest.approx(
+        width * kernels / 4 + 2 * 512 * 256 / 4, rel=0.05
+    )
+    assert report.held["cache"] == 2 * 3 * 8 * 256 * 4 * 64 * 2 // 4
     # Two sums of the activations per layer, over whole rows of bfloat16, and those of the head.
     assert report.compiled.collectives["all-reduce"] >= 3 * 2 * 8 * 256 * 2
     assert "FITS" in str(report)

@@ -2,13 +2,11 @@
 
 import copy
 import dataclasses
-import functools
 import importlib
 import random
 import typing
 from collections.abc import Callable, Iterator
 from typing import Any
-from unittest import mock
 
 import jax
 
@@ -66,29 +64,15 @@ def _full(schema: type, config: dict[str, Any]) -> dict[str, Any]:
     return to_plain(parse(schema, config))
 
 
-@functools.cache
-def _model(config: Any) -> Any:
-    from medvlp_jax.core.state import ModelDef
-    from medvlp_jax.models.clip import build_clip
+def _run(config: dict[str, Any]) -> None:
+    from medvlp_jax.run.build import Run
 
-    return ModelDef.of(build_clip(config))
-
-
-def _experiment(config: dict[str, Any]) -> None:
-    from medvlp_jax.run import experiment
-
-    once = mock.Mock(of=_model)  # one model for all changes that do not touch it
-    with (
-        mock.patch.object(experiment, "build_clip", lambda config: config),
-        mock.patch.object(experiment, "ModelDef", once),
-    ):
-        built = experiment.Experiment(config, jax.devices()[:1])
-    built.train_step()
+    assert Run(config, jax.devices()[:1]).train_step
 
 
 def experiments() -> Iterator[Start]:
     from medvlp_jax.models.clip import clip_config
-    from medvlp_jax.run.config import ExperimentConfig
+    from medvlp_jax.run.config import RunConfig
     from medvlp_jax.tasks import contrastive, gloria, medclip, mgca
 
     tasks = {
@@ -100,28 +84,26 @@ def experiments() -> Iterator[Start]:
     for name in ("quickstart", "clip", "gloria", "mgca", "medclip"):
         module = importlib.import_module(f"configs.cxr.{name}")
         config = to_plain(module.get_config("data" if name == "quickstart" else "small:data"))
-        full = _full(ExperimentConfig, config)
-        for key in ("seed", "with_boxes"):  # said elsewhere
-            del full["data"][key]
-        del full["data"]["text"]["with_words"]
+        full = _full(RunConfig, config)
+        del full["data"]["seed"]  # said elsewhere
         model = to_plain(clip_config(config["model"]))
         for key in ("image_size", "channels"):
             model["vision"].pop(key)
         full["model"] = model
         schema = tasks.get(name, contrastive.ContrastiveConfig)
         given = {k: v for k, v in config["task"].items() if k != "name"}
-        own = {f.name: getattr(schema(num_labels=13), f.name) for f in dataclasses.fields(schema)}
-        for key in ("image_size", "channels", "num_labels", "max_boxes", "variant"):
+        own = {f.name: getattr(schema(), f.name) for f in dataclasses.fields(schema)}
+        for key in ("channels", "variant"):
             own.pop(key, None)
         full["task"] = {**to_plain(own), **given, "name": config["task"]["name"]}
-        yield Start(name, full, _experiment, () if name == "quickstart" else ("task", "model"))
+        yield Start(name, full, _run, () if name == "quickstart" else ("task", "model"))
 
 
 def generators() -> Iterator[Start]:
     from data_gen.curation.clean import CurateConfig
     from data_gen.entities.build import BankConfig
     from data_gen.images.sampling import SampleImagesConfig
-    from data_gen.phantom.chest_xray.job import PhantomConfig
+    from data_gen.phantom.job import PhantomConfig
     from data_gen.pipelines.syncxr import config as syncxr
     from data_gen.reports.sampling import SampleTextsConfig
     from data_gen.sources.importing.job import SOURCES

@@ -1,7 +1,9 @@
 """Tiny models with random parameters, made without compiling their initialisers."""
 
+import math
 from typing import Any
 
+import jax
 import numpy as np
 
 from medvlp_jax.core.state import ModelDef, flatten, unflatten
@@ -34,3 +36,26 @@ def filled(cls: Any, config: Any, seed: int = 0) -> Any:
     """The module ``cls(config)`` with :func:`arrays` in it; same seed, same parameters."""
     model = ModelDef.of(lambda rngs: cls(config, rngs=rngs))
     return model.merge(*arrays(model, seed))
+
+
+def products(jaxpr):
+    """Two operations per multiply-add of every product; scan bodies times their length."""
+    total = 0
+    for eqn in jaxpr.eqns:
+        if eqn.primitive.name == "dot_general":
+            (contracted, _), _ = eqn.params["dimension_numbers"]
+            depth = math.prod(eqn.invars[0].aval.shape[i] for i in contracted)
+            total += 2 * depth * eqn.outvars[0].aval.size
+        elif eqn.primitive.name == "conv_general_dilated":
+            kernel = eqn.invars[1].aval
+            total += 2 * eqn.outvars[0].aval.size * kernel.size // kernel.shape[-1]
+        else:
+            inner = [
+                getattr(v, "jaxpr", v)
+                for v in jax.tree.leaves(
+                    eqn.params, is_leaf=lambda x: hasattr(x, "eqns") or hasattr(x, "jaxpr")
+                )
+            ]
+            times = eqn.params["length"] if eqn.primitive.name == "scan" else 1
+            total += times * sum(products(j) for j in inner if hasattr(j, "eqns"))
+    return total

@@ -21,13 +21,7 @@ from medvlp_jax.core import sharding
 from medvlp_jax.core.config import ConfigError
 from medvlp_jax.core.sharding import MeshConfig, make_mesh, use_mesh
 from medvlp_jax.core.state import ModelDef, flatten, path_str
-from medvlp_jax.models.clip import (
-    CLIP,
-    CLIPConfig,
-    ProjectionConfig,
-    build_clip,
-    clip_config,
-)
+from medvlp_jax.models.clip import CLIP, CLIPConfig, ProjectionConfig, build_clip, clip_config
 from medvlp_jax.models.resnet import ResNetConfig
 from medvlp_jax.models.text_encoder import TextConfig
 from medvlp_jax.models.vit import ViTConfig

@@ -10,8 +10,8 @@ import pytest
 from medvlp_jax.core.state import ModelDef, flatten
 from medvlp_jax.models.clip import build_clip, clip_config
 from medvlp_jax.models.densenet import PRESETS, DenseNetConfig
-from medvlp_jax.models.flops import image_flops
-from medvlp_jax.models.heads import Pyramid, build_vision
+from medvlp_jax.models.heads import Pyramid
+from medvlp_jax.models.towers import build_vision
 
 TINY = {"name": "densenet", "channels": 1, "width": 8, "growth": 4, "stage_sizes": (2, 1, 1)}
 
@@ -37,7 +37,7 @@ def test_published_sizes():
     """Multiply-adds and widths as in the paper's table 1 and torchvision's."""
     assert PRESETS["densenet121"].features == 1024
     assert PRESETS["densenet169"].features == 1664
-    assert image_flops(PRESETS["densenet121"]) / 2 == pytest.approx(2.83e9, rel=0.01)
+    assert PRESETS["densenet121"].flops() / 2 == pytest.approx(2.83e9, rel=0.01)
     model = ModelDef.of(lambda rngs: build_vision(PRESETS["densenet121"], rngs=rngs))
     count = sum(int(np.prod(x.shape)) for x in flatten(model.abstract_params).values())
     assert count == 6_953_856

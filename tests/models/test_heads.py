@@ -3,12 +3,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from model_toys import products
 
 from medvlp_jax.core.state import ModelDef, flatten
-from medvlp_jax.models.detector import Detector, points_of
-from medvlp_jax.models.heads import Classifier, Pyramid, build_vision
+from medvlp_jax.models.detector import DetectorConfig, points_of
+from medvlp_jax.models.heads import ClassifierConfig, Pyramid
 from medvlp_jax.models.resnet import ResNetConfig
-from medvlp_jax.models.segmenter import Segmenter
+from medvlp_jax.models.segmenter import SegmenterConfig
+from medvlp_jax.models.towers import build_vision
 from medvlp_jax.models.vit import ViTConfig
 
 FOLD = ResNetConfig(
@@ -44,7 +46,7 @@ def test_a_pyramid_has_the_channels_and_strides_it_says(config, strides):
 @pytest.mark.parametrize("stride", [1, 2])
 def test_a_segmenter_answers_at_the_resolution_of_the_image(config, stride):
     def run():
-        model = Segmenter(config, 3, widths=(8, 4), stride=stride, rngs=nnx.Rngs(0))
+        model = SegmenterConfig(config, 3, widths=(8, 4), stride=stride).build(rngs=nnx.Rngs(0))
         return model(image(), train=True)
 
     assert nnx.eval_shape(run).shape == (2, 16, 16, 3)
@@ -52,7 +54,7 @@ def test_a_segmenter_answers_at_the_resolution_of_the_image(config, stride):
 
 def test_a_segmenter_takes_sides_that_do_not_halve_evenly():
     def run():
-        model = Segmenter(V1, 1, widths=(4,), rngs=nnx.Rngs(0))
+        model = SegmenterConfig(V1, 1, widths=(4,)).build(rngs=nnx.Rngs(0))
         return model(image(22), train=False)
 
     assert nnx.eval_shape(run).shape == (2, 22, 22, 1)
@@ -82,8 +84,8 @@ def run_once(build, frozen):
 @pytest.mark.parametrize(
     "build",
     [
-        lambda rngs: Classifier(FOLD, 2, rngs=rngs),
-        lambda rngs: Segmenter(FOLD, 2, widths=(4,), stride=4, rngs=rngs),
+        lambda rngs: ClassifierConfig(FOLD, 2).build(rngs=rngs),
+        lambda rngs: SegmenterConfig(FOLD, 2, widths=(4,), stride=4).build(rngs=rngs),
     ],
     ids=["classifier", "segmenter"],
 )
@@ -98,7 +100,7 @@ def test_a_frozen_tower_keeps_its_batch_statistics_and_has_no_gradient(build):
 
 
 def test_a_frozen_classifier_sees_what_evaluation_sees():
-    model_def = ModelDef.of(lambda rngs: Classifier(FOLD, 2, rngs=rngs))
+    model_def = ModelDef.of(lambda rngs: ClassifierConfig(FOLD, 2).build(rngs=rngs))
     params, buffers = model_def.init(jax.random.key(1))
     params["head"]["kernel"] += 1.0
     model = model_def.merge(params, buffers)
@@ -121,7 +123,9 @@ def test_a_detector_speaks_at_every_position(config):
 
     def run():
         nonlocal points
-        found, points = Detector(config, 3, width=4, rngs=nnx.Rngs(0))(image(32), train=True)
+        found, points = DetectorConfig(config, 3, width=4).build(rngs=nnx.Rngs(0))(
+            image(32), train=True
+        )
         return found
 
     found = nnx.eval_shape(run)
@@ -133,9 +137,35 @@ def test_a_detector_speaks_at_every_position(config):
 
 
 def test_before_training_a_detector_expects_small_boxes_around_its_positions():
-    model = Detector(FOLD, 2, width=4, rngs=nnx.Rngs(0))
+    model = DetectorConfig(FOLD, 2, width=4).build(rngs=nnx.Rngs(0))
     found, points = model(image(32), train=False)
     box = np.asarray(found.box)
     assert (box[..., 2:] > box[..., :2]).all()
     np.testing.assert_array_less(np.abs((box[..., :2] + box[..., 2:]) / 2 - points.centre), 0.5)
     assert np.asarray(jax.nn.sigmoid(found.logits)).mean() < 0.1
+
+
+@pytest.mark.parametrize("vision", [FOLD, V1, VIT], ids=["fold", "v1", "vit"])
+@pytest.mark.parametrize(
+    "head",
+    [
+        lambda vision: ClassifierConfig(vision, 3),
+        lambda vision: SegmenterConfig(vision, 2, widths=(8, 4)),
+        lambda vision: DetectorConfig(vision, 3, width=4),
+    ],
+    ids=["classifier", "segmenter", "detector"],
+)
+def test_operations_by_formula_are_those_of_the_program(head, vision):
+    config = head(vision)
+    model_def = ModelDef.of(lambda rngs: config.build(rngs=rngs))
+    side = vision.image_size
+
+    def run(params, buffers, image):
+        return model_def.merge(params, buffers)(image, train=False)
+
+    shapes = (
+        model_def.abstract_params,
+        model_def.abstract_buffers,
+        jax.ShapeDtypeStruct((2, side, side, vision.channels), jnp.float32),
+    )
+    assert config.flops(2, 0, train=False) == products(jax.make_jaxpr(run)(*shapes).jaxpr)

@@ -10,7 +10,7 @@ import pytest
 from configs import common
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.models.text_encoder import TextConfig, TextEncoder
-from medvlp_jax.run.experiment import Experiment
+from medvlp_jax.run.build import Run
 
 TEXT = {
     "name": "clip_text",
@@ -35,7 +35,7 @@ def experiment(buckets, window=16, **text):
     }
     config.data.text.buckets = buckets
     config.data.text.window = window
-    return Experiment(config)
+    return Run(config)
 
 
 @pytest.mark.parametrize("buckets", [(8, 16, 24), (8, 64), (24,)])

@@ -30,9 +30,9 @@ def test_a_training_step_compiles_for_a_slice():
     topology.prepare()
     report = compile_step(CONFIG, "v5e:2x2")
     assert report.fits, report
-    assert report.text_len == 32
+    assert "global batch 32, 32 tokens" in str(report)
     # Parameters and two moments in fp32, split in two but for the small ones.
-    assert report.state_bytes == pytest.approx(3 * 4 * report.params / 2, rel=0.25)
+    assert report.held["state"] == pytest.approx(3 * 4 * report.params / 2, rel=0.25)
     # The ring hands blocks on; gradients are summed over both axes.
     kinds = report.compiled.collectives
     assert kinds["collective-permute"] > 0

@@ -8,7 +8,7 @@ import pytest
 from medvlp_jax.core.config import ConfigError
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.models.detector import points_of
-from medvlp_jax.models.heads import Classifier
+from medvlp_jax.models.heads import ClassifierConfig
 from medvlp_jax.models.vit import ViTConfig
 from medvlp_jax.tasks.detection import assign, giou, known_classes
 from medvlp_jax.tasks.images import PixelConfig
@@ -62,7 +62,7 @@ def test_what_is_validated_has_passed_through_one_sigmoid_as_in_training():
     def build(rngs):
         vision = ViTConfig(image_size=8, patch=4, channels=1, width=8, depth=1, heads=2,
                            mlp_width=8)  # fmt: skip
-        return Classifier(vision, 2, rngs=rngs)
+        return ClassifierConfig(vision, 2).build(rngs=rngs)
 
     model_def = ModelDef.of(build)
     task = make_supervised(model_def, {"image_size": 8, "channels": 1, "num_labels": 2})

@@ -13,8 +13,8 @@ from medvlp_jax.core.config import ConfigError
 from medvlp_jax.core.sharding import MeshConfig, make_mesh
 from medvlp_jax.core.step import init_state
 from medvlp_jax.data.device import to_device
+from medvlp_jax.run.build import Run
 from medvlp_jax.run.config import parse_config
-from medvlp_jax.run.experiment import Experiment
 
 NAMES = ("clip", "siglip", "convirt", "gloria", "mgca", "medclip", "chexzero")
 ROWS, SIDE, LENGTH = 8, 32, 12
@@ -95,12 +95,12 @@ def test_a_tiny_version_learns_a_step(name):
     config.eval.sets = {}
     if name == "mgca":
         config.optim.hold = {"prototypes": 1}
-    experiment = Experiment(config, jax.devices()[:1])
+    experiment = Run(config, jax.devices()[:1])
     mesh = make_mesh(MeshConfig(), jax.devices()[:1])
     batch = random_batch(experiment.task.batch_spec(ROWS, LENGTH))
     key = jax.random.key(0)
     state = init_state(experiment.model_def, experiment.optimizer, key, mesh)
-    step = experiment.train_step()
+    step = experiment.train_step
     before = jax.tree.map(np.array, state.params)  # copies: the step takes the memory
     table = []
     for _ in range(2):

@@ -9,11 +9,11 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from configs.cxr import synthetic_vs_real
-from data_gen.phantom.chest_xray.job import PhantomConfig, SplitCounts, generate
+from data_gen.phantom.job import PhantomConfig, SplitCounts, generate
 from medvlp_jax.core.config import ConfigError
 from medvlp_jax.data.texts.tokenizer import Tokenizer
+from medvlp_jax.eval.base import EvalResult
 from medvlp_jax.eval.metrics.bootstrap import Bootstrap
-from medvlp_jax.eval.protocol import EvalResult
 from medvlp_jax.run.grid import run
 from medvlp_jax.run.grid.grid import Budget, find, parse_grid, steps_of, training_config, trials
 from medvlp_jax.run.grid.outcome import Measure, Outcome, OutcomeError

@@ -25,7 +25,7 @@ from medvlp_jax.models.lm.config import LMConfig
 from medvlp_jax.models.lm.decoder import build_lm
 from medvlp_jax.run import convert as conversion
 from medvlp_jax.run import programs
-from medvlp_jax.run.experiment import Experiment
+from medvlp_jax.run.build import Run
 from medvlp_jax.weights import lm
 from medvlp_jax.weights.export import check_fits, export
 from medvlp_jax.weights.faults import WeightsError
@@ -101,7 +101,7 @@ def run_of(layout, words, channels=1, **image):
     config.data.image = {"size": SIDE, "channels": channels, **image}
     config.data.text.tokenizer = str(words)
     config.data.text.buckets = (40,)
-    experiment = Experiment(config)
+    experiment = Run(config)
     rng = np.random.default_rng(0)
 
     def draw(path, leaf):

@@ -13,8 +13,8 @@ from medvlp_jax.core.config import ConfigError
 from medvlp_jax.core.state import ModelDef, flatten, path_str
 from medvlp_jax.core.step import init_state
 from medvlp_jax.models.positions import resize_positions
+from medvlp_jax.run.build import Run
 from medvlp_jax.run.config import parse_config
-from medvlp_jax.run.experiment import Experiment
 from medvlp_jax.weights import towers
 from medvlp_jax.weights.families import build
 from medvlp_jax.weights.faults import WeightsError
@@ -58,7 +58,7 @@ def config(vision=None, text=None, whole=None, size=32, **groups):
 
 def started(tree, devices):
     """The experiment, its fresh state and the state with published weights."""
-    experiment = Experiment(tree, devices)
+    experiment = Run(tree, devices)
     e = experiment
     state = init_state(e.model_def, e.optimizer, jax.random.key(0), e.mesh)
     inits = e.config.init_towers
@@ -124,16 +124,16 @@ def test_what_is_stored_needs_no_folder(tmp_path, devices):
     write("dinov2", tmp_path / "dino")
     said = {"image_mean": [0.53] * 3, "image_std": [0.26] * 3}
     (tmp_path / "dino" / "preprocessor_config.json").write_text(json.dumps(said))
-    first = Experiment(config(tmp_path / "dino"), devices[:1])
+    first = Run(config(tmp_path / "dino"), devices[:1])
     (tmp_path / "dino").rename(tmp_path / "gone")
-    again = Experiment(first.resolved, devices[:1])
+    again = Run(first.resolved, devices[:1])
     assert again.model_config == first.model_config
     assert again.resolved == first.resolved
     assert again.config.init_towers == {"vision": str(tmp_path / "dino")}
     # Images are normalised as the weights expect it.
     assert again.config.task["mean"] == [0.53] * 3
     with pytest.raises(WeightsError, match="does not exist"):
-        Experiment(config(tmp_path / "dino"), devices[:1])
+        Run(config(tmp_path / "dino"), devices[:1])
 
 
 def test_the_tokenizer_comes_with_the_text_tower(tmp_path):
@@ -239,7 +239,7 @@ def one_step(tree, device):
     }
     batch["valid"] = jnp.ones(8, bool)
     batch["text_mask"] = batch["text_mask"].at[:, 0].set(True)
-    state, _ = e.train_step()(state, batch, jax.random.key(0))
+    state, _ = e.train_step(state, batch, jax.random.key(0))
     after = jax.tree.map(np.asarray, state.model_params())
     return [{path_str(p): x for p, x in flatten(t).items()} for t in (before, after)]
 

@@ -15,7 +15,7 @@ import math
 import os
 import pathlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import jax
@@ -237,7 +237,11 @@ class Checkpointer:
         return read(self.folder / str(step), step, abstract)
 
     def restore_latest(
-        self, abstract: TrainState, may_differ: tuple[str, ...] = (), resume_anyway: bool = False
+        self,
+        abstract: TrainState,
+        may_differ: tuple[str, ...] = (),
+        resume_anyway: bool = False,
+        as_of_today: Callable[[dict[str, Any]], dict[str, Any]] = dict,
     ) -> Restored | None:
         """Reads the newest checkpoint that is whole; ``None`` if there never was one.
 
@@ -249,6 +253,7 @@ class Checkpointer:
             the one that saved.
           may_differ: config keys (prefixes, ``mesh`` or ``loop.save_every``) that may have changed.
           resume_anyway: go on although the config differs.
+          as_of_today: what makes a config that an older version stored one of this version.
 
         Raises:
           CheckpointError: the config differs in a key that matters, the arrays are not those of
@@ -259,7 +264,7 @@ class Checkpointer:
         for step in reversed(steps):
             try:
                 if not resume_anyway:
-                    self._check(self._config_of(step), may_differ, step)
+                    self._check(as_of_today(self._config_of(step)), may_differ, step)
                 restored = self.restore(abstract, step)
             except DamagedError as e:
                 damaged[step] = e

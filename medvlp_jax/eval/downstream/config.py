@@ -1,24 +1,103 @@
-"""What the evaluators that train on the tower are told, and the four of them by name."""
+"""What the evaluators that train on the tower are told."""
 
 import dataclasses
-import pathlib
-from collections.abc import Callable, Sequence
+from typing import Literal
 
-from medvlp_jax.core.config import ConfigError
-from medvlp_jax.core.fields import Share, Size
+from medvlp_jax.core.fields import Count, Extent, Fraction, NonNegative, Share, Size
+from medvlp_jax.core.optim import OptimConfig
 from medvlp_jax.data.config import SourceConfig
-from medvlp_jax.eval.downstream.detection import DetectConfig, Detection
-from medvlp_jax.eval.downstream.efficiency import Shares
-from medvlp_jax.eval.downstream.finetune import Finetune, FinetuneConfig
-from medvlp_jax.eval.downstream.probe import Probe, ProbeConfig
-from medvlp_jax.eval.downstream.segmentation import Segmentation, SegmentConfig
-from medvlp_jax.eval.downstream.sets import Sets
-from medvlp_jax.eval.downstream.tower import STARTS, Start, Tower
-from medvlp_jax.eval.metrics.bootstrap import Bootstrap
-from medvlp_jax.eval.protocol import Evaluator, PredictFn
+from medvlp_jax.models.segmenter import WIDTHS
+from medvlp_jax.tasks.supervised import Uncertain
 
-#: Evaluators that train; the words of a config.
-TRAINS = ("probe", "finetune", "segmentation", "detection")
+#: The tower of the checkpoint, or the same network untrained.
+Start = Literal["pretrained", "random"]
+STARTS: tuple[Start, ...] = ("pretrained", "random")
+
+
+@dataclasses.dataclass(frozen=True)
+class TuneConfig:
+    """The length of one training run and what may end it early.
+
+    Attributes:
+      eval_every: steps between evaluations on validation data; the best checkpoint is tested.
+      patience: evaluations without improvement after which a run ends; 0 = never.
+    """
+
+    steps: Size = 3000
+    batch_size: Size = 64
+    eval_every: Count = 100
+    patience: Count = 10
+    optim: OptimConfig = dataclasses.field(
+        default_factory=lambda: OptimConfig(lr=1e-4, warmup_steps=50, weight_decay=1e-6)
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ProbeConfig:
+    """The linear probe.
+
+    Attributes:
+      l2: strengths that validation chooses from: factors of ½‖w‖² beside the mean cross-entropy,
+        on features of unit variance.
+    """
+
+    l2: tuple[NonNegative, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+
+    def __post_init__(self) -> None:
+        if not self.l2 or min(self.l2) <= 0:
+            raise ValueError(f"probe.l2={self.l2} must hold positive strengths")
+
+
+@dataclasses.dataclass(frozen=True)
+class FinetuneConfig(TuneConfig):
+    """Fine-tuning for classification.
+
+    Attributes:
+      frozen: train the linear layer alone, by gradient descent with augmentation (the published
+        linear probes do); the tower then runs as in evaluation.
+      uncertain: what labels of -1 are taken for in training; in tests they are left out.
+    """
+
+    frozen: bool = False
+    uncertain: Uncertain = "ignore"
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmentConfig(TuneConfig):
+    """Segmentation.
+
+    Attributes:
+      loss: see ``tasks.segmentation.SegmentationConfig``.
+      frozen: train the expanding path alone (MGCA); otherwise all (GLoRIA, MedKLIP).
+      widths: channels of the expanding path.
+      stride: pixels a side of a position of the map whose logits are enlarged to the image.
+      pictures: records shown per mask.
+    """
+
+    loss: Literal["focal_dice", "bce_dice"] = "focal_dice"
+    frozen: bool = True
+    widths: tuple[Extent, ...] = WIDTHS
+    stride: Size = 1
+    pictures: Count = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class DetectConfig(TuneConfig):
+    """Detection.
+
+    Attributes:
+      frozen: train pyramid and head alone (MGCA).
+      width: channels of pyramid and head.
+      candidates: predictions an image keeps before suppression.
+      confidence: smaller scores are dropped. Low, as average precision ranks what is left.
+      nms: IoU above which the weaker of two detections of a class goes.
+    """
+
+    frozen: bool = False
+    width: Extent = 128
+    candidates: Size = 100
+    confidence: Fraction = 0.02
+    nms: Fraction = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,62 +132,3 @@ class DownstreamConfig:
         for name in ("fractions", "dense_fractions", "starts"):
             if not getattr(self, name):
                 raise ValueError(f"{name} is empty; it must name at least one")
-
-
-def make_downstream(
-    word: str,
-    sets: Sets,
-    config: DownstreamConfig,
-    classes: Sequence[str],
-    *,
-    tower: Callable[[PredictFn], Tower],
-    bootstrap: Bootstrap,
-    image_labels: Sequence[str],
-    folder: pathlib.Path | None = None,
-) -> Evaluator:
-    """One of :data:`TRAINS`.
-
-    Args:
-      classes: used where the config names none.
-      image_labels: all labels of the data, which say where a missing mask is an empty one.
-      folder: keeps checkpoints; None: none are kept.
-
-    Raises:
-      ConfigError: ``segmentation`` without masks, or no class at all.
-      EvalError: a name that the training data never holds.
-    """
-    classes = config.classes or tuple(classes)
-    common = {"tower": tower, "bootstrap": bootstrap}
-
-    def shares(labels: Sequence[str], fractions: Sequence[float]) -> Shares:
-        if not labels:
-            raise ConfigError(
-                f"set {sets.name!r}: {word} has no class: no label of the run has a positive and a "
-                "negative record there; name some in config.eval.downstream"
-            )
-        return Shares(tuple(labels), tuple(fractions), config.seeds, config.starts)
-
-    if word in ("probe", "finetune"):
-        sets.require("label", classes, classes)
-    if word == "probe":
-        return Probe(sets, shares(classes, config.fractions), config=config.probe, **common)
-    if word == "finetune":
-        return Finetune(
-            sets, shares(classes, config.fractions), config=config.finetune, folder=folder, **common
-        )
-    if word == "segmentation":
-        if not config.masks:
-            raise ConfigError(
-                "segmentation needs config.eval.downstream.masks, the names of the regions"
-            )
-        sets.require("mask", config.masks, image_labels)
-        return Segmentation(
-            sets, config.masks, shares(image_labels, config.dense_fractions),
-            config=config.segmentation, folder=folder, **common,
-        )  # fmt: skip
-    boxes = config.boxes or tuple(c for c in classes if c != "no finding")
-    sets.require("box", boxes, boxes)
-    return Detection(
-        sets, shares(boxes, config.dense_fractions), config=config.detection, folder=folder,
-        **common,
-    )  # fmt: skip

@@ -3,54 +3,41 @@
 import dataclasses
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from medvlp_jax.core.config import to_plain
-from medvlp_jax.core.fields import Extent, Fraction, Size
 from medvlp_jax.core.predict import Predictor
+from medvlp_jax.eval.base import EvalError, EvalResult, Evaluator, PredictFn
+from medvlp_jax.eval.context import Context
+from medvlp_jax.eval.downstream.config import DetectConfig
 from medvlp_jax.eval.downstream.efficiency import Shares
 from medvlp_jax.eval.downstream.finetune import run_folder
 from medvlp_jax.eval.downstream.sets import Sets
 from medvlp_jax.eval.downstream.tower import Tower, Towers
-from medvlp_jax.eval.downstream.tuning import TuneConfig, Tuner
+from medvlp_jax.eval.downstream.tuning import MakeTuner
 from medvlp_jax.eval.embedded import FromBatch, Predicted, Rows
 from medvlp_jax.eval.metrics.bootstrap import Bootstrap, Interval, interval
 from medvlp_jax.eval.metrics.boxes import (
     THRESHOLDS,
     ClassDetections,
     detections_of,
+    mean_precision,
     optimistic,
     suppress,
 )
 from medvlp_jax.eval.metrics.scores import mean_defined
-from medvlp_jax.eval.protocol import EvalError, EvalResult, PredictFn
-from medvlp_jax.models.detector import Detector
+from medvlp_jax.models.detector import DetectorConfig
 from medvlp_jax.tasks.detection import known_classes
 
 _BOXES = Predicted("boxes")
+#: What a pass over a set reads.
+COLUMNS = ("image", "labels", "boxes")
 #: Resamples of an interval of mAP; each sorts nothing anew, but walks every detection.
 _RESAMPLES = 500
 #: Films that the report shows with true and predicted boxes.
 _SHOWN = 6
-
-
-@dataclasses.dataclass(frozen=True)
-class DetectConfig(TuneConfig):
-    """Attributes:
-    frozen: train pyramid and head alone (MGCA).
-    width: channels of pyramid and head.
-    candidates: predictions an image keeps before suppression.
-    confidence: smaller scores are dropped. Low, as average precision ranks what is left.
-    nms: IoU above which the weaker of two detections of a class goes.
-    """
-
-    frozen: bool = False
-    width: Extent = 128
-    candidates: Size = 100
-    confidence: Fraction = 0.02
-    nms: Fraction = 0.5
 
 
 class Detection:
@@ -58,9 +45,14 @@ class Detection:
 
     Args:
       tower: of a predict function.
+      tuner: trains from a tower.
       plan: which shares of the training data; its classes are those of the boxes.
       folder: see ``Finetune``.
     """
+
+    reads: ClassVar[tuple[str, ...]] = ()
+    trains: ClassVar = True
+    headline: ClassVar = "map"
 
     def __init__(
         self,
@@ -68,39 +60,56 @@ class Detection:
         plan: Shares,
         *,
         tower: Callable[[PredictFn], Tower],
+        tuner: MakeTuner,
         config: DetectConfig | None = None,
         bootstrap: Bootstrap | None = None,
         folder: pathlib.Path | None = None,
     ):
-        self.sets, self.tower, self.folder = sets, tower, folder
+        self.sets, self.tower, self.tuner, self.folder = sets, tower, tuner, folder
         self.plan = dataclasses.replace(plan, repeat_whole=True)
         self.config = config or DetectConfig()
         bootstrap = bootstrap or Bootstrap()
         few = min(bootstrap.resamples, _RESAMPLES)
         self.bootstrap = dataclasses.replace(bootstrap, resamples=few)
 
+    @classmethod
+    def build(cls, context: Context) -> dict[str, Evaluator]:
+        c, sets = context.config.downstream, context.sets()
+        classes = c.classes or context.chosen.labelled
+        boxes = c.boxes or tuple(name for name in classes if name != "no finding")
+        sets.require("box", boxes, boxes)
+        one = cls(
+            sets,
+            context.shares("detection", boxes, c.dense_fractions),
+            tower=context.tower,
+            tuner=context.tuner,
+            config=c.detection,
+            bootstrap=context.config.bootstrap,
+            folder=context.folder,
+        )
+        return {"detection": one}
+
     def __call__(self, predict: PredictFn) -> EvalResult:
         classes, c = self.plan.classes, self.config
         tower = self.tower(predict)
         towers = Towers(tower, self.sets, classes)
-        batches: dict[str, Any] = {"labels": classes, "with_boxes": True, "with_masks": False}
-        validation = self.sets.embedded("validation", **batches)
-        test = self.sets.embedded("test", **batches)
+        validation = self.sets.embedded("validation", COLUMNS, labels=classes)
+        test = self.sets.embedded("test", COLUMNS, labels=classes)
         for embedded in (validation, test):
             for column in (_BOXES, FromBatch("boxes"), FromBatch("box_label")):
                 embedded.want(column)
 
         def score(bound: Predictor) -> float:
             found = self._detections(validation.rows(bound))
-            return float(mean_defined(_map(found, None)))
+            return float(mean_defined(mean_precision(found)))
 
         task: dict[str, Any] = {
-            "name": "detection", **to_plain(tower.pixels), "num_labels": len(classes),
-            "max_boxes": self.sets.data.max_boxes, "candidates": c.candidates, "frozen": c.frozen,
+            "name": "detection", **to_plain(tower.pixels),
+            "candidates": c.candidates, "frozen": c.frozen,
         }  # fmt: skip
-        tuner = Tuner(
-            lambda rngs: Detector(tower.config, len(classes), width=c.width, rngs=rngs),
-            task, c, self.sets, dataclasses.replace(self.sets.data, **batches), score,
+        tuner = self.tuner(
+            DetectorConfig(tower.config, len(classes), c.width),
+            task, c, self.sets, dataclasses.replace(self.sets.data, labels=classes), score,
         )  # fmt: skip
         found: dict[float, dict[str, list[list[ClassDetections]]]] = {}
         sizes: dict[float, list[int]] = {}
@@ -199,15 +208,15 @@ class Detection:
         drawn: dict[str, np.ndarray] = {}
         n = len(next(iter(of.values()))[0][0].boxes)
         for start, runs in of.items():
-            per_seed = np.array([_map(run, None) for run in runs])
+            per_seed = np.array([mean_precision(run) for run in runs])
             points[start] = per_seed.mean(0)
             samples = [
-                np.mean([_map(run, counts) for run in runs], axis=0)
+                np.mean([mean_precision(run, counts) for run in runs], axis=0)
                 for counts in self.bootstrap.counts(n, clusters=clusters)
             ]
             k = len(classes)
             drawn[start] = np.concatenate(samples, 1) if samples else np.full((k, 0), np.nan)
-            easy = np.mean([_map([optimistic(d) for d in run], None) for run in runs], axis=0)
+            easy = np.mean([mean_precision([optimistic(d) for d in run]) for run in runs], axis=0)
             out[start] = self._cells(classes, points[start], drawn[start]) | {
                 "seeds": [float(mean_defined(s)) for s in per_seed],
                 "optimistic": Interval(float(mean_defined(easy))).to_json()["value"],
@@ -233,11 +242,3 @@ class Detection:
                 for i, name in enumerate(classes)
             },
         }  # fmt: skip
-
-
-def _map(found: Sequence[ClassDetections], counts: np.ndarray | None) -> np.ndarray:
-    """Average precision averaged over thresholds, per class [k] or, with counts, [k, r]."""
-    if counts is None:
-        one = np.ones((len(found[0].boxes), 1), np.int64)
-        return np.array([d.precision(one).mean(0)[0] for d in found])
-    return np.stack([d.precision(counts).mean(0) for d in found])

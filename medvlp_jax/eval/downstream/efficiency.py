@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from medvlp_jax.eval.downstream.tower import STARTS, Start
+from medvlp_jax.eval.base import EvalError, EvalResult
+from medvlp_jax.eval.downstream.config import STARTS, Start
 from medvlp_jax.eval.embedded import Embedded, FromBatch, Rows
 from medvlp_jax.eval.metrics.bootstrap import AucCounts, Bootstrap, interval
 from medvlp_jax.eval.metrics.scores import mean_defined, require_finite, roc_auc
-from medvlp_jax.eval.protocol import EvalError, EvalResult
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,33 +3,24 @@
 import dataclasses
 import pathlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from medvlp_jax.core.config import to_plain
 from medvlp_jax.core.predict import Predictor
+from medvlp_jax.eval.base import EvalResult, Evaluator, PredictFn
+from medvlp_jax.eval.context import Context
+from medvlp_jax.eval.downstream.config import FinetuneConfig
 from medvlp_jax.eval.downstream.efficiency import Collected, Shares, macro_auc
 from medvlp_jax.eval.downstream.sets import Sets
 from medvlp_jax.eval.downstream.tower import Tower, Towers
-from medvlp_jax.eval.downstream.tuning import TuneConfig, Tuner
+from medvlp_jax.eval.downstream.tuning import MakeTuner
 from medvlp_jax.eval.embedded import FromBatch, Predicted
 from medvlp_jax.eval.metrics.bootstrap import Bootstrap
-from medvlp_jax.eval.protocol import EvalResult, PredictFn
-from medvlp_jax.models.heads import Classifier
-from medvlp_jax.tasks.supervised import Uncertain
+from medvlp_jax.models.heads import ClassifierConfig
 
 _LOGITS = Predicted("logits")
-
-
-@dataclasses.dataclass(frozen=True)
-class FinetuneConfig(TuneConfig):
-    """Attributes:
-    frozen: train the linear layer alone, by gradient descent with augmentation (the published
-      linear probes do); the tower then runs as in evaluation.
-    uncertain: what labels of -1 are taken for in training; in tests they are left out.
-    """
-
-    frozen: bool = False
-    uncertain: Uncertain = "ignore"
+#: What a pass over a set reads.
+COLUMNS = ("image", "labels")
 
 
 class Finetune:
@@ -37,9 +28,14 @@ class Finetune:
 
     Args:
       tower: of a predict function.
+      tuner: trains from a tower.
       plan: which shares of which classes' labels.
       folder: keeps checkpoints, from which an interrupted evaluation goes on; None: keeps none.
     """
+
+    reads: ClassVar[tuple[str, ...]] = ()
+    trains: ClassVar = True
+    headline: ClassVar = "auc_macro"
 
     def __init__(
         self,
@@ -47,25 +43,39 @@ class Finetune:
         plan: Shares,
         *,
         tower: Callable[[PredictFn], Tower],
+        tuner: MakeTuner,
         config: FinetuneConfig | None = None,
         bootstrap: Bootstrap | None = None,
         folder: pathlib.Path | None = None,
     ):
-        self.sets, self.tower, self.folder = sets, tower, folder
+        self.sets, self.tower, self.tuner, self.folder = sets, tower, tuner, folder
         self.plan = dataclasses.replace(plan, repeat_whole=True)
         self.config = config or FinetuneConfig()
         self.bootstrap = bootstrap or Bootstrap()
+
+    @classmethod
+    def build(cls, context: Context) -> dict[str, Evaluator]:
+        c, sets = context.config.downstream, context.sets()
+        classes = c.classes or context.chosen.labelled
+        sets.require("label", classes, classes)
+        one = cls(
+            sets,
+            context.shares("finetune", classes, c.fractions),
+            tower=context.tower,
+            tuner=context.tuner,
+            config=c.finetune,
+            bootstrap=context.config.bootstrap,
+            folder=context.folder,
+        )
+        return {"finetune": one}
 
     def __call__(self, predict: PredictFn) -> EvalResult:
         classes, c = self.plan.classes, self.config
         tower = self.tower(predict)
         towers = Towers(tower, self.sets, classes)
-        data = dataclasses.replace(
-            self.sets.data, labels=classes, with_masks=False, with_boxes=False
-        )
-        plain = {"with_masks": False, "with_boxes": False}
-        validation = self.sets.embedded("validation", labels=classes, **plain)
-        test = self.sets.embedded("test", labels=classes, **plain)
+        data = dataclasses.replace(self.sets.data, labels=classes)
+        validation = self.sets.embedded("validation", COLUMNS, labels=classes)
+        test = self.sets.embedded("test", COLUMNS, labels=classes)
         for embedded in (validation, test):
             embedded.want(_LOGITS)
 
@@ -74,11 +84,13 @@ class Finetune:
             return macro_auc(rows[FromBatch("labels")], rows[_LOGITS])
 
         task: dict[str, Any] = {
-            "name": "supervised", **to_plain(tower.pixels), "num_labels": len(classes),
-            "frozen": c.frozen, "uncertain": c.uncertain,
-        }  # fmt: skip
-        tuner = Tuner(
-            lambda rngs: Classifier(tower.config, len(classes), rngs=rngs),
+            "name": "supervised",
+            **to_plain(tower.pixels),
+            "frozen": c.frozen,
+            "uncertain": c.uncertain,
+        }
+        tuner = self.tuner(
+            ClassifierConfig(tower.config, len(classes)),
             task, c, self.sets, data, score,
         )  # fmt: skip
         results = Collected()

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -10,34 +10,23 @@ import scipy.optimize
 from jaxtyping import Float, Int
 
 from medvlp_jax.core import sharding
-from medvlp_jax.core.fields import NonNegative
 from medvlp_jax.core.predict import Predictor
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.data.config import SourceConfig
 from medvlp_jax.data.labelled import LabelIndex
+from medvlp_jax.eval.base import EvalError, EvalResult, Evaluator, PredictFn
+from medvlp_jax.eval.context import Context
+from medvlp_jax.eval.downstream.config import ProbeConfig
 from medvlp_jax.eval.downstream.efficiency import Collected, Shares, macro_auc
 from medvlp_jax.eval.downstream.sets import Sets
 from medvlp_jax.eval.downstream.tower import Tower, Towers
 from medvlp_jax.eval.embedded import FromBatch, Predicted
 from medvlp_jax.eval.metrics.bootstrap import Bootstrap
-from medvlp_jax.eval.protocol import EvalError, EvalResult, PredictFn
 from medvlp_jax.models.heads import TowerOnly
 
 _FEATURES = Predicted("features")
-
-
-@dataclasses.dataclass(frozen=True)
-class ProbeConfig:
-    """Attributes:
-    l2: strengths that validation chooses from: factors of ½‖w‖² beside the mean cross-entropy,
-      on features of unit variance.
-    """
-
-    l2: tuple[NonNegative, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-
-    def __post_init__(self) -> None:
-        if not self.l2 or min(self.l2) <= 0:
-            raise ValueError(f"probe.l2={self.l2} must hold positive strengths")
+#: What a pass over a set reads.
+COLUMNS = ("image", "labels")
 
 
 class Linear:
@@ -123,6 +112,10 @@ class Probe:
       config: see :class:`ProbeConfig`.
     """
 
+    reads: ClassVar[tuple[str, ...]] = ()
+    trains: ClassVar = True
+    headline: ClassVar = "auc_macro"
+
     def __init__(
         self,
         sets: Sets,
@@ -136,10 +129,24 @@ class Probe:
         self.config = config or ProbeConfig()
         self.bootstrap = bootstrap or Bootstrap()
 
+    @classmethod
+    def build(cls, context: Context) -> dict[str, Evaluator]:
+        c, sets = context.config.downstream, context.sets()
+        classes = c.classes or context.chosen.labelled
+        sets.require("label", classes, classes)
+        one = cls(
+            sets,
+            context.shares("probe", classes, c.fractions),
+            tower=context.tower,
+            config=c.probe,
+            bootstrap=context.config.bootstrap,
+        )
+        return {"probe": one}
+
     def __call__(self, predict: PredictFn) -> EvalResult:
         classes = self.plan.classes
         towers = Towers(self.tower(predict), self.sets, classes)
-        held = {w: self.sets.embedded(w, labels=classes) for w in ("validation", "test")}
+        held = {w: self.sets.embedded(w, COLUMNS, labels=classes) for w in ("validation", "test")}
         for embedded in held.values():
             embedded.want(_FEATURES)
         results = Collected()
@@ -186,7 +193,7 @@ def _training_features(
     parts: list[tuple[np.ndarray, np.ndarray, dict[str, int]]] = []
     for source in sets.data.sources:
         one = dataclasses.replace(sets, test=SourceConfig(source.path, source.split))
-        embedded = one.embedded("test", labels=tuple(classes))
+        embedded = one.embedded("test", COLUMNS, labels=tuple(classes))
         embedded.want(_FEATURES)
         rows = embedded.rows(predict)
         at = {str(name): i for i, name in enumerate(rows.ids)}

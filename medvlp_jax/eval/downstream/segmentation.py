@@ -3,40 +3,27 @@
 import dataclasses
 import pathlib
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 
-from medvlp_jax.core.config import to_plain
-from medvlp_jax.core.fields import Count, Extent, Size
+from medvlp_jax.core.config import ConfigError, to_plain
 from medvlp_jax.core.predict import Predictor
+from medvlp_jax.eval.base import EvalError, EvalResult, Evaluator, PredictFn
+from medvlp_jax.eval.context import Context
+from medvlp_jax.eval.downstream.config import SegmentConfig
 from medvlp_jax.eval.downstream.efficiency import Shares
 from medvlp_jax.eval.downstream.finetune import run_folder
 from medvlp_jax.eval.downstream.sets import Sets
 from medvlp_jax.eval.downstream.tower import Tower, Towers
-from medvlp_jax.eval.downstream.tuning import TuneConfig, Tuner
+from medvlp_jax.eval.downstream.tuning import MakeTuner
 from medvlp_jax.eval.metrics.bootstrap import Bootstrap
 from medvlp_jax.eval.metrics.overlap import MEASURES, Counts, Shown, overlap, overlap_table
 from medvlp_jax.eval.metrics.scores import mean_defined
-from medvlp_jax.eval.protocol import EvalError, EvalResult, PredictFn
-from medvlp_jax.models.segmenter import WIDTHS, Segmenter
+from medvlp_jax.models.segmenter import SegmenterConfig
 
-
-@dataclasses.dataclass(frozen=True)
-class SegmentConfig(TuneConfig):
-    """Attributes:
-    loss: see ``tasks.segmentation.SegmentationConfig``.
-    frozen: train the expanding path alone (MGCA); otherwise all (GLoRIA, MedKLIP).
-    widths: channels of the expanding path.
-    stride: pixels a side of a position of the map whose logits are enlarged to the image.
-    pictures: records shown per mask.
-    """
-
-    loss: Literal["focal_dice", "bce_dice"] = "focal_dice"
-    frozen: bool = True
-    widths: tuple[Extent, ...] = WIDTHS
-    stride: Size = 1
-    pictures: Count = 1
+#: What a pass over a set reads.
+COLUMNS = ("image", "labels", "masks")
 
 
 class Segmentation:
@@ -44,11 +31,16 @@ class Segmentation:
 
     Args:
       tower: of a predict function.
+      tuner: trains from a tower.
       masks: names of the regions.
       plan: which shares of the training data; its classes are the labels that say of which masks
         a record without one has none.
       folder: see ``Finetune``.
     """
+
+    reads: ClassVar[tuple[str, ...]] = ()
+    trains: ClassVar = True
+    headline: ClassVar = "dice_positive"
 
     def __init__(
         self,
@@ -57,6 +49,7 @@ class Segmentation:
         plan: Shares,
         *,
         tower: Callable[[PredictFn], Tower],
+        tuner: MakeTuner,
         config: SegmentConfig | None = None,
         bootstrap: Bootstrap | None = None,
         folder: pathlib.Path | None = None,
@@ -64,21 +57,40 @@ class Segmentation:
         if not masks:
             raise EvalError("segmentation needs the names of the masks to segment")
         self.sets, self.masks, self.tower, self.folder = sets, masks, tower, folder
+        self.tuner = tuner
         self.plan = dataclasses.replace(plan, repeat_whole=True)
         self.config = config or SegmentConfig()
         self.bootstrap = bootstrap or Bootstrap()
+
+    @classmethod
+    def build(cls, context: Context) -> dict[str, Evaluator]:
+        c, sets = context.config.downstream, context.sets()
+        if not c.masks:
+            raise ConfigError(
+                "segmentation needs config.eval.downstream.masks, the names of the regions"
+            )
+        sets.require("mask", c.masks, context.labels)
+        one = cls(
+            sets,
+            c.masks,
+            context.shares("segmentation", context.labels, c.dense_fractions),
+            tower=context.tower,
+            tuner=context.tuner,
+            config=c.segmentation,
+            bootstrap=context.config.bootstrap,
+            folder=context.folder,
+        )
+        return {"segmentation": one}
 
     def __call__(self, predict: PredictFn) -> EvalResult:
         labels, c = self.plan.classes, self.config
         tower = self.tower(predict)
         towers = Towers(tower, self.sets, labels)
         which = tuple(labels.index(m) if m in labels else -1 for m in self.masks)
-        batches: dict[str, Any] = {
-            "labels": labels, "masks": self.masks, "with_masks": True, "with_boxes": False,
-        }  # fmt: skip
+        batches: dict[str, Any] = {"labels": labels, "masks": self.masks}
         counts, shown = Counts(which), Shown(c.pictures)
-        validation = self.sets.embedded("validation", **batches)
-        test = self.sets.embedded("test", **batches)
+        validation = self.sets.embedded("validation", COLUMNS, **batches)
+        test = self.sets.embedded("test", COLUMNS, **batches)
         validation.want(counts)
         test.want(counts)
         test.want(shown)
@@ -89,12 +101,10 @@ class Segmentation:
 
         task: dict[str, Any] = {
             "name": "segmentation", **to_plain(tower.pixels), "loss": c.loss, "frozen": c.frozen,
-            "label_of_mask": list(which), "num_labels": len(labels),
+            "label_of_mask": list(which),
         }  # fmt: skip
-        tuner = Tuner(
-            lambda rngs: Segmenter(
-                tower.config, len(self.masks), widths=c.widths, stride=c.stride, rngs=rngs
-            ),
+        tuner = self.tuner(
+            SegmenterConfig(tower.config, len(self.masks), c.widths, c.stride),
             task, c, self.sets, dataclasses.replace(self.sets.data, **batches), score,
         )  # fmt: skip
         found: dict[float, dict[str, list[np.ndarray]]] = {}

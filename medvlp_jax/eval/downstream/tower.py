@@ -7,7 +7,7 @@ initialisation, treated alike in all else.
 import dataclasses
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import numpy as np
@@ -22,17 +22,17 @@ from medvlp_jax.core.state import ModelDef, TrainState, combine, flatten, unflat
 from medvlp_jax.data.device import to_device
 from medvlp_jax.data.labelled import LabelIndex, labelled_iterator
 from medvlp_jax.data.store.dataset import open_dataset
+from medvlp_jax.eval.base import EvalError, PredictFn
+from medvlp_jax.eval.downstream.config import Start
 from medvlp_jax.eval.downstream.sets import Sets
-from medvlp_jax.eval.protocol import EvalError, PredictFn
-from medvlp_jax.models.heads import TowerOnly, VisionConfig
+from medvlp_jax.models.heads import TowerOnly
+from medvlp_jax.models.towers import VisionConfig
 from medvlp_jax.tasks.images import PixelConfig
 
 #: Batches from which a random tower takes its batch statistics.
 CALIBRATION = 8
 #: Pixels of a batch, uint8 or float32.
 Image = Shaped[np.ndarray, "b y x c"]
-Start = Literal["pretrained", "random"]
-STARTS: tuple[Start, ...] = ("pretrained", "random")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,11 +149,10 @@ def random_tower(
     model_def = ModelDef.of(lambda rngs: TowerOnly(like.config, rngs=rngs))
     params, buffers = jax.device_get(jax.jit(model_def.init)(jax.random.key(seed)))
     fresh = dataclasses.replace(like, params=params["vision"], buffers=buffers.get("vision", {}))
-    data = dataclasses.replace(sets.data, with_masks=False, with_boxes=False, seed=seed,
-                               batch_size=sets.eval_batch)  # fmt: skip
+    data = dataclasses.replace(sets.data, seed=seed, batch_size=sets.eval_batch)
     with labelled_iterator(
         data, CALIBRATION, [open_dataset(s.path, s.split) for s in data.sources],
-        indices, rows, *distributed.data_slice(sets.mesh),
+        indices, rows, *distributed.data_slice(sets.mesh), columns=("image",),
     ) as batches:  # fmt: skip
         return settled(fresh, (batch["image"] for batch in batches), sets.mesh)
 

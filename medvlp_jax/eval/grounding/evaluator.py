@@ -2,11 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
 
+from medvlp_jax.eval.base import EvalError, EvalResult, Evaluator, PredictFn, TokenizeFn
+from medvlp_jax.eval.context import Context
 from medvlp_jax.eval.embedded import Column, Embedded, FromBatch, Rows
 from medvlp_jax.eval.grounding import heatmap
 from medvlp_jax.eval.grounding.pairs import (
@@ -28,7 +30,6 @@ from medvlp_jax.eval.grounding.regions import (
 )
 from medvlp_jax.eval.metrics.bootstrap import Bootstrap, finite, interval, weighted_mean
 from medvlp_jax.eval.metrics.scores import mean_defined
-from medvlp_jax.eval.protocol import EvalError, EvalResult, PredictFn, TokenizeFn
 from medvlp_jax.eval.zeroshot.prompt_tokens import check_cut, cut_texts
 from medvlp_jax.eval.zeroshot.promptbank import PromptBank
 
@@ -85,6 +86,10 @@ class Grounding:
       EvalError: the set or the bank lacks a class.
       ValueError: unknown settings.
     """
+
+    reads: ClassVar[tuple[str, ...]] = ("patch_embed", "text_embed")
+    trains: ClassVar = False
+    headline: ClassVar = "pointing"
 
     def __init__(
         self,
@@ -148,6 +153,26 @@ class Grounding:
                 data.want(column)
         if self._pictures:
             test.want(self._pictures)
+
+    @classmethod
+    def build(cls, context: Context) -> dict[str, Evaluator]:
+        asked = context.config.heatmap
+        query = "positive" if (asked, context.set.truth) == ("phrases", "masks") else asked
+        one = cls(
+            context.test,
+            context.chosen.shown,
+            context.map_prompts,
+            context.tokenize,
+            validation=context.validation,
+            truth=context.set.truth,
+            query=query,
+            among=context.known,
+            maps=context.maps,
+            untrained=context.untrained,
+            bootstrap=context.config.bootstrap,
+            not_scored=context.chosen.unseen,
+        )
+        return {"grounding": one}
 
     def __call__(self, predict: PredictFn) -> EvalResult:
         rows = self.test.rows(predict)

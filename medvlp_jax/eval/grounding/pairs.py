@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from medvlp_jax.eval.base import EvalError
 from medvlp_jax.eval.embedded import FromBatch, Rows
 from medvlp_jax.eval.grounding import heatmap
 from medvlp_jax.eval.grounding.regions import RegionMasks, distinct
-from medvlp_jax.eval.protocol import EvalError
 
 #: Scores of one pair, in the order of the columns of ``Pairs.values``.
 PAIR_METRICS = (

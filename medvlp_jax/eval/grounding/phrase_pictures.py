@@ -2,13 +2,15 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 
+from medvlp_jax.eval.base import EvalResult, Evaluator, PredictFn, TokenizeFn
+from medvlp_jax.eval.context import Context
 from medvlp_jax.eval.embedded import Embedded, FromBatch, Predicted
 from medvlp_jax.eval.grounding import heatmap
 from medvlp_jax.eval.grounding.regions import ClassQuery, PositiveMaps, class_maps
-from medvlp_jax.eval.protocol import EvalResult, PredictFn, TokenizeFn
 from medvlp_jax.eval.vectors import cosine
 from medvlp_jax.eval.zeroshot.promptbank import PromptBank
 
@@ -33,6 +35,10 @@ class PhrasePictures:
       EvalError: the set or the bank lacks a class.
     """
 
+    reads: ClassVar[tuple[str, ...]] = ("image_embed", "patch_embed", "text_embed")
+    trains: ClassVar = False
+    headline: ClassVar = ""
+
     def __init__(
         self,
         test: Embedded,
@@ -56,6 +62,20 @@ class PhrasePictures:
         )
         self._image = test.want(Predicted("image_embed"))
         self._asked = asked
+
+    @classmethod
+    def build(cls, context: Context) -> dict[str, Evaluator]:
+        asked = context.config.heatmap
+        one = cls(
+            context.test,
+            context.chosen.shown or context.known,
+            context.map_prompts,
+            context.tokenize,
+            query="positive" if asked == "phrases" else asked,
+            among=context.known,
+            maps=context.maps,
+        )
+        return {"pictures": one}
 
     def __call__(self, predict: PredictFn) -> EvalResult:
         rows = self.test.rows(predict)

@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float
 
+from medvlp_jax.eval.base import Batch, EvalError, PredictFn, TokenizeFn
 from medvlp_jax.eval.embedded import GatherFn, apply, gather_strings
-from medvlp_jax.eval.protocol import Batch, EvalError, PredictFn, TokenizeFn
 from medvlp_jax.eval.vectors import embed_texts, ensemble
 from medvlp_jax.eval.zeroshot.promptbank import PromptBank
 

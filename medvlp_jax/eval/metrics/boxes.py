@@ -143,3 +143,16 @@ def optimistic(one: ClassDetections) -> ClassDetections:
     """Without the records that lack a box or a detection, as published code leaves them out."""
     detected = np.bincount(one.record, minlength=len(one.boxes)) > 0
     return dataclasses.replace(one, known=one.known & detected & (one.boxes > 0))
+
+
+def mean_precision(
+    found: Sequence[ClassDetections], counts: Int[np.ndarray, "n r"] | None = None
+) -> np.ndarray:
+    """Average precision averaged over :data:`THRESHOLDS`, of each class [k].
+
+    With ``counts``, how often each resample holds each record, [k, r].
+    """
+    if counts is None:
+        one = np.ones((len(found[0].boxes), 1), np.int64)
+        return np.array([d.precision(one).mean(0)[0] for d in found])
+    return np.stack([d.precision(counts).mean(0) for d in found])

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from medvlp_jax.eval.base import Batch, PredictFn
 from medvlp_jax.eval.embedded import GatherFn, apply
 from medvlp_jax.eval.metrics.bootstrap import Bootstrap, interval, weighted_mean
 from medvlp_jax.eval.metrics.scores import mean_defined
-from medvlp_jax.eval.protocol import Batch, PredictFn
 from medvlp_jax.tasks.segmentation import known_masks
 
 #: A probability of one half, as ``SegmentationTask`` writes it.

@@ -10,8 +10,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from medvlp_jax.eval.base import EvalError
 from medvlp_jax.eval.metrics.bootstrap import ApCounts, AucCounts
-from medvlp_jax.eval.protocol import EvalError
 
 ThresholdRule = Literal["youden", "max_f1", "max_mcc"]
 #: What :func:`at_threshold` gives.

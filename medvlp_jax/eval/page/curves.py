@@ -4,24 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from medvlp_jax.pages.charts import Series, line_chart, smooth
+from medvlp_jax.pages.charts import Series, line_chart
+from medvlp_jax.pages.curves import points, smooth
 from medvlp_jax.pages.html import empty, esc, tag
-
-_MOST_POINTS = 400
-
-
-def points(history: Sequence[Mapping[str, Any]], key: str) -> tuple[list[float], list[float]]:
-    """(steps, values) of one key, thinned to means of equal numbers of neighbours."""
-    found = [(h["step"], h[key]) for h in history if isinstance(h.get(key), int | float)]
-    if not found:
-        return [], []
-    size = math.ceil(len(found) / _MOST_POINTS)
-    x, y = (np.array(v, np.float64) for v in zip(*found, strict=True))
-    starts = np.arange(0, len(x), size)
-    number = np.diff(np.append(starts, len(x)))
-    return list(np.add.reduceat(x, starts) / number), list(np.add.reduceat(y, starts) / number)
 
 
 def curves_section(

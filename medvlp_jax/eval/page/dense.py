@@ -3,28 +3,20 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from medvlp_jax.eval.page.boxes import Colours
 from medvlp_jax.eval.page.downstream import LEGEND, how, pair, share
+from medvlp_jax.eval.page.entry import Entry, percent, where
 from medvlp_jax.eval.page.example_cards import detected_figures
 from medvlp_jax.eval.page.examples import Detected
 from medvlp_jax.eval.page.inputs import Segmented
-from medvlp_jax.eval.page.pictures import data_uri, to_pil
-from medvlp_jax.eval.page.tables import Entry, name_cell, nth, percent, td, th
-from medvlp_jax.pages.charts import whisker_axis
-from medvlp_jax.pages.html import count, esc, legend, number, table, tag, where
-
-#: Colours of masks, those of the chips k0 to k11 of the style sheet.
-_RGB = (
-    (57, 184, 232), (255, 111, 145), (255, 193, 69), (99, 210, 155), (177, 140, 255),
-    (255, 145, 86), (79, 216, 203), (240, 127, 208), (165, 216, 74), (127, 156, 255),
-    (224, 176, 122), (255, 92, 92),
-)  # fmt: skip
+from medvlp_jax.eval.page.shown import Shown
+from medvlp_jax.pages.boxes import Colours
+from medvlp_jax.pages.html import count, esc, legend, number, tag
+from medvlp_jax.pages.pictures import inlined, overlay, to_pil
+from medvlp_jax.pages.tables import count_cell, name_cell, nth, table, td, th, value_cell
+from medvlp_jax.pages.whiskers import whisker_axis
 
 
-def segmentation_section(entry: Entry, pictures: Sequence[Segmented]) -> str:
+def segmentation_section(shown: Shown, name: str, entry: Entry) -> str:
     """Dice and IoU of every mask and their means, and films with truth and predictions."""
     domain = (0.0, 1.0)
     tower = "The tower is frozen" if entry["frozen"] else "The whole network is trained"
@@ -36,10 +28,17 @@ def segmentation_section(entry: Entry, pictures: Sequence[Segmented]) -> str:
     )
     out = [tag("h3", esc(where(entry))), how(entry, what)]
     for level in sorted(entry["levels"], key=lambda e: -e["fraction"]):
-        head = [th("region"), nth("records"), nth(f"Dice of positives, {percent(entry)} interval"),
-                th(whisker_axis(domain)), nth("random start"), nth("difference, paired"),
-                nth("IoU of positives"), nth("Dice of all"),
-                nth("Dice of all, random", class_="muted")]  # fmt: skip
+        head = [
+            th("region"),
+            nth("records"),
+            nth(f"Dice of positives, {percent(entry)} interval"),
+            th(whisker_axis(domain)),
+            nth("random start"),
+            nth("difference, paired"),
+            nth("IoU of positives"),
+            nth("Dice of all"),
+            nth("Dice of all, random", class_="muted"),
+        ]
         rows = []
         for row in [*entry["masks"], None]:
             if row is not None and not row["positives"]:
@@ -64,8 +63,8 @@ def segmentation_section(entry: Entry, pictures: Sequence[Segmented]) -> str:
                     title,
                     td("" if row is None else count(row["positives"]), class_="n"),
                     *pair(level, of, domain),
-                    td(number(of(first, "iou_positive")["value"]), class_="n"),
-                    td(number(of(first, "dice")["value"]), class_="n"),
+                    value_cell(of(first, "iou_positive")["value"]),
+                    value_cell(of(first, "dice")["value"]),
                     td(
                         number(of("random", "dice")["value"]) if "random" in level else "–",
                         class_="n muted",
@@ -76,6 +75,7 @@ def segmentation_section(entry: Entry, pictures: Sequence[Segmented]) -> str:
             out.append(tag("h4", f"{share(level['fraction'])} of the training data"))
         out.append(table(head, rows))
     out.append(legend(**LEGEND))
+    pictures = [one for one in shown.segmented if one.set == entry["set"]]
     if pictures:
         out.append(segmented_figures(pictures))
     return "".join(out)
@@ -96,9 +96,8 @@ def segmented_figures(pictures: Sequence[Segmented]) -> str:
             film = to_pil(one.image).convert("RGB")
             if masks is not None:
                 film = overlay(film, masks, [order[n] for n in one.names])
-            alt = f"{title} of {one.id}"
-            img = tag("img", src=data_uri(film), alt=alt, width=film.width, height=film.height)
-            figures.append(tag("figure", img, tag("figcaption", esc(title))))
+            picture = inlined(film, f"{title} of {one.id}")
+            figures.append(tag("figure", picture, tag("figcaption", esc(title))))
         names = [n for i, n in enumerate(one.names) if one.truth[..., i].any()]
         chips = [tag("span", esc(n), class_=f"chip {colours[n]}") for n in names]
         caption = tag("p", *chips, tag("code", esc(one.id)), class_="key")
@@ -107,30 +106,7 @@ def segmented_figures(pictures: Sequence[Segmented]) -> str:
     return tag("p", how, class_="how") + tag("div", *cards, class_="segs")
 
 
-def overlay(film: Image.Image, masks: np.ndarray, colours: Sequence[int]) -> Image.Image:
-    """Regions in their colours, half transparent, with a solid edge.
-
-    Args:
-      masks: bool [y, x, l].
-      colours: number of each mask's colour.
-    """
-    pixels = np.asarray(film, np.float64)
-    for i, number_ in enumerate(colours):
-        if not masks[..., i].any():
-            continue
-        region = Image.fromarray(masks[..., i].astype(np.uint8) * 255)
-        inside = np.asarray(region.resize(film.size, Image.Resampling.NEAREST)) > 127
-        core = inside.copy()
-        for axis in (0, 1):
-            for step in (1, -1):
-                core &= np.roll(inside, step, axis)
-        colour = np.array(_RGB[number_ % len(_RGB)], np.float64)
-        alpha = np.where(inside & ~core, 1.0, np.where(inside, 0.38, 0.0))[..., None]
-        pixels = pixels * (1 - alpha) + colour * alpha
-    return Image.fromarray(pixels.round().astype(np.uint8))
-
-
-def detection_section(entry: Entry, pictures: Sequence[Detected] = ()) -> str:
+def detection_section(shown: Shown, name: str, entry: Entry) -> str:
     """mAP and the average precision of every class, and films with true and predicted boxes."""
     low, high = entry["thresholds"][0], entry["thresholds"][-1]
     tower = "The tower is frozen" if entry["frozen"] else "The whole network is trained"
@@ -143,12 +119,18 @@ def detection_section(entry: Entry, pictures: Sequence[Detected] = ()) -> str:
     out = [tag("h3", esc(where(entry))), how(entry, what)]
     domain = (0.0, 1.0)
     for level in sorted(entry["levels"], key=lambda e: -e["fraction"]):
-        head = [th("class"), nth("boxes"), nth(f"trained tower, {percent(entry)} interval"),
-                th(whisker_axis(domain)), nth("random start"), nth("difference, paired"),
-                nth("optimistic", class_="muted")]  # fmt: skip
+        head = [
+            th("class"),
+            nth("boxes"),
+            nth(f"trained tower, {percent(entry)} interval"),
+            th(whisker_axis(domain)),
+            nth("random start"),
+            nth("difference, paired"),
+            nth("optimistic", class_="muted"),
+        ]
         rows = []
         for row in entry["classes"]:
-            cells = [name_cell(row["name"]), td(count(row["boxes"]), class_="n")]
+            cells = [name_cell(row["name"]), count_cell(row["boxes"])]
             if not row["boxes"]:
                 cells.append(td("no box in this set", colspan=5, class_="muted"))
             else:
@@ -157,12 +139,18 @@ def detection_section(entry: Entry, pictures: Sequence[Detected] = ()) -> str:
             rows.append(cells)
         title = tag("th", f"mAP of {len(entry['classes'])}", scope="row", class_="total")
         first = "pretrained" if "pretrained" in level else "random"
-        rows.append([title, td(""), *pair(level, _of_class(level, None), domain),
-                     td(number(level[first]["optimistic"]), class_="n muted")])  # fmt: skip
+        rows.append(
+            [
+                title,
+                td(""),
+                *pair(level, _of_class(level, None), domain),
+                value_cell(level[first]["optimistic"], class_="muted"),
+            ]
+        )
         if len(entry["levels"]) > 1:
             out.append(tag("h4", f"{share(level['fraction'])} of the training data"))
         out.append(table(head, rows))
-    return "".join([*out, legend(**LEGEND), detected_figures(pictures)])
+    return "".join([*out, legend(**LEGEND), detected_figures(shown.examples_of(Detected, entry))])
 
 
 def _of_class(level: Mapping[str, Any], name: str | None) -> Callable[[str], Any]:

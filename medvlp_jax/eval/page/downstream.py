@@ -5,27 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from medvlp_jax.eval.notes import notes
-from medvlp_jax.eval.page.tables import (
-    AUC_DOMAIN,
-    Entry,
-    name_cell,
-    nth,
-    percent,
-    td,
-    th,
-    verdict,
-)
-from medvlp_jax.pages.charts import (
-    Mark,
-    edge_label,
-    label,
-    shape,
-    spread,
-    ticks,
-    whisker,
-    whisker_axis,
-)
-from medvlp_jax.pages.html import count, esc, interval, legend, number, table, tag, where
+from medvlp_jax.eval.page.entry import AUC_DOMAIN, Entry, intervals, percent, where
+from medvlp_jax.eval.page.shown import Shown
+from medvlp_jax.pages.charts import edge_label, label, shape, spread, ticks
+from medvlp_jax.pages.html import count, esc, interval, legend, number, tag
+from medvlp_jax.pages.tables import count_cell, name_cell, nth, table, td, th, verdict
+from medvlp_jax.pages.whiskers import Mark, whisker, whisker_axis
 
 STARTS = (("pretrained", "trained tower", "a"), ("random", "random start", "b"))
 LEGEND = {
@@ -39,7 +24,7 @@ def share(fraction: float) -> str:
     return f"{100 * fraction:g} %"
 
 
-def efficiency_section(entry: Entry) -> str:
+def efficiency_section(shown: Shown, name: str, entry: Entry) -> str:
     """Curve over the shares of the labels, the numbers behind it, and the classes."""
     what = {
         "probe": "Logistic regressions on the pooled vectors of the frozen tower; validation "
@@ -64,22 +49,20 @@ def efficiency_section(entry: Entry) -> str:
 
 
 def how(entry: Entry, what: str) -> str:
-    b = entry["bootstrap"]
-    unit = (
-        f"{count(b['patients'])} patients" if b.get("patients") and b["by_patient"] else "records"
-    )
     recipe = [
         f"{words} {entry[key]:g}"
         for key, words in (
-            ("steps", "steps"), ("batch_size", "batch"), ("lr", "learning rate"),
+            ("steps", "steps"),
+            ("batch_size", "batch"),
+            ("lr", "learning rate"),
         )
         if key in entry
-    ]  # fmt: skip
+    ]
     parts = [
         what,
         (", ".join(recipe) + ".").capitalize() if recipe else "",
-        f"{percent(entry)} intervals from {count(b['resamples'])} bootstrap resamples of {unit}; "
-        "both starts on the same resamples. Subsets are drawn by patient and label.",
+        f"{intervals(entry)}; both starts on the same resamples.",
+        "Subsets are drawn by patient and label.",
     ]
     said = [tag("p", esc(note), class_="how note") for note in notes(entry)]
     return tag("p", esc(" ".join(filter(None, parts))), class_="how") + "".join(said)
@@ -138,8 +121,13 @@ def efficiency_chart(entry: Entry) -> str:
     heights = spread([v for _, v, _, _ in said], 12, top, height - bottom)
     for (u, _, text, kind), v in zip(said, heights, strict=True):
         out.append(label(text, u + 7, v + 4, class_=f"end {kind}"))
-    svg = tag("svg", *out, viewBox=f"0 0 {width} {height}", role="img",
-              aria_label="macro AUC by share of the labels")  # fmt: skip
+    svg = tag(
+        "svg",
+        *out,
+        viewBox=f"0 0 {width} {height}",
+        role="img",
+        aria_label="macro AUC by share of the labels",
+    )
     keys = (
         tag("span", esc(name), class_=f"line-key {kind}")
         for key, name, kind in STARTS
@@ -151,9 +139,14 @@ def efficiency_chart(entry: Entry) -> str:
 
 def levels_table(entry: Entry, domain: tuple[float, float]) -> str:
     """A row a share: training records, both starts, and their paired difference."""
-    head = [th("labels"), nth("records"), nth(f"trained tower, {percent(entry)} interval"),
-            th(whisker_axis(domain)), nth("random start"),
-            nth("difference, paired")]  # fmt: skip
+    head = [
+        th("labels"),
+        nth("records"),
+        nth(f"trained tower, {percent(entry)} interval"),
+        th(whisker_axis(domain)),
+        nth("random start"),
+        nth("difference, paired"),
+    ]
     rows = []
     for level in sorted(entry["levels"], key=lambda e: e["fraction"]):
         sizes = level["records"]
@@ -184,13 +177,18 @@ def pair(level: Mapping[str, Any], of: Any, domain: tuple[float, float]) -> list
 
 def classes_table(entry: Entry, level: Mapping[str, Any]) -> str:
     """AUC a class from both starts."""
-    head = [th("class"), nth("pos."), nth(f"trained tower, {percent(entry)} interval"),
-            th(whisker_axis(AUC_DOMAIN)), nth("random start"),
-            nth("difference, paired")]  # fmt: skip
+    head = [
+        th("class"),
+        nth("pos."),
+        nth(f"trained tower, {percent(entry)} interval"),
+        th(whisker_axis(AUC_DOMAIN)),
+        nth("random start"),
+        nth("difference, paired"),
+    ]
     first = next(key for key, _, _ in STARTS if key in level)
     rows = []
     for row in entry["classes"]:
-        cells = [name_cell(row["name"]), td(count(row["positives"]), class_="n")]
+        cells = [name_cell(row["name"]), count_cell(row["positives"])]
         if level[first]["classes"][row["name"]]["value"] is None:
             cells.append(td("undefined: one value only", colspan=4, class_="muted"))
         else:

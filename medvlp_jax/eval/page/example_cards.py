@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from medvlp_jax.eval.page.boxes import Colours, boxes_svg
 from medvlp_jax.eval.page.examples import Answered, Detected, WrongCall
-from medvlp_jax.eval.page.pictures import film_svg, shown_size, to_pil
+from medvlp_jax.pages.boxes import Colours, boxes_svg
 from medvlp_jax.pages.html import esc, legend, tag
+from medvlp_jax.pages.pictures import film_svg, shown_size, to_pil
 
 #: Letters of a report that are quoted.
 _LONG = 260
@@ -39,8 +39,13 @@ def answered_figures(shown: Sequence[Answered]) -> str:
         ]
         missed = not any(answer.right for answer in one.answers)
         own = tag("p", tag("small", f"Its own report: {esc(_quoted(one.own))}")) if missed else ""
-        words = tag("div", tag("header", tag("code", esc(one.id))),
-                    tag("ol", *lines, class_="answers"), own, class_="words")  # fmt: skip
+        words = tag(
+            "div",
+            tag("header", tag("code", esc(one.id))),
+            tag("ol", *lines, class_="answers"),
+            own,
+            class_="words",
+        )
         cards.append(tag("article", film, words, class_="study"))
     return (
         tag("h4", f"Image → the {max(len(s.answers) for s in shown)} nearest reports")
@@ -65,8 +70,16 @@ def wrong_figures(shown: Sequence[WrongCall]) -> str:
         heading = [tag("span", esc(said), class_="chip bad"), tag("span", truth, class_="chip")]
         film = film_svg(to_pil(one.image), name=f"radiograph {one.id}")
         words = tag("p", esc(_quoted(one.text))) if one.text else ""
-        cards.append(tag("article", tag("header", *heading), film,
-                         tag("p", tag("code", esc(one.id))), words, class_="reject"))  # fmt: skip
+        cards.append(
+            tag(
+                "article",
+                tag("header", *heading),
+                film,
+                tag("p", tag("code", esc(one.id))),
+                words,
+                class_="reject",
+            )
+        )
     return tag("p", how, class_="how") + tag("div", *cards, class_="errors")
 
 
@@ -80,13 +93,14 @@ def detected_figures(shown: Sequence[Detected]) -> str:
         film = to_pil(one.image)
         size = shown_size(film)
         figures = [
-            tag("figure", film_svg(film, drawn, name=f"{title}, {one.id}"),
-                tag("figcaption", title))
+            tag(
+                "figure", film_svg(film, drawn, name=f"{title}, {one.id}"), tag("figcaption", title)
+            )
             for title, drawn in (
                 ("truth", boxes_svg(one.truth, *size, colours)),
                 ("predicted", boxes_svg(one.predicted, *size, colours, kind="box dash")),
             )
-        ]  # fmt: skip
+        ]
         scores = ", ".join(b.phrase for b in one.predicted) or "no detection"
         caption = tag("p", tag("code", esc(one.id)), tag("small", esc(scores)), class_="key")
         panels = tag("div", *figures, class_="panels two-up")

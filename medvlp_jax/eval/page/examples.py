@@ -15,10 +15,10 @@ from medvlp_jax.data.pipeline import eval_batches
 from medvlp_jax.data.store.dataset import RecordSource
 from medvlp_jax.data.store.record import Record
 from medvlp_jax.data.texts.choice import candidates
-from medvlp_jax.data.texts.tokenizer import Tokenizer
+from medvlp_jax.eval.base import EvalResult
 from medvlp_jax.eval.metrics.calibration import Calibration
-from medvlp_jax.eval.page.inputs import LabelledBox, Pixels
-from medvlp_jax.eval.protocol import EvalResult
+from medvlp_jax.pages.boxes import LabelledBox
+from medvlp_jax.pages.pictures import Pixels
 
 #: How far from its position a record is looked for, where unreadable ones were left out before.
 _NEAR = 2000
@@ -76,8 +76,8 @@ class Detected:
 class SetRecords:
     """Finds the records of a set by the position and id that an evaluation gave them."""
 
-    def __init__(self, source: RecordSource, data: DataConfig, tokenizer: Tokenizer):
-        self._source, self._data, self._tokenizer = source, data, tokenizer
+    def __init__(self, source: RecordSource, data: DataConfig):
+        self._source, self._data = source, data
 
     def find(self, position: int, id_: str) -> Record | None:
         """The record; None where it is not near its position (records in an order of their own)."""
@@ -95,7 +95,7 @@ class SetRecords:
 
     def seen(self, record: Record) -> Pixels:
         """The image as the model was given it."""
-        (batch,) = eval_batches(self._data, [record], 1, tokenizer=self._tokenizer)
+        (batch,) = eval_batches(self._data, [record], 1, columns=("image",))
         return batch["image"][0]
 
 
@@ -137,8 +137,10 @@ def wrong_of(result: EvalResult, records: SetRecords) -> list[WrongCall]:
             continue
         cut = row.get("threshold")
         called = a["scores"][:, k] > cut if cut is not None else p > 0.5
-        for truth, wrong, surest in ((False, (y == 0) & called, np.argmax),
-                                     (True, (y == 1) & ~called, np.argmin)):  # fmt: skip
+        for truth, wrong, surest in (
+            (False, (y == 0) & called, np.argmax),
+            (True, (y == 1) & ~called, np.argmin),
+        ):
             where = np.flatnonzero(wrong)
             if not len(where):
                 continue
@@ -148,9 +150,16 @@ def wrong_of(result: EvalResult, records: SetRecords) -> list[WrongCall]:
                 continue
             pixels = decode(record.images[0].data, record.images[0].format)
             found.append(
-                WrongCall(pixels, record.id, row["name"], float(p[i]), truth,
-                          records.text(record), details["set"])
-            )  # fmt: skip
+                WrongCall(
+                    pixels,
+                    record.id,
+                    row["name"],
+                    float(p[i]),
+                    truth,
+                    records.text(record),
+                    details["set"],
+                )
+            )
     return found
 
 
@@ -167,11 +176,14 @@ def detected_of(result: EvalResult, records: SetRecords) -> list[Detected]:
             continue
         truth = _labelled(a["detected_truth"][n], a["detected_label"][n], names)
         predicted = [
-            LabelledBox(*map(float, box[:4]), label=names[int(box[5])],
-                        phrase=f"{names[int(box[5])]}, score {box[4]:.2f}")
+            LabelledBox(
+                *map(float, box[:4]),
+                label=names[int(box[5])],
+                phrase=f"{names[int(box[5])]}, score {box[4]:.2f}",
+            )
             for box in a["detected_boxes"][n]
             if np.isfinite(box).all()
-        ]  # fmt: skip
+        ]
         pixels = records.seen(record)
         found.append(Detected(pixels, record.id, truth, tuple(predicted), result.details["set"]))
     return found

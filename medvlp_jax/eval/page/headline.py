@@ -1,40 +1,34 @@
 """The numbers at the top of the page, each beside what it has to beat."""
 
-from collections.abc import Mapping
 from typing import Any
 
-from medvlp_jax.eval.page.tables import AUC_DOMAIN, Entry, best_rule, has_few, rules_of, verdict
-from medvlp_jax.pages.charts import Mark, whisker
-from medvlp_jax.pages.html import count, empty, esc, legend, number, signed, tag, where
+from medvlp_jax.eval.page.entry import AUC_DOMAIN, Entry, best_rule, has_few, where
+from medvlp_jax.eval.page.shown import Draw, Shown
+from medvlp_jax.pages.html import count, empty, esc, legend, number, signed, tag
+from medvlp_jax.pages.tables import verdict
+from medvlp_jax.pages.whiskers import Mark, whisker
 
 #: Sets with fewer records (or boxes) have no number at the top of the page.
 FEW_RECORDS = 30
 
 
-def headline(results: Mapping[str, Any], of_kind: Mapping[str, Mapping[str, Entry]]) -> str:
+def headline(shown: Shown) -> str:
     """A card per evaluation of enough records; the other sets are named below."""
     cards, few, marks = [], {}, {"value": "the number, with its interval"}
-    for kind in ("zeroshot", "grounding", "retrieval", *LEARNT):
-        for name, entry in of_kind.get(kind, {}).items():
-            if not _enough(entry):
-                few[where(entry)] = f"{esc(where(entry))} ({_size(entry)})"
-                continue
-            if kind == "zeroshot":
-                cards.append(_zeroshot(name, entry, results, of_kind))
-                marks |= {"rule": "what it has to beat", "reference": "an AUC of 0.5"}
-            elif kind == "grounding":
-                cards.append(_grounding(entry))
-                marks |= {"chance": "chance"}
-            elif kind == "retrieval":
-                cards.append(_retrieval(entry))
-                marks |= {"chance": "chance"}
+    for kind, (draw, own_marks) in CARDS.items():
+        for name, entry in shown.of_kind.get(kind, {}).items():
+            if _enough(entry):
+                cards.append(draw(shown, name, entry))
+                marks |= own_marks
             else:
-                cards.append(_learnt(kind, entry))
-                marks |= {"rule": "what it has to beat"}
+                few[where(entry)] = f"{esc(where(entry))} ({_size(entry)})"
     parts = [tag("div", *cards, class_="cards") + legend(**marks)] if cards else []
     if few:
-        parts.append(tag("p", f"Too small for a number here: {', '.join(few.values())}. What was "
-                         "measured on them stands further down.", class_="how"))  # fmt: skip
+        sets = ", ".join(few.values())
+        words = (
+            f"Too small for a number here: {sets}. What was measured on them stands further down."
+        )
+        parts.append(tag("p", words, class_="how"))
     return "".join(parts) or empty("Nothing was evaluated.")
 
 
@@ -53,10 +47,8 @@ def _enough(entry: Entry) -> bool:
     return any(row["auc"]["value"] is not None and not has_few(row) for row in entry["classes"])
 
 
-def _zeroshot(
-    name: str, entry: Entry, results: Mapping[str, Any], of_kind: Mapping[str, Mapping[str, Entry]]
-) -> str:
-    rules, differences = rules_of(name, entry, results, of_kind)
+def _zeroshot(shown: Shown, name: str, entry: Entry) -> str:
+    rules, differences = shown.rules_of(name)
     macro = entry["macro"]["auc"]
     marks = [Mark(r["macro"]["auc"]["value"], "rule", k) for k, r in rules.items()]
     line, kind = "", "open"
@@ -76,7 +68,7 @@ def _zeroshot(
     return _card("Zero-shot macro AUC", entry, macro, what, scale, line, kind)
 
 
-def _grounding(entry: Entry) -> str:
+def _grounding(shown: Shown, name: str, entry: Entry) -> str:
     overall = entry["overall"]
     gain = overall["pointing_gain"]
     marks = [Mark(overall["pointing_chance"]["value"], "chance", "chance")]
@@ -93,7 +85,7 @@ def _grounding(entry: Entry) -> str:
     return _card("Pointing game", entry, overall["pointing"], what, scale, line, verdict(gain))
 
 
-def _retrieval(entry: Entry) -> str:
+def _retrieval(shown: Shown, name: str, entry: Entry) -> str:
     measure = "r@5" if "r@5" in entry["image_to_text"] else next(iter(entry["chance"]))
     part, chance = entry["image_to_text"][measure], entry["chance"][measure]
     marks = [Mark(chance, "chance", "chance")]
@@ -113,9 +105,9 @@ LEARNT: dict[str, tuple[str, tuple[str, ...], tuple[float, float]]] = {
 }
 
 
-def _learnt(kind: str, entry: Entry) -> str:
+def _learnt(shown: Shown, name: str, entry: Entry) -> str:
     """The card of an evaluator that trains, at its largest share of the labels."""
-    title, path, domain = LEARNT[kind]
+    title, path, domain = LEARNT[entry["kind"]]
     level = max(entry["levels"], key=lambda e: e["fraction"])
 
     def of(start: str) -> Any:
@@ -137,6 +129,17 @@ def _learnt(kind: str, entry: Entry) -> str:
     scale = whisker(part["value"], part["low"], part["high"], domain, marks, width=230)
     what = f"{count(entry['records'])} studies, {100 * level['fraction']:g} % of the labels"
     return _card(title, entry, part, what, scale, line, verdict_)
+
+
+_BEATS = {"rule": "what it has to beat"}
+_CHANCE = {"chance": "chance"}
+#: Kind of an evaluation -> its card, and what the marks of it mean, in page order.
+CARDS: dict[str, tuple[Draw, dict[str, str]]] = {
+    "zeroshot": (_zeroshot, _BEATS | {"reference": "an AUC of 0.5"}),
+    "grounding": (_grounding, _CHANCE),
+    "retrieval": (_retrieval, _CHANCE),
+    **dict.fromkeys(LEARNT, (_learnt, _BEATS)),
+}
 
 
 def _card(

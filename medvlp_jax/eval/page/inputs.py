@@ -2,57 +2,16 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float
 
 from medvlp_jax.data.images.decoding import decode
 from medvlp_jax.data.store.record import Record
-from medvlp_jax.eval.protocol import EvalResult
-
-Pixels = UInt8[np.ndarray, "h w"] | UInt8[np.ndarray, "h w c"]
-
-
-class LabelledBox(NamedTuple):
-    """Corners as fractions of the image, origin top left."""
-
-    x0: float
-    y0: float
-    x1: float
-    y1: float
-    label: str
-    phrase: str = ""
-
-
-@dataclasses.dataclass(frozen=True)
-class Sample:
-    """A study as a person looks at it.
-
-    Attributes:
-      image: uint8 [h, w], [h, w, 1] or [h, w, 3].
-      texts: (section, text) in reading order.
-      labels: 1 positive, 0 negative, -1 uncertain.
-      note: one line under the picture, for instance which set it is from.
-    """
-
-    image: Pixels
-    texts: tuple[tuple[str, str], ...] = ()
-    boxes: tuple[LabelledBox, ...] = ()
-    labels: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    id: str = ""
-    view: str = ""
-    note: str = ""
-
-
-@dataclasses.dataclass(frozen=True)
-class Reject:
-    """A study that the checks refused, and why; without a picture where none was made."""
-
-    reason: str
-    id: str = ""
-    image: Pixels | None = None
-    texts: tuple[tuple[str, str], ...] = ()
+from medvlp_jax.eval.base import EvalResult
+from medvlp_jax.pages.boxes import LabelledBox
+from medvlp_jax.pages.pictures import Pixels
+from medvlp_jax.pages.studies import Sample
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,27 +3,21 @@
 import json
 import os
 import pathlib
-import string
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medvlp_jax.eval.page.curves import curves_section
 from medvlp_jax.eval.page.dense import detection_section, segmentation_section
 from medvlp_jax.eval.page.downstream import efficiency_section
-from medvlp_jax.eval.page.examples import Answered, Detected, WrongCall
 from medvlp_jax.eval.page.headline import headline
-from medvlp_jax.eval.page.inputs import Heatmap, Reject, Sample, Segmented
-from medvlp_jax.eval.page.pictures import (
-    heatmaps_section,
-    rejects_section,
-    samples_section,
-    strip,
-)
+from medvlp_jax.eval.page.heatmaps import other_heatmaps, strip
+from medvlp_jax.eval.page.inputs import Heatmap, Segmented
 from medvlp_jax.eval.page.sections import grounding_section, retrieval_section, zeroshot_section
-from medvlp_jax.eval.page.tables import Entry, counts_table, name_cell, td, th
-from medvlp_jax.pages.html import count, esc, facts, table, tag
-
-_FOLDER = pathlib.Path(__file__).parent
+from medvlp_jax.eval.page.shown import Draw, Shown
+from medvlp_jax.pages.html import esc, facts, tag
+from medvlp_jax.pages.page import link_list, write_page
+from medvlp_jax.pages.studies import Reject, Sample, rejects_section, samples_section
+from medvlp_jax.pages.tables import count_cell, counts_table, name_cell, table, th
 
 
 def write_report(
@@ -53,112 +47,44 @@ def write_report(
     Returns:
       ``path``; written atomically.
     """
-    sections = _sections(results, history, samples, heatmaps, rejects, segmented, examples)
+    shown = Shown(results, history, samples, heatmaps, rejects, segmented, examples)
     header = _header(results, links or {}) + strip(heatmaps)
-    return write_page(path, str(results["name"]), header, sections)
+    return write_page(path, str(results["name"]), header, _sections(shown))
 
 
-def write_page(
-    path: str | os.PathLike[str], title: str, header: str, sections: Sequence[tuple[str, str, str]]
-) -> pathlib.Path:
-    """Writes a page in the style of the reports, atomically.
-
-    Args:
-      title: of the browser's window.
-      header: markup above the sections.
-      sections: (anchor, title, markup) in page order.
-
-    Returns:
-      ``path``.
-    """
-    path = pathlib.Path(path)
-    page = string.Template((_FOLDER / "page.html").read_text(encoding="utf-8")).substitute(
-        title=esc(title),
-        style=(_FOLDER / "page.css").read_text(encoding="utf-8"),
-        nav="".join(tag("a", esc(title), href=f"#{key}") for key, title, _ in sections),
-        header=header,
-        body="".join(
-            tag("section", tag("h2", esc(title)), body, id=key) for key, title, body in sections
-        ),
-    )
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(path)
-    return path
+#: Kind of an evaluation -> title and markup of its section, in page order.
+SECTIONS: dict[str, tuple[str, Draw]] = {
+    "zeroshot": ("Zero-shot classification", zeroshot_section),
+    "retrieval": ("Image-report retrieval", retrieval_section),
+    "grounding": ("Phrases on images", grounding_section),
+    "probe": ("Linear probe", efficiency_section),
+    "finetune": ("Fine-tuning", efficiency_section),
+    "segmentation": ("Segmentation", segmentation_section),
+    "detection": ("Detection", detection_section),
+}
+#: Where the address of a section is not its kind: pictures of phrases need no evaluation.
+_ANCHORS = {"grounding": "phrases"}
 
 
-def _sections(
-    results: Mapping[str, Any],
-    history: Sequence[Mapping[str, Any]],
-    samples: Sequence[Sample],
-    heatmaps: Sequence[Heatmap],
-    rejects: Sequence[Reject],
-    segmented: Sequence[Segmented],
-    examples: Sequence[Any],
-) -> list[tuple[str, str, str]]:
+def _sections(shown: Shown) -> list[tuple[str, str, str]]:
     """(anchor, title, markup) in page order; parts without content are left out."""
-    of_kind: dict[str, dict[str, Entry]] = {}
-    for name, entry in results["evaluations"].items():
-        of_kind.setdefault(entry["kind"], {})[name] = entry
-    data = results.get("data", {})
-
-    def of(kind: type, entry: Entry) -> list[Any]:
-        return [e for e in examples if isinstance(e, kind) and e.set == entry["set"]]
-
-    sections = [("results", "Results", headline(results, of_kind))]
+    data = shown.results.get("data", {})
+    sections = [("results", "Results", headline(shown))]
     if data:
         sections.append(("data", "Data", _data(data)))
-    sections.append(("studies", "Sample studies", samples_section(samples)))
-    if rejects or data.get("rejects"):
-        sections.append(("rejects", "Rejected, and why", _rejects(data, rejects)))
-    sections.append(("training", "Training", curves_section(history, results["config"])))
-    if "zeroshot" in of_kind:
-        parts = [
-            zeroshot_section(name, e, results, of_kind, of(WrongCall, e))
-            for name, e in of_kind["zeroshot"].items()
-        ]
-        sections.append(("zeroshot", "Zero-shot classification", "".join(parts)))
-    if "retrieval" in of_kind:
-        parts = [retrieval_section(e, of(Answered, e)) for e in of_kind["retrieval"].values()]
-        sections.append(("retrieval", "Image-report retrieval", "".join(parts)))
-    if "grounding" in of_kind or heatmaps:
-        body = _phrases(list(of_kind.get("grounding", {}).values()), heatmaps)
-        sections.append(("phrases", "Phrases on images", body))
-    for kind, title in (("probe", "Linear probe"), ("finetune", "Fine-tuning")):
-        if kind in of_kind:
-            body = "".join(map(efficiency_section, of_kind[kind].values()))
-            sections.append((kind, title, body))
-    if "segmentation" in of_kind:
-        parts = [
-            segmentation_section(e, [s for s in segmented if s.set == e["set"]])
-            for e in of_kind["segmentation"].values()
-        ]
-        sections.append(("segmentation", "Segmentation", "".join(parts)))
-    if "detection" in of_kind:
-        parts = [detection_section(e, of(Detected, e)) for e in of_kind["detection"].values()]
-        sections.append(("detection", "Detection", "".join(parts)))
-    sections.append(("again", "To do it again", _reproduce(results)))
+    sections.append(("studies", "Sample studies", samples_section(shown.samples)))
+    if shown.rejects or data.get("rejects"):
+        sections.append(("rejects", "Rejected, and why", _rejects(data, shown.rejects)))
+    curves = curves_section(shown.history, shown.results["config"])
+    sections.append(("training", "Training", curves))
+    for kind, (title, draw) in SECTIONS.items():
+        body = "".join(draw(shown, *one) for one in shown.of_kind.get(kind, {}).items())
+        if kind == "grounding":
+            body += other_heatmaps(shown)
+        if body:
+            sections.append((_ANCHORS.get(kind, kind), title, body))
+    sections.append(("again", "To do it again", _reproduce(shown.results)))
     return sections
-
-
-#: The page of a data folder, as ``data_gen/data_page/page.py`` writes it.
-DATA_PAGE = "data_report.html"
-
-
-def data_pages(folders: Mapping[str, str], out: str | os.PathLike[str]) -> dict[str, str]:
-    """Words -> address, seen from ``out``, of the pages of data folders that have one."""
-    pages = {name: pathlib.Path(folder) / DATA_PAGE for name, folder in folders.items()}
-    return {
-        f"Data: {name}": os.path.relpath(page, out) for name, page in pages.items() if page.exists()
-    }
-
-
-def link_list(links: Mapping[str, str]) -> str:
-    """Other pages, one after the other."""
-    if not links:
-        return ""
-    shown = (tag("a", esc(words), href=address) for words, address in links.items())
-    return tag("p", *shown, class_="links")
 
 
 def _header(results: Mapping[str, Any], links: Mapping[str, str]) -> str:
@@ -190,25 +116,10 @@ def _data(data: Mapping[str, Any]) -> str:
 
 def _rejects(data: Mapping[str, Any], rejects: Sequence[Reject]) -> str:
     counts = data.get("rejects", {})
-    rows = [[name_cell(k), td(count(v), class_="n")] for k, v in counts.items()]
+    rows = [[name_cell(k), count_cell(v)] for k, v in counts.items()]
     return (table([th("reason"), th("studies")], rows) if rows else "") + (
         rejects_section(rejects) if rejects else ""
     )
-
-
-def _phrases(entries: Sequence[Entry], heatmaps: Sequence[Heatmap]) -> str:
-    """Per set: the scores, where there are boxes, and the pictures."""
-    shown: dict[str, dict[int, Heatmap]] = {}
-    for number, heatmap in enumerate(heatmaps):
-        shown.setdefault(heatmap.set, {})[number] = heatmap
-    parts = []
-    for entry in entries:
-        parts.append(grounding_section(entry))
-        mine = shown.pop(entry["set"], {})
-        parts.append(heatmaps_section(mine) if mine else "")
-    for name, rest in shown.items():
-        parts.append(tag("h3", esc(name or "Heat-maps")) + heatmaps_section(rest))
-    return "".join(parts)
 
 
 def _reproduce(results: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from medvlp_jax.pages.charts import shape
+from medvlp_jax.pages.charts import panel, shape
 from medvlp_jax.pages.html import count, esc, legend, number, tag
 
 _SIDE, _PAD = 132, 6
@@ -42,11 +42,8 @@ def _panel(name: str, curve: Mapping[str, Sequence[float]], ece: float | None) -
     out.append(shape("path", "line a", d=f"M{path}"))
     for (u, v), said, true, n in known:
         words = f"said {number(said, 2)}, true {number(true, 2)}, {count(n)} records"
-        out.append(shape("circle", "dot a", tag("title", esc(words)), cx=u, cy=v,
-                         r=1.2 + 4.8 * (n / most) ** 0.5))  # fmt: skip
+        radius = 1.2 + 4.8 * (n / most) ** 0.5
+        out.append(shape("circle", "dot a", tag("title", esc(words)), cx=u, cy=v, r=radius))
     note = f"ECE {number(ece)}"
-    size = _SIDE + 2 * _PAD
-    svg = tag("svg", *out, viewBox=f"0 0 {size} {size}", role="img",
-              aria_label=f"reliability of {name}: {note}")  # fmt: skip
-    caption = tag("figcaption", tag("b", esc(name)), tag("span", esc(note)))
-    return tag("figure", caption, svg, class_="roc")
+    described = f"reliability of {name}: {note}"
+    return panel(_SIDE + 2 * _PAD, *out, name=name, note=note, described=described)

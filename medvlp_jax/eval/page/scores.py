@@ -1,7 +1,8 @@
 """Tables of a classifier beyond its ranking: at thresholds, as probabilities, one of several."""
 
-from medvlp_jax.eval.page.tables import Entry, name_cell, nth, percent, td, th
-from medvlp_jax.pages.html import count, esc, interval, number, table, tag
+from medvlp_jax.eval.page.entry import Entry, percent
+from medvlp_jax.pages.html import count, esc, interval, number, tag
+from medvlp_jax.pages.tables import interval_cell, name_cell, nth, table, td, th, value_cell
 
 _AT = (("accuracy", "ACC"), ("balanced_accuracy", "balanced ACC"), ("mcc", "MCC"))
 _ORACLES = (("f1_oracle", "F1"), ("accuracy_oracle", "ACC"), ("mcc_oracle", "MCC"))
@@ -25,9 +26,9 @@ def threshold_table(entry: Entry) -> str:
             continue
         cells = [name_cell(row["name"])]
         if validated:
-            cells += [td(number(row["threshold"]), class_="n"), td(interval(row["f1"]), class_="n")]
-            cells += [td(number(row[m]["value"]), class_="n") for m, _ in _AT]
-        cells += [td(number(row[m]["value"]), class_="n muted") for m, _ in _ORACLES]
+            cells += [value_cell(row["threshold"]), interval_cell(row["f1"])]
+            cells += [value_cell(row[m]["value"]) for m, _ in _AT]
+        cells += [value_cell(row[m]["value"], class_="muted") for m, _ in _ORACLES]
         rows.append(cells)
     return table(head, rows, class_="sortable") if rows else ""
 
@@ -36,9 +37,14 @@ def calibration_table(entry: Entry) -> str:
     """How far calibrated probabilities can be believed; empty without validation data."""
     if not entry.get("calibration"):
         return ""
-    head = [th("class"), nth(f"Brier, {percent(entry)} interval"),
-            nth("of the prior", title="always saying how frequent the class is"),
-            nth("ECE"), nth("slope"), nth("offset")]  # fmt: skip
+    head = [
+        th("class"),
+        nth(f"Brier, {percent(entry)} interval"),
+        nth("of the prior", title="always saying how frequent the class is"),
+        nth("ECE"),
+        nth("slope"),
+        nth("offset"),
+    ]
     fit = entry["calibration"]
     rows = []
     for k, row in enumerate(entry["classes"]):
@@ -47,11 +53,11 @@ def calibration_table(entry: Entry) -> str:
         rows.append(
             [
                 name_cell(row["name"]),
-                td(interval(row["brier"]), class_="n"),
-                td(number(row["brier_prior"]["value"]), class_="n muted"),
-                td(number(row["ece"]["value"]), class_="n"),
-                td(number(fit["slope"][k]), class_="n"),
-                td(number(fit["offset"][k]), class_="n"),
+                interval_cell(row["brier"]),
+                value_cell(row["brier_prior"]["value"], class_="muted"),
+                value_cell(row["ece"]["value"]),
+                value_cell(fit["slope"][k]),
+                value_cell(fit["offset"][k]),
             ]
         )
     return table(head, rows) if rows else ""
@@ -80,7 +86,7 @@ def multiway_block(entry: Entry) -> str:
                 )
                 for j, c in enumerate(counts[i])
             ),
-            td(number(top1["recall"][name]["value"]), class_="n"),
+            value_cell(top1["recall"][name]["value"]),
         ]
         for i, name in enumerate(names)
     ]

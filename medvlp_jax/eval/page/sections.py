@@ -1,39 +1,22 @@
 """The sections of the page that show one kind of evaluation."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from medvlp_jax.eval.notes import notes
+from medvlp_jax.eval.page.entry import FEW, Entry, has_few, intervals, percent, where
 from medvlp_jax.eval.page.example_cards import answered_figures, wrong_figures
 from medvlp_jax.eval.page.examples import Answered, WrongCall
+from medvlp_jax.eval.page.heatmaps import heatmaps_of_set
 from medvlp_jax.eval.page.reliability import reliability_grid
+from medvlp_jax.eval.page.roc import roc_grid
 from medvlp_jax.eval.page.scores import calibration_table, multiway_block, threshold_table
-from medvlp_jax.eval.page.tables import (
-    FEW,
-    Entry,
-    class_table,
-    grounding_table,
-    groups_table,
-    has_few,
-    name_cell,
-    nth,
-    percent,
-    roc_grid,
-    rules_of,
-    rules_table,
-    td,
-    th,
-)
-from medvlp_jax.pages.charts import Mark, whisker, whisker_axis
-from medvlp_jax.pages.html import count, esc, interval, legend, number, table, tag, where
+from medvlp_jax.eval.page.shown import Shown
+from medvlp_jax.eval.page.tables import class_table, grounding_table, groups_table, rules_table
+from medvlp_jax.pages.html import count, esc, interval, legend, number, tag
+from medvlp_jax.pages.tables import interval_cell, name_cell, nth, table, td, th
+from medvlp_jax.pages.whiskers import Mark, whisker, whisker_axis
 
 
 def _how(entry: Entry) -> str:
     """One sentence on where the numbers come from."""
-    b = entry["bootstrap"]
-    unit = (
-        f"{count(b['patients'])} patients" if b.get("patients") and b["by_patient"] else "records"
-    )
     parts = []
     if "prompt_bank" in entry:
         joined = {
@@ -61,11 +44,8 @@ def _how(entry: Entry) -> str:
         parts.append(f"thresholds from {_validation(entry)} ({rule})")
     elif "threshold" in entry:
         parts.append(f"threshold {entry['threshold']:.2f} from {_validation(entry)}")
-    if b["resamples"]:
-        level = f"{100 * b['level']:g} %"
-        parts.append(
-            f"{level} intervals from {count(b['resamples'])} bootstrap resamples of {unit}"
-        )
+    if entry["bootstrap"]["resamples"]:
+        parts.append(intervals(entry))
     said = "; ".join(parts)
     first = tag("p", f"{said[:1].upper()}{said[1:]}.", class_="how") if said else ""
     return first + "".join(tag("p", esc(note), class_="how note") for note in notes(entry))
@@ -77,15 +57,10 @@ def _validation(entry: Entry) -> str:
     return esc(where({"set": name or split, "split": split}))
 
 
-def zeroshot_section(
-    name: str,
-    entry: Entry,
-    results: Mapping[str, Any],
-    of_kind: Mapping[str, Mapping[str, Entry]],
-    wrong: Sequence[WrongCall] = (),
-) -> str:
+def zeroshot_section(shown: Shown, name: str, entry: Entry) -> str:
     """One set: curves, tables, thresholds, probabilities, the worst errors, prompts."""
-    rules, differences = rules_of(name, entry, results, of_kind)
+    rules, differences = shown.rules_of(name)
+    wrong = shown.examples_of(WrongCall, entry)
     groups = groups_table(entry, rules)
     undefined = entry["macro"]["undefined"]
     remarks = []
@@ -156,8 +131,13 @@ def _prompts(entry: Entry) -> str:
 def retrieval_table(entry: Entry) -> str:
     """Recall at k in both directions beside chance."""
     domain = (0.0, 1.0)
-    head = [th("direction"), th("measure"), nth(f"value, {percent(entry)} interval"),
-            th(whisker_axis(domain)), nth("chance")]  # fmt: skip
+    head = [
+        th("direction"),
+        th("measure"),
+        nth(f"value, {percent(entry)} interval"),
+        th(whisker_axis(domain)),
+        nth("chance"),
+    ]
     rows = []
     for key, words in (("image_to_text", "image → report"), ("text_to_image", "report → image")):
         for i, (measure, part) in enumerate(entry[key].items()):
@@ -168,7 +148,7 @@ def retrieval_table(entry: Entry) -> str:
                 [
                     *([tag("th", words, scope="row", rowspan=len(entry[key]))] if not i else ()),
                     td(esc(measure.replace("r@", "R@").replace("_", " "))),
-                    td(interval(part, 3 if recall else 1), class_="n"),
+                    interval_cell(part, 3 if recall else 1),
                     td(whisker(**part, domain=domain, marks=marks) if recall else ""),
                     td(number(chance) if recall else "", class_="n"),
                 ]
@@ -176,18 +156,19 @@ def retrieval_table(entry: Entry) -> str:
     return table(head, rows)
 
 
-def retrieval_section(entry: Entry, shown: Sequence[Answered] = ()) -> str:
+def retrieval_section(shown: Shown, name: str, entry: Entry) -> str:
     """Recall, and images with the reports that the model finds for them."""
     return (
         tag("h3", esc(where(entry)))
         + _how(entry)
         + retrieval_table(entry)
         + legend(value="recall, with its interval", chance="recall of a random order")
-        + answered_figures(shown)
+        + answered_figures(shown.examples_of(Answered, entry))
     )
 
 
-def grounding_section(entry: Entry) -> str:
+def grounding_section(shown: Shown, name: str, entry: Entry) -> str:
+    """The scores of phrases against boxes, and the pictures of the set."""
     words = {
         "positive": "the affirming prompts of the class",
         "difference": "the affirming minus the denying prompts of the class",
@@ -212,6 +193,7 @@ def grounding_section(entry: Entry) -> str:
             chance="chance: area of the boxes",
             rule="the same boxes under other phrases",
         )
+        + heatmaps_of_set(shown, entry["set"])
     )
 
 

@@ -7,14 +7,16 @@ The rules and their signs were fixed before any result was seen, and have nothin
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from medvlp_jax.eval.base import Batch, EvalResult, Evaluator, PredictFn
+from medvlp_jax.eval.context import Context
 from medvlp_jax.eval.embedded import Embedded, FromBatch, GatherFn
 from medvlp_jax.eval.metrics.bootstrap import Bootstrap
 from medvlp_jax.eval.metrics.scores import ThresholdRule
-from medvlp_jax.eval.protocol import Batch, EvalResult, PredictFn
 from medvlp_jax.eval.zeroshot.compare import classification_result
 
 #: Findings that darken the lungs, and the absence of findings: a LOW value speaks for them.
@@ -83,6 +85,10 @@ class Baseline:
       rule: a key of :data:`RULES`.
     """
 
+    reads: ClassVar[tuple[str, ...]] = ()
+    trains: ClassVar = False
+    headline: ClassVar = ""
+
     def __init__(
         self,
         test: Embedded,
@@ -106,6 +112,14 @@ class Baseline:
         for data in filter(None, (test, validation)):
             data.label_columns(self.classes)
             data.want(self._column)
+
+    @classmethod
+    def build(cls, context: Context) -> dict[str, Evaluator]:
+        """Every rule."""
+        return {
+            rule: cls(context.test, context.chosen.scored, rule=rule, **context.scoring)
+            for rule in RULES
+        }
 
     def __call__(self, predict: PredictFn) -> EvalResult:
         rows = self.test.rows(predict)

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from medvlp_jax.core.predict import Predictor
+from medvlp_jax.eval.base import Batch, EvalError, PredictFn, TokenizeFn
 from medvlp_jax.eval.embedded import Column, GatherFn, Predicted
-from medvlp_jax.eval.protocol import Batch, EvalError, PredictFn, TokenizeFn
 from medvlp_jax.eval.vectors import cosine, embed_texts, normalise, text_rows
 from medvlp_jax.eval.zeroshot.prompt_tokens import check_cut
 from medvlp_jax.eval.zeroshot.promptbank import NO_FINDING, ClassPrompts, PromptBank

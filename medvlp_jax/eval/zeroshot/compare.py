@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from medvlp_jax.eval.base import EvalError, EvalResult
 from medvlp_jax.eval.embedded import Embedded, FromBatch, Rows
 from medvlp_jax.eval.metrics.bootstrap import AucCounts, Bootstrap, interval
 from medvlp_jax.eval.metrics.classify import score_classes
 from medvlp_jax.eval.metrics.scores import ThresholdRule, mean_defined
-from medvlp_jax.eval.protocol import EvalError, EvalResult
 
 
 def classification_result(

@@ -1,15 +1,16 @@
 """Zero-shot classification from prompts, with thresholds from validation data and intervals."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from medvlp_jax.eval.base import EvalError, EvalResult, Evaluator, PredictFn, TokenizeFn
+from medvlp_jax.eval.context import Context
 from medvlp_jax.eval.embedded import Embedded, FromBatch, Rows
 from medvlp_jax.eval.metrics.bootstrap import Bootstrap
 from medvlp_jax.eval.metrics.scores import ThresholdRule
-from medvlp_jax.eval.protocol import EvalError, EvalResult, PredictFn, TokenizeFn
 from medvlp_jax.eval.zeroshot.class_scores import ClassScores, WordIdsFn
 from medvlp_jax.eval.zeroshot.compare import classification_result
 from medvlp_jax.eval.zeroshot.multiway import exclusive_subset, multiway
@@ -44,6 +45,10 @@ class ZeroShot:
     Raises:
       EvalError: a class is unknown to the set or the bank, or lacks denying prompts.
     """
+
+    reads: ClassVar[tuple[str, ...]] = ("image_embed", "text_embed")
+    trains: ClassVar = False
+    headline: ClassVar = "auc_macro"
 
     def __init__(
         self,
@@ -81,6 +86,23 @@ class ZeroShot:
             if data is not None:
                 data.label_columns(self.classes)
                 data.want(self._column)
+
+    @classmethod
+    def build(cls, context: Context) -> dict[str, Evaluator]:
+        tokenize = context.tokenize
+        one = cls(
+            context.test,
+            context.chosen.scored,
+            context.prompts,
+            tokenize,
+            recipe=context.config.recipe(),
+            word_ids=tokenize.word_ids,
+            per_class=context.set.per_class,
+            ensemble=context.ensemble,
+            not_scored=context.chosen.left,
+            **context.scoring,
+        )
+        return {"zeroshot": one}
 
     def __call__(self, predict: PredictFn) -> EvalResult:
         models = [(predict, self.test, self.validation), *self._members]

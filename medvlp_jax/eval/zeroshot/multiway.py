@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from medvlp_jax.eval.base import EvalError
 from medvlp_jax.eval.metrics.bootstrap import Bootstrap, interval, mean_interval, weighted_mean
 from medvlp_jax.eval.metrics.scores import mean_defined
-from medvlp_jax.eval.protocol import EvalError
 from medvlp_jax.eval.zeroshot.promptbank import NO_FINDING
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Int32
 
 from medvlp_jax.data.texts.tokenizer import Tokenizer
-from medvlp_jax.eval.protocol import EvalError, TokenizeFn
+from medvlp_jax.eval.base import EvalError, TokenizeFn
 from medvlp_jax.eval.zeroshot.promptbank import ClassPrompts
 
 _log = logging.getLogger(__name__)

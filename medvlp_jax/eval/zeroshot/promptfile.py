@@ -14,7 +14,7 @@ from typing import Any
 
 from medvlp_jax.core.errors import one_net
 from medvlp_jax.core.files import opening as files
-from medvlp_jax.eval.protocol import EvalError
+from medvlp_jax.eval.base import EvalError
 
 #: Bytes of a file, and characters of a text in it or made of it: more than any text tower reads.
 MAX_BYTES, MAX_CHARACTERS = 1 << 22, 4000

@@ -16,16 +16,9 @@ from jaxtyping import Shaped, UInt8
 
 from medvlp_jax.core.errors import UserError, one_net
 from medvlp_jax.core.files.opening import read_bytes, shown
-from medvlp_jax.data.images.decoding import (
-    MAX_PIXELS,
-    ImageError,
-    Pixels,
-    decode,
-    probe_size,
-    quantiles,
-    sniff,
-    stretch,
-)
+from medvlp_jax.data.images.base import MAX_PIXELS, ImageError, Pixels
+from medvlp_jax.data.images.decoding import decode, probe_size, sniff
+from medvlp_jax.data.images.value_tables import quantiles, stretch
 from medvlp_jax.data.store.record import Image
 
 #: One image: a file, its bytes, pixels, or an image of a record.

@@ -15,8 +15,8 @@ from medvlp_jax.core.checkpoints import pretrained
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.eval.zeroshot.prompt_tokens import PromptTokenizer
 from medvlp_jax.run.api.opened import Opened
+from medvlp_jax.run.build import Run
 from medvlp_jax.run.config import stored_config, workdir_of
-from medvlp_jax.run.experiment import Experiment
 
 #: What a model of images and texts predicts.
 NEEDED = ("image_embed", "text_embed", "patch_embed")
@@ -27,12 +27,12 @@ class OpenedRun(Opened):
     """A run's model.
 
     Attributes:
-      experiment: its model, data and evaluators.
+      run: its model, data and evaluators.
       workdir: that the checkpoint lies in.
       step: name of the checkpoint's folder.
     """
 
-    experiment: Experiment = dataclasses.field(kw_only=True)
+    run: Run = dataclasses.field(kw_only=True)
     workdir: pathlib.Path = dataclasses.field(kw_only=True)
     step: str = dataclasses.field(kw_only=True)
 
@@ -59,31 +59,31 @@ def open_run(
       UserError: it is no model of images and texts, or its tokenizer is gone.
     """
     stored = stored_config(path, step)
-    experiment = Experiment(_splittable(stored, devices), devices)
-    predict = experiment.load(os.fspath(path), step)
+    run = Run(_splittable(stored, devices), devices)
+    predict = run.load(os.fspath(path), step)
     missing = [name for name in NEEDED if name not in predict.names]
     if missing:
         raise UserError(
-            f"{path} is a run of task {experiment.config.task['name']!r}, which has no "
+            f"{path} is a run of task {run.config.task['name']!r}, which has no "
             f"{' and no '.join(missing)}: load a run of a model of images and texts"
         )
-    config = experiment.config
+    config = run.config
     folder = pretrained.resolve(path, step)
     name = f"{config.name}, step {folder.name}"
     return OpenedRun(
         name=name,
-        about=f"{name}\n{experiment.describe()}",
+        about=f"{name}\n{run.describe()}",
         config=stored,
         data=dataclasses.replace(config.data, workers=0),
         eval=config.eval,
         tokenize=PromptTokenizer(
-            experiment.tokenizer(),
-            experiment.model_config.text.prompt_length,
+            run.tokenizer(),
+            run.model_config.text.prompt_length,
             config.data.text.max_len,
         ),
         predict=predict,
-        temperature=_temperature(experiment, predict),
-        experiment=experiment,
+        temperature=_temperature(run, predict),
+        run=run,
         workdir=workdir_of(path, step),
         step=folder.name,
     )
@@ -97,8 +97,8 @@ def _splittable(stored: dict[str, Any], devices: Sequence[Any] | None) -> dict[s
     return config
 
 
-def _temperature(experiment: Experiment, predict: Any) -> float | None:
-    task: Any = getattr(experiment.task, "config", None)
+def _temperature(run: Run, predict: Any) -> float | None:
+    task: Any = getattr(run.task, "config", None)
     if not hasattr(task, "resolved_temperature"):
         return None
     learned = math.exp(-float(np.asarray(predict.arrays[0]["logit_scale"])))

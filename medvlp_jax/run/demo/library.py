@@ -172,8 +172,8 @@ class _Pass:
 
     def __init__(self, opened: OpenedRun, source: _Head) -> None:
         rows: list[tuple[np.ndarray, ...]] = []
-        predict, tokenizer = opened.predict, opened.tokenize.tokenizer
-        batches = eval_batches(opened.data, source, _BATCH, tokenizer=tokenizer)
+        predict = opened.predict
+        batches = eval_batches(opened.data, source, _BATCH, columns=("image",))
         for i, batch in enumerate(batches):
             shown = {"image": batch["image"]}
             valid = np.flatnonzero(batch["valid"])

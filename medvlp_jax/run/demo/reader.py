@@ -21,6 +21,8 @@ from medvlp_jax.run.api.trained import open_run
 from medvlp_jax.run.demo.familiar import layouts, patch_statistics
 from medvlp_jax.run.demo.library import Library, Neighbour
 from medvlp_jax.run.demo.maps import MEANINGLESS, PhraseMaps
+from medvlp_jax.run.evaluators import evaluators_of
+from medvlp_jax.run.train import tuner
 
 #: Longest side in pixels of the film and of the maps that are shown.
 SIDE = 640
@@ -214,14 +216,14 @@ class Reader:
 
     def _calibrate(self) -> tuple[ZeroShot | None, Calibration | None, str]:
         """Logistic curves from the run's own validation set, where it has one."""
-        sets, experiment = self._opened.eval.sets, self._opened.experiment
+        sets, run = self._opened.eval.sets, self._opened.run
         wanted = [one.validation for one in sets.values() if one.validation in sets]
         for name in wanted:
             one = sets[name]
             if not pathlib.Path(one.path).exists():
                 continue
             tokenizer = self._opened.tokenize.tokenizer
-            built = experiment.evaluators(tokenizer, during_training=False)
+            built = evaluators_of(run, tokenizer, tuner=tuner, during_training=False)
             evaluator = built.get(f"{name}-zeroshot")
             if not isinstance(evaluator, ZeroShot) or evaluator.recipe.score != "cosine":
                 continue

@@ -14,7 +14,7 @@ from medvlp_jax.core.loop import LoopConfig
 from medvlp_jax.data.store.dataset import open_dataset
 from medvlp_jax.eval.config import EvalSetConfig
 from medvlp_jax.eval.metrics.bootstrap import Bootstrap
-from medvlp_jax.run.config import ExperimentConfig
+from medvlp_jax.run.config import RunConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +105,7 @@ def parse_grid(config: Mapping[str, Any]) -> GridConfig:
         # The grid says these two, whatever the method says.
         data = group(method, "data", where) | {"sources": [{"path": "replaced"}]}
         loop = group(method, "loop", where) | {"steps": 1}
-        parse(ExperimentConfig, method | {"data": data, "loop": loop}, where)
+        parse(RunConfig, method | {"data": data, "loop": loop}, where)
     return grid
 
 
@@ -133,7 +133,7 @@ def find(grid: GridConfig, name: str) -> Trial:
 
 
 def training_config(grid: GridConfig, trial: Trial) -> dict[str, Any]:
-    """The config of one run, as ``Experiment`` takes it.
+    """The config of one run, as ``run.build.Run`` takes it.
 
     Raises:
       DatasetError: a data folder is missing or has no training split.

@@ -12,9 +12,9 @@ from jaxtyping import Float, Int
 
 from medvlp_jax.core.errors import UserError, one_net
 from medvlp_jax.core.files import npz
+from medvlp_jax.eval.base import EvalResult
 from medvlp_jax.eval.metrics.bootstrap import AucCounts, Bootstrap, weighted_mean
 from medvlp_jax.eval.metrics.scores import mean_defined
-from medvlp_jax.eval.protocol import EvalResult
 
 FILE = "outcome.npz"
 #: Arrays of an evaluation that are kept.

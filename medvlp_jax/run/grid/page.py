@@ -9,17 +9,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medvlp_jax.core.checkpoints.provenance import commit
-from medvlp_jax.eval.page import page as kit
-from medvlp_jax.eval.page.tables import name_cell, nth, td, th, verdict
 from medvlp_jax.eval.results import to_json
-from medvlp_jax.pages.charts import Mark, whisker, whisker_axis
-from medvlp_jax.pages.html import esc, facts, interval, legend, table, tag
+from medvlp_jax.pages import page as kit
+from medvlp_jax.pages.html import esc, facts, interval, legend, tag
+from medvlp_jax.pages.tables import interval_cell, name_cell, nth, table, td, th, verdict
+from medvlp_jax.pages.whiskers import Mark, whisker, whisker_axis
 from medvlp_jax.run.grid import figures
 
 _COLUMNS: tuple[str, ...] = (
-    "evaluation", "budget", "method", "condition", "steps", "epochs", "seeds",
-    "value", "low", "high", "sd", "difference", "difference_low", "difference_high",
-)  # fmt: skip
+    "evaluation",
+    "budget",
+    "method",
+    "condition",
+    "steps",
+    "epochs",
+    "seeds",
+    "value",
+    "low",
+    "high",
+    "sd",
+    "difference",
+    "difference_low",
+    "difference_high",
+)
 
 
 def write_page(
@@ -97,9 +109,16 @@ def _cells(row: Mapping[str, Any], reference: str) -> list[str]:
 
 def _head(summary: Mapping[str, Any]) -> list[str]:
     return [
-        "evaluation", "budget", "method", "trained on", "steps (epochs)", "seeds",
-        f"value [{summary['level']:.0%}]", "by seed", f"minus {summary['reference']}",
-    ]  # fmt: skip
+        "evaluation",
+        "budget",
+        "method",
+        "trained on",
+        "steps (epochs)",
+        "seeds",
+        f"value [{summary['level']:.0%}]",
+        "by seed",
+        f"minus {summary['reference']}",
+    ]
 
 
 def _markdown(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> str:
@@ -144,9 +163,17 @@ def _table(evaluation: str, rows: Sequence[Mapping[str, Any]], summary: Mapping[
     domain = _domain([*values, chance])
     against = [v for r in rows if r["difference"] for v in r["difference"].values()]
     away = _domain([*against, 0.0])
-    head = [th("method"), th("trained on"), th("budget"), nth("steps (epochs)"), nth("seeds"),
-            nth(f"mean [{summary['level']:.0%}]"), th(whisker_axis(domain)),
-            nth(f"minus {summary['reference']}"), th(whisker_axis(away))]  # fmt: skip
+    head = [
+        th("method"),
+        th("trained on"),
+        th("budget"),
+        nth("steps (epochs)"),
+        nth("seeds"),
+        nth(f"mean [{summary['level']:.0%}]"),
+        th(whisker_axis(domain)),
+        nth(f"minus {summary['reference']}"),
+        th(whisker_axis(away)),
+    ]
     cells = []
     for r in rows:
         d = r["difference"]
@@ -154,14 +181,22 @@ def _table(evaluation: str, rows: Sequence[Mapping[str, Any]], summary: Mapping[
             Mark(v, "chance", f"seed {s}") for v, s in zip(r["values"], r["seeds"], strict=True)
         ]
         name = "reference" if r["condition"] == summary["reference"] else ""
-        cells.append([
-            name_cell(r["method"]), td(esc(r["condition"])), td(esc(r["budget"])),
-            td(f"{r['steps']} ({r['epochs']:g})", class_="n"),
-            td(str(len(r["seeds"])), class_="n"), td(interval(r), class_="n"),
-            td(whisker(r["value"], r["low"], r["high"], domain, seeds, reference=chance)),
-            td(interval(d, plus=True) if d else name, class_=f"n {verdict(d)}" if d else "n muted"),
-            td(whisker(d["value"], d["low"], d["high"], away, reference=0.0) if d else ""),
-        ])  # fmt: skip
+        cells.append(
+            [
+                name_cell(r["method"]),
+                td(esc(r["condition"])),
+                td(esc(r["budget"])),
+                td(f"{r['steps']} ({r['epochs']:g})", class_="n"),
+                td(str(len(r["seeds"])), class_="n"),
+                interval_cell(r),
+                td(whisker(r["value"], r["low"], r["high"], domain, seeds, reference=chance)),
+                td(
+                    interval(d, plus=True) if d else name,
+                    class_=f"n {verdict(d)}" if d else "n muted",
+                ),
+                td(whisker(d["value"], d["low"], d["high"], away, reference=0.0) if d else ""),
+            ]
+        )
     marks = {"value": "mean over the seeds, with its interval", "chance": "single seeds"}
     marks["reference"] = "no difference" if chance is None else "chance, or no difference"
     return table(head, cells, class_="sortable") + legend(**marks)

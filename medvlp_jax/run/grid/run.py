@@ -7,12 +7,14 @@ import time
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.data.store.dataset import open_dataset
 from medvlp_jax.data.texts.choice import TextConfig
-from medvlp_jax.eval.base import evaluate
+from medvlp_jax.eval.registry import evaluate
 from medvlp_jax.eval.results import config_hash
-from medvlp_jax.run.experiment import Experiment
+from medvlp_jax.run.build import Run
+from medvlp_jax.run.evaluators import evaluators_of
 from medvlp_jax.run.grid.grid import GridConfig, Trial, training_config
 from medvlp_jax.run.grid.outcome import FILE, Outcome, OutcomeError
 from medvlp_jax.run.grid.tokenizer import shared_tokenizer
+from medvlp_jax.run.train import train, tuner
 
 
 class Preempted(UserError):
@@ -33,10 +35,10 @@ def run_trial(grid: GridConfig, trial: Trial, out: pathlib.Path) -> Outcome:
     Raises:
       OutcomeError: the folder holds the run of another config.
       Preempted: training was asked to stop.
-      UserError: see ``Experiment``.
+      UserError: see ``run.build.Run``.
     """
     folder = folder_of(out, trial)
-    experiment, signature = _prepare(grid, trial, out)
+    run, signature = _prepare(grid, trial, out)
     if is_done(out, trial):
         found = Outcome.load(folder)
         if found.facts["config_sha256"] != signature:
@@ -45,18 +47,18 @@ def run_trial(grid: GridConfig, trial: Trial, out: pathlib.Path) -> Outcome:
             )
         return found
     began = time.perf_counter()
-    if experiment.train(folder).preempted:
+    if train(run, folder).preempted:
         raise Preempted(f"{trial.name} was asked to stop and is saved; the same command goes on")
     trained = time.perf_counter()
-    tokenizer = experiment.tokenizer()
-    evaluators = experiment.evaluators(tokenizer, during_training=False)
-    results = evaluate(evaluators, experiment.load(folder))
-    sources = experiment.config.data.sources
+    tokenizer = run.tokenizer() if run.reads_text else None
+    evaluators = evaluators_of(run, tokenizer, tuner=tuner, during_training=False)
+    results = evaluate(evaluators, run.load(folder))
+    sources = run.config.data.sources
     facts = {
         "config_sha256": signature,
-        "steps": experiment.config.loop.steps,
+        "steps": run.config.loop.steps,
         "records": sum(len(open_dataset(s.path, s.split)) for s in sources),
-        "batch_size": experiment.config.data.batch_size,
+        "batch_size": run.config.data.batch_size,
         "seconds_training": round(trained - began, 1),
         "seconds_evaluation": round(time.perf_counter() - trained, 1),
     }
@@ -65,17 +67,17 @@ def run_trial(grid: GridConfig, trial: Trial, out: pathlib.Path) -> Outcome:
     return outcome
 
 
-def _prepare(grid: GridConfig, trial: Trial, out: pathlib.Path) -> tuple[Experiment, str]:
-    """The experiment of a trial, and the digest of its config wherever ``out`` lies."""
+def _prepare(grid: GridConfig, trial: Trial, out: pathlib.Path) -> tuple[Run, str]:
+    """The run of a trial, and the digest of its config wherever ``out`` lies."""
     config = training_config(grid, trial)
     text = config["data"].setdefault("text", {})
     if text.get("tokenizer"):
-        experiment = Experiment(config)
-        return experiment, config_hash(experiment.config)
+        run = Run(config)
+        return run, config_hash(run.config)
     shared = shared_tokenizer(grid, text.get("vocab", TextConfig.vocab), out)
     text["tokenizer"] = shared.name
-    experiment = Experiment(config)
-    c = experiment.config
+    run = Run(config)
+    c = run.config
     named = dataclasses.replace(c.data.text, tokenizer=shared.hash)
     data = dataclasses.replace(c.data, text=named)
-    return experiment, config_hash(dataclasses.replace(c, data=data))
+    return run, config_hash(dataclasses.replace(c, data=data))

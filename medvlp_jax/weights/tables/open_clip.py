@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from medvlp_jax.models.clip import CLIPConfig, ProjectionConfig
-from medvlp_jax.models.heads import VisionConfig
 from medvlp_jax.models.resnet import ResNetConfig
 from medvlp_jax.models.text_encoder import TextConfig
+from medvlp_jax.models.towers import VisionConfig
 from medvlp_jax.models.vit import ViTConfig
 from medvlp_jax.weights import settings
 from medvlp_jax.weights.convert import Row, under

@@ -6,9 +6,9 @@ from typing import Any
 
 from medvlp_jax.models.clip import CLIPConfig, ProjectionConfig
 from medvlp_jax.models.densenet import DenseNetConfig
-from medvlp_jax.models.heads import VisionConfig
 from medvlp_jax.models.resnet import ResNetConfig
 from medvlp_jax.models.text_encoder import TextConfig
+from medvlp_jax.models.towers import VisionConfig
 from medvlp_jax.models.vit import ViTConfig
 from medvlp_jax.weights import settings
 from medvlp_jax.weights.faults import WeightsError

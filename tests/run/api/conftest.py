@@ -4,11 +4,13 @@ import jax
 import pytest
 
 import medvlp_jax as mv
-from data_gen.phantom.chest_xray.job import PhantomConfig, SplitCounts, generate
+from data_gen.phantom.job import PhantomConfig, SplitCounts, generate
 from medvlp_jax.data.store.dataset import open_dataset
 from medvlp_jax.eval.embedded import Predicted
 from medvlp_jax.run import convert as conversion
-from medvlp_jax.run.experiment import Experiment
+from medvlp_jax.run.build import Run
+from medvlp_jax.run.evaluators import evaluators_of
+from medvlp_jax.run.train import train, tuner
 
 from .films import LABELS, SIDE
 
@@ -55,7 +57,7 @@ def trained(tmp_path_factory):
             "bootstrap": {"resamples": 0},
         },
     }
-    Experiment(config).train(folder / "run")
+    train(Run(config), folder / "run")
     return folder / "run", data
 
 
@@ -76,7 +78,7 @@ def measured(model):
     """``(ids, image vectors, results)`` of the run's own evaluators."""
     opened = model._opened
     tokenizer = opened.tokenize.tokenizer
-    built = opened.experiment.evaluators(tokenizer, during_training=False)
+    built = evaluators_of(opened.run, tokenizer, tuner=tuner, during_training=False)
     results = {name: one(opened.predict) for name, one in built.items()}
     rows = built["test-zeroshot"].test.rows(opened.predict)
     return list(rows.ids), rows[Predicted("image_embed")], results

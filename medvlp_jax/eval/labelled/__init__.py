@@ -1,0 +1,1 @@
+"""Evaluators of models trained on labels, masks or boxes: what they predict themselves."""
