@@ -1,6 +1,7 @@
 """Learning from labels, masks or boxes instead of texts, on one vision tower.
 
-    .venv/bin/python launch/train.py --config=configs/cxr/labelled.py:WORD:FOLDER --workdir=runs/labelled
+    .venv/bin/python launch/train.py --config=configs/cxr/labelled.py:WORD:FOLDER \
+        --workdir=runs/labelled
 
 WORD: ``classification`` (a linear layer on the tower), ``segmentation`` (a U-Net; name the regions
 with ``--config.data.masks``), ``detection`` (anchor-free). FOLDER: a data folder of records with
