@@ -31,7 +31,7 @@ def full_record() -> Record:
         id="study 1",
         images=(
             Image(JPEG, "jpeg", "PA", "xray", 640, 480),
-            Image(b"\0" * 128 + b"DICM", "dicom", "LATERAL"),
+            Image(b"\0" * 128 + b"DICM", "dicom", "LATERAL", "xray"),
         ),
         texts=(
             Text("Small left effusion \u2265 2 cm.", "findings", "grammar", ("pleural effusion",)),
