@@ -485,9 +485,9 @@ def _write(
     arrays: Mapping[str, Any],
 ) -> None:
     def values(step: Step) -> tuple[np.ndarray, ...]:
-        ours = (_host(arrays[t] if step.layer is None else _layer(arrays[t], step.layer))
-                for t in step.targets)  # fmt: skip
-        return _tuple(step.transform.save(*ours))
+        whole = (arrays[target] for target in step.targets)
+        ours = whole if step.layer is None else (_layer(x, step.layer) for x in whole)
+        return _tuple(step.transform.save(*map(_host, ours)))
 
     if path is None:
         for step in steps:
@@ -528,9 +528,11 @@ def _write_index(
         return
     (folder / name).unlink(missing_ok=True)
     weight_map = {
-        t.name: file for file, part in zip(names, files, strict=True) for s in part
-        for t in announced[s]
-    }  # fmt: skip
+        tensor.name: file
+        for file, part in zip(names, files, strict=True)
+        for step in part
+        for tensor in announced[step]
+    }
     total = sum(t.nbytes for tensors in announced.values() for t in tensors)
     content = {"metadata": {"total_size": total}, "weight_map": weight_map}
     index.write_text(json.dumps(content, indent=2) + "\n")

@@ -1,12 +1,15 @@
-"""Reading ``.npz`` files that this package has kept: every array as it was written, or an error."""
+"""``.npz`` files that this package keeps: every array comes back as it was written, or an error."""
 
 import io
 import os
 import zipfile
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from medvlp_jax.core.files.opening import read_bytes
+from medvlp_jax.core.files.writing import whole
 
 _LIMIT = 1 << 36  # bytes; millions of records take megabytes
 
@@ -27,3 +30,12 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         name.removesuffix(".npy"): np.load(io.BytesIO(data), allow_pickle=False)
         for name, data in members.items()
     }
+
+
+def write(
+    path: str | os.PathLike[str], arrays: Mapping[str, Any], *, compressed: bool = True
+) -> None:
+    """Writes the arrays by name; the file is there whole or not at all."""
+    save: Any = np.savez_compressed if compressed else np.savez
+    with whole(path) as file:
+        save(file, **arrays)

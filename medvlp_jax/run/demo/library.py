@@ -6,7 +6,6 @@ The same pass notes what training images look like, see :mod:`.familiar`.
 import dataclasses
 import hashlib
 import logging
-import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +15,7 @@ from jaxtyping import Float
 
 from medvlp_jax.core.config import dumps
 from medvlp_jax.core.errors import UserError, one_net
+from medvlp_jax.core.files import npz
 from medvlp_jax.core.predict import Predictor
 from medvlp_jax.data.config import DataConfig, SourceConfig
 from medvlp_jax.data.pipeline import eval_batches
@@ -59,9 +59,13 @@ class Library:
         self.embeddings, self._places = arrays["embeddings"], arrays["places"]
         self._sources = sources
         self.familiar = Familiar(
-            arrays["layouts"].astype(np.float32), arrays["mean"], arrays["precision"],
-            arrays["limits"], float(arrays["limit"]), int(arrays["held"]),
-        )  # fmt: skip
+            arrays["layouts"].astype(np.float32),
+            arrays["mean"],
+            arrays["precision"],
+            arrays["limits"],
+            float(arrays["limit"]),
+            int(arrays["held"]),
+        )
 
     @classmethod
     def open(
@@ -91,8 +95,8 @@ class Library:
         file = workdir / "library" / f"{key}.npz"
         if file.exists():
             try:
-                with one_net(file, "it is made again"), np.load(file) as kept:
-                    return cls({name: kept[name] for name in kept.files}, sources)
+                with one_net(file, "it is made again"):
+                    return cls(npz.read(file), sources)
             except UserError as error:
                 _log.warning("%s", error)
 
@@ -122,15 +126,15 @@ class Library:
             "embeddings": normalise(np.concatenate([p.embeddings for p in passes])),
             "places": np.concatenate(places).astype(np.int64),
             "layouts": familiar.layouts.astype(np.float16),
-            "mean": familiar.mean, "precision": familiar.precision, "limits": familiar.limits,
-            "limit": np.float64(familiar.limit), "held": np.int64(familiar.held),
-        }  # fmt: skip
+            "mean": familiar.mean,
+            "precision": familiar.precision,
+            "limits": familiar.limits,
+            "limit": np.float64(familiar.limit),
+            "held": np.int64(familiar.held),
+        }
         arrays["embeddings"] = arrays["embeddings"].astype(np.float32)
         file.parent.mkdir(exist_ok=True)
-        temporary = file.with_name(f".{file.name}.{os.getpid()}")
-        with temporary.open("wb") as out:
-            np.savez(out, **arrays)
-        temporary.replace(file)
+        npz.write(file, arrays, compressed=False)
         return cls(arrays, sources)
 
     def spread(self, count: int) -> list[Record]:

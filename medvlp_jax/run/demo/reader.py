@@ -113,21 +113,26 @@ class Reader:
         self._data: DataConfig = dataclasses.replace(experiment.config.data, workers=0)
         self._bank = experiment.config.eval.map_bank()
         self.library = Library.open(
-            workdir, folder.name, self._data, self._tokenizer, self._predict, library,
+            workdir,
+            folder.name,
+            self._data,
+            self._tokenizer,
+            self._predict,
+            library,
             held=self._held(),
-        )  # fmt: skip
+        )
         self._evaluator, self.calibration, self.calibrated_on = self._calibrate()
         known = [c for c in experiment.config.data.labels if c in self._bank.classes]
         queries = self._queries(known) if known else np.zeros((0, self.library.embeddings.shape[1]))
         # Against all that was learnt: texts have much in common, and a map of that would show
         # whatever is remarkable.
         self._common = queries.mean(0) if len(known) > 1 else 0.0
+        films = [image for r in self.library.spread(_SCALE_IMAGES) for image in r.images[:1]]
         self._maps = PhraseMaps(
-            self._patches([load_image(i.data, i.format, self._data.image, None)[0]
-                           for r in self.library.spread(_SCALE_IMAGES) for i in r.images[:1]]),
+            self._patches([load_image(f.data, f.format, self._data.image, None)[0] for f in films]),
             self._queries(MEANINGLESS) - self._common,
             queries - self._common,
-        )  # fmt: skip
+        )
 
     @property
     def classes(self) -> tuple[str, ...]:

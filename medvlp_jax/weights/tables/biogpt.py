@@ -65,7 +65,7 @@ def config_from(folder_config: Mapping[str, Any]) -> LMConfig:
         tie_embeddings=bool(d.get("tie_word_embeddings", True)),
         init_std=d.get("initializer_range", 0.02),
         embed_scaled=bool(d.get("scale_embedding", True)),
-        activation=settings.DECODER_ACTIVATIONS[word],  # type: ignore[arg-type]
+        activation=settings.DECODER_ACTIVATIONS[word],
         **OPTIONS,
     )
 
