@@ -52,7 +52,7 @@ class SmallStep:
         c = experiment.config.data
         rng = np.random.default_rng(0)
         shape = (c.batch_size, c.image.size, c.image.size, c.image.channels)
-        spec = experiment.task.batch_spec(c.batch_size, _TEXT_LEN)
+        spec = experiment.batch_spec(_TEXT_LEN)
         batch = {name: np.zeros(s.shape, s.dtype) for name, s in spec.items()} | {
             "image": rng.integers(0, 256, shape, dtype=np.uint8),
             "text": rng.integers(5, 4000, (c.batch_size, _TEXT_LEN), dtype=np.int32),

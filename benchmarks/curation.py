@@ -44,7 +44,7 @@ class OurCuration:
 
     def __init__(self, size: int, first: int):
         from data_gen.curation import Candidate, Gate
-        from data_gen.curation.encoders import PixelEncoder
+        from data_gen.curation.encoders.pixels import PixelEncoder
         from data_gen.curation.statistics import Limits, measure, objections
         from data_gen.phantom.chest_xray.picture.render import render_batch
         from data_gen.phantom.chest_xray.sample import sample_study

@@ -38,9 +38,9 @@ class OurPhantom:
     """Studies from ``first`` on: their pictures alone, or whole records."""
 
     def __init__(self, size: int, first: int):
-        from data_gen.phantom.chest_xray.job import PhantomConfig, PhantomJob
         from data_gen.phantom.chest_xray.picture.render import render_batch
         from data_gen.phantom.chest_xray.sample import sample_study
+        from data_gen.phantom.job import PhantomConfig, PhantomJob
 
         self._size, self._next = size, first
         self._job = PhantomJob(PhantomConfig(size=size))

@@ -115,7 +115,9 @@ class OurPipeline:
             "text": {"tokenizer": tokenizer},
         }
         self._images = batch * batches
-        self._iterator = train_iterator(parse(DataConfig, config), batches)
+        self._iterator = train_iterator(
+            parse(DataConfig, config), batches, columns=("image", "text")
+        )
         self._start = self._iterator.get_state()
         self.epoch()
 

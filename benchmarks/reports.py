@@ -10,9 +10,10 @@ from data_gen.entities.bank import EntityBank, default_bank
 from data_gen.entities.entity import NON_ANATOMY, Entity
 from data_gen.entities.extract import default_extractor
 from data_gen.entities.sampler import SamplerConfig, plan
+from data_gen.reports.base import items_of
 from data_gen.reports.check import ReportChecker
 from data_gen.reports.checked import request_for
-from data_gen.reports.writers import GrammarWriter, items_of
+from data_gen.reports.grammar import GrammarWriter
 
 TARGET = Target(60, at_most=True, unit=" s")
 _STUDIES = 200_000

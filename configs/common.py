@@ -100,6 +100,23 @@ def base() -> ml_collections.ConfigDict:
     )
 
 
+def data_import(tree: dict, max_size: int = 512) -> ml_collections.ConfigDict:
+    """The config of an importer: ``tree``, and the keys that all of them have.
+
+    ``max_size``: longer side of the stored images in pixels; 0 keeps every file as it is.
+    """
+    return ml_collections.ConfigDict(
+        {
+            "views": (),  # e.g. ("PA", "AP"); empty keeps all
+            "max_size": max_size,
+            "limit": 0,  # studies, to try a config; 0 takes all
+            "records_per_shard": 1000,
+            "processes": 0,  # 0 is one per CPU core
+            **tree,
+        }
+    )
+
+
 def source(path: str, split: str = "train", weight: float | None = None) -> dict:
     """One entry of ``data.sources``."""
     entry = {"path": path, "split": split}

@@ -20,7 +20,7 @@ import dataclasses
 import shlex
 import sys
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from absl import flags
 
@@ -30,14 +30,11 @@ from medvlp_jax.core.errors import UserError, run
 from medvlp_jax.core.fields import Size, Workers
 from medvlp_jax.core.files.folders import output_folder
 
-if TYPE_CHECKING:
-    from data_gen.jobs.job import Runner
-
 
 def schema(config: Mapping[str, Any]) -> type | None:
     generator = config.get("generator")
     if generator == "phantom":
-        from data_gen.phantom.chest_xray.job import PhantomConfig
+        from data_gen.phantom.job import PhantomConfig
 
         return PhantomConfig
     if generator == "syncxr":
@@ -52,7 +49,7 @@ def schema(config: Mapping[str, Any]) -> type | None:
         from data_gen.entities.build import BankConfig
 
         return BankConfig
-    from data_gen.sources.importing.job import SOURCES
+    from data_gen.sources.registry import SOURCES
 
     return SOURCES[str(generator)].config if str(generator) in SOURCES else None
 
@@ -80,12 +77,12 @@ def verify_folder() -> None:
 
 def generate_phantom(config: dict[str, Any]) -> None:
     from data_gen.jobs import summary
-    from data_gen.phantom.chest_xray.job import PhantomConfig, generate
+    from data_gen.jobs.choice import chosen
+    from data_gen.phantom.job import PhantomConfig, generate
 
-    parsed, runner = parse(PhantomConfig, config), ray_runner()
-    result = generate(parsed, OUT.value, runner=runner)
-    if runner is not None:
-        runner.close()
+    parsed = parse(PhantomConfig, config)
+    with chosen(RUNNER.value, RAY_ADDRESS.value) as runner:
+        result = generate(parsed, OUT.value, runner=runner)
     print(summary.table(result.summary))
     print(f"{OUT.value}: {result.made} shards made, {result.found} found; see preview.png")
 
@@ -94,8 +91,8 @@ def generate_syncxr(config: dict[str, Any]) -> None:
     from data_gen.jobs import summary
     from data_gen.pipelines.syncxr.config import read
     from data_gen.pipelines.syncxr.fan_out import FanOut
+    from data_gen.pipelines.syncxr.outcome import as_lines
     from data_gen.pipelines.syncxr.pipeline import generate
-    from data_gen.pipelines.syncxr.telling import told
 
     parsed = read(config)
     fan_out = FanOut(parsed, "ray" if RUNNER.value == "ray" else "local", RAY_ADDRESS.value)
@@ -104,15 +101,8 @@ def generate_syncxr(config: dict[str, Any]) -> None:
     finally:
         fan_out.close()
     print(summary.table(result.summary))
-    print(told(result.summary["syncxr"]))
+    print(as_lines(result.summary["syncxr"]))
     print(f"{OUT.value}: {result.made} shards made, {result.found} found; see {result.report}")
-
-
-def ray_runner() -> "Runner | None":
-    """What --runner=ray asks for; None for local processes."""
-    from data_gen.jobs.on_ray import OnRay
-
-    return OnRay(RAY_ADDRESS.value) if RUNNER.value == "ray" else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,16 +115,16 @@ class ImportSettings:
 
 def import_source(config: dict[str, Any]) -> None:
     from data_gen.jobs import summary
+    from data_gen.jobs.choice import chosen
     from data_gen.sources.importing.job import run_import
 
-    source, runner = config.pop("generator"), ray_runner()
+    source = config.pop("generator")
     job = {key: config.pop(key) for key in ("records_per_shard", "processes") if key in config}
     how = parse(ImportSettings, job)
-    report = run_import(
-        source, config, OUT.value, how.records_per_shard, how.processes, runner=runner
-    )
-    if runner is not None:
-        runner.close()
+    with chosen(RUNNER.value, RAY_ADDRESS.value) as runner:
+        report = run_import(
+            source, config, OUT.value, how.records_per_shard, how.processes, runner=runner
+        )
     about = f"Imported from {source} by medvlp_jax; split: {report.split}."
     print(summary.table(summary.finish(OUT.value, about, {"import": report.as_json()})))
     print(report)
@@ -144,11 +134,11 @@ def curate(config: dict[str, Any]) -> None:
     from data_gen.curation.clean import CurateConfig, clean
     from data_gen.data_page import write_data_report
     from data_gen.jobs import summary
+    from data_gen.jobs.choice import chosen
 
-    parsed, runner = parse(CurateConfig, config), ray_runner()
-    cleaned = clean(parsed, OUT.value, runner=runner)
-    if runner is not None:
-        runner.close()
+    parsed = parse(CurateConfig, config)
+    with chosen(RUNNER.value, RAY_ADDRESS.value) as runner:
+        cleaned = clean(parsed, OUT.value, runner=runner)
     print(summary.table(cleaned.summary))
     print(cleaned)
     print(f"see {write_data_report(OUT.value)}")
@@ -167,19 +157,14 @@ GENERATORS: dict[str, Callable[[dict[str, Any]], None]] = {
     "syncxr": generate_syncxr,
     "curate": curate,
     "entities": build_entities,
-    "csv": import_source,
-    "chexpert": import_source,
-    "mimic_cxr": import_source,
-    "nih": import_source,
-    "openi": import_source,
-    "rsna": import_source,
-    "siim": import_source,
-    "padchest": import_source,
-    "vindr": import_source,
-    "ms_cxr": import_source,
-    "covidx": import_source,
-    "covid_rural": import_source,
 }
+
+
+def generators() -> dict[str, Callable[[dict[str, Any]], None]]:
+    """What ``config.generator`` may say: a word of GENERATORS, or a data set to import."""
+    from data_gen.sources.registry import SOURCES
+
+    return {**GENERATORS, **dict.fromkeys(SOURCES, import_source)}
 
 
 def main(_: list[str]) -> None:
@@ -191,9 +176,10 @@ def main(_: list[str]) -> None:
     output_folder(OUT.value)
     config = dict(CONFIG.value)
     generator = config.get("generator")
-    if not isinstance(generator, str) or generator not in GENERATORS:
-        raise ConfigError(unknown_word("config.generator", generator, GENERATORS, "generator"))
-    GENERATORS[generator](config)
+    known = generators()
+    if not isinstance(generator, str) or generator not in known:
+        raise ConfigError(unknown_word("config.generator", generator, known, "generator"))
+    known[generator](config)
     print(f"next: {_next(generator, shlex.quote(OUT.value))}")
 
 

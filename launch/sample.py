@@ -6,6 +6,10 @@
 The same command goes on where it was stopped. Exit status: 0 when done, 3 if some inputs got no
 result (the folder says which and why; the same command tries them again), 130 after Ctrl-C, 2 after
 an error that the message says how to mend.
+
+The work is done in this process, on whatever device JAX has; with config.processes in several of
+this machine, on its CPU; with --runner=ray on a cluster that Ray starts here, or on the one at
+--ray_address, whose workers take what config.ray says (config.ray.gpus=1).
 """
 
 import sys
@@ -32,15 +36,20 @@ def schema(config: Mapping[str, Any]) -> type | None:
 
 CONFIG = define_config("what to sample", schema)
 OUT = flags.DEFINE_string("out", None, "the folder to make", required=True)
+RUNNER = flags.DEFINE_enum("runner", "local", ["local", "ray"], "where the work is done")
+RAY_ADDRESS = flags.DEFINE_string(
+    "ray_address", "", "of a running Ray cluster; empty starts one on this machine"
+)
 
 
 def sample_texts(config: dict[str, Any]) -> int:
     """Reports or other texts; see ``data_gen/reports/sampling.py``."""
+    from data_gen.jobs.choice import chosen
     from data_gen.reports import sampling as texts
-    from data_gen.reports.writers import make_writer
 
     parsed = parse(texts.SampleTextsConfig, config)
-    result = texts.sample_texts(parsed, make_writer(parsed.writer), OUT.value)
+    with chosen(RUNNER.value, RAY_ADDRESS.value, parsed.ray) as runner:
+        result = texts.sample_texts(parsed, None, OUT.value, runner=runner)
     print(f"{OUT.value}: {result}")
     return 3 if result.failed else 0
 
@@ -48,10 +57,11 @@ def sample_texts(config: dict[str, Any]) -> int:
 def sample_images(config: dict[str, Any]) -> int:
     """Pictures; see ``data_gen/images/sampling.py``."""
     from data_gen.images import sampling as images
-    from data_gen.images.makers import make_maker
+    from data_gen.jobs.choice import chosen
 
     parsed = parse(images.SampleImagesConfig, config)
-    result = images.sample_images(parsed, make_maker(parsed.maker), OUT.value)
+    with chosen(RUNNER.value, RAY_ADDRESS.value, parsed.ray) as runner:
+        result = images.sample_images(parsed, None, OUT.value, runner=runner)
     print(f"{OUT.value}: {result.made} images made, {result.found} found; see {images.GRID}")
     return 0
 

@@ -1,7 +1,12 @@
-"""Eight CPU devices for every test, and the optional folder of real sample images."""
+"""Eight CPU devices for every test, the helpers that several rooms share, and common fixtures.
+
+``helpers/`` is on the path of every test, so that processes that a test starts find the same
+modules by the same names.
+"""
 
 import os
 import pathlib
+import sys
 
 # Before jax is imported: the count of devices is fixed when the backend starts.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -12,8 +17,10 @@ os.environ["XLA_FLAGS"] = (
 import jax
 import pytest
 from absl import flags
+from jax.experimental import topologies
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests" / "helpers"))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -44,3 +51,23 @@ def devices() -> list[jax.Device]:
     if len(found) < 8:
         pytest.skip("a GPU or TPU backend shows fewer than eight devices")
     return found[:8]
+
+
+@pytest.fixture
+def tpu_devices(monkeypatch) -> list[jax.Device]:
+    """Four TPU chips to compile for; they need libtpu and no TPU."""
+    if not hasattr(pytest.importorskip("libtpu"), "get_library_path"):
+        pytest.skip("libtpu is not installed whole")
+    monkeypatch.setenv("TPU_SKIP_MDS_QUERY", "1")
+    monkeypatch.setenv("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
+    return topologies.get_topology_desc(platform="tpu", topology_name="v5e:2x2").devices
+
+
+@pytest.fixture
+def quick_compiles():
+    """Compiles without optimisation: for tests that are all compilation at their sizes, and whose
+    values do not depend on fusion."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)

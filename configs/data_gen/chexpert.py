@@ -10,9 +10,11 @@ Irvin et al., AAAI 2019. The valid set is by radiologists; the test set comes wh
 
 import ml_collections
 
+from configs import common
+
 
 def get_config(root: str = "") -> ml_collections.ConfigDict:
-    return ml_collections.ConfigDict(
+    return common.data_import(
         {
             "generator": "chexpert",
             "name": "chexpert",
@@ -24,10 +26,5 @@ def get_config(root: str = "") -> ml_collections.ConfigDict:
             "test_labels": "",
             "test_images": "",
             "check_counts": True,
-            "views": (),  # e.g. ("PA", "AP"); empty keeps all
-            "max_size": 512,
-            "limit": 0,
-            "records_per_shard": 1000,
-            "processes": 0,
         }
     )

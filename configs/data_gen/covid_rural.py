@@ -8,9 +8,11 @@ Desai et al., Scientific Data 2020. ``--config.split_name=mavl`` needs the lists
 
 import ml_collections
 
+from configs import common
+
 
 def get_config(root: str = "") -> ml_collections.ConfigDict:
-    return ml_collections.ConfigDict(
+    return common.data_import(
         {
             "generator": "covid_rural",
             "name": "covid_rural",
@@ -20,10 +22,6 @@ def get_config(root: str = "") -> ml_collections.ConfigDict:
             "check_counts": True,
             "split_fractions": {"train": 0.8, "validation": 0.1, "test": 0.1},
             "split_seed": 0,
-            "views": (),
-            "max_size": 1024,
-            "limit": 0,
-            "records_per_shard": 1000,
-            "processes": 0,
-        }
+        },
+        max_size=1024,
     )

@@ -9,9 +9,11 @@ published lists lie in the folder, and counts them.
 
 import ml_collections
 
+from configs import common
+
 
 def get_config(root: str = "") -> ml_collections.ConfigDict:
-    return ml_collections.ConfigDict(
+    return common.data_import(
         {
             "generator": "covidx",
             "name": "covidx",
@@ -20,10 +22,5 @@ def get_config(root: str = "") -> ml_collections.ConfigDict:
             "split_name": "",
             "split_lists": {},
             "check_counts": True,
-            "views": (),
-            "max_size": 512,
-            "limit": 0,
-            "records_per_shard": 1000,
-            "processes": 0,
         }
     )

@@ -16,9 +16,11 @@ are shown, and add up.
 
 import ml_collections
 
+from configs import common
+
 
 def get_config(root: str = "") -> ml_collections.ConfigDict:
-    return ml_collections.ConfigDict(
+    return common.data_import(
         {
             "generator": "csv",
             "name": "table",
@@ -39,9 +41,6 @@ def get_config(root: str = "") -> ml_collections.ConfigDict:
             "masks": {"columns": {}},  # column of mask files -> label
             "where": {},  # column -> values of the rows to keep
             "text_required": False,
-            "max_size": 1024,  # longer side, pixels; 0 keeps every file as it is
-            "limit": 0,
-            "records_per_shard": 1000,
-            "processes": 0,
-        }
+        },
+        max_size=1024,
     )

@@ -39,5 +39,7 @@ def get_config() -> ml_collections.ConfigDict:
                 "batch_size": 8,
                 "dtype": "",  # bfloat16 on TPU and GPU, float32 elsewhere
             },
+            "processes": 1,  # this one, on JAX's own device; 0 is one per CPU core
+            "ray": {"workers": 0, "cpus": 1.0, "gpus": 0.0, "resources": {}},  # of a worker
         }
     )

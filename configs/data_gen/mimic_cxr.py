@@ -8,9 +8,11 @@ Johnson et al., Scientific Data 2019. What is made of it stays under PhysioNet's
 
 import ml_collections
 
+from configs import common
+
 
 def get_config(root: str = "") -> ml_collections.ConfigDict:
-    return ml_collections.ConfigDict(
+    return common.data_import(
         {
             "generator": "mimic_cxr",
             "name": "mimic_cxr",
@@ -21,10 +23,5 @@ def get_config(root: str = "") -> ml_collections.ConfigDict:
             "text_required": True,
             "check_counts": True,
             "held_out": "",  # e.g. the MS-CXR table: its patients are not trained on
-            "views": (),
-            "max_size": 512,
-            "limit": 0,
-            "records_per_shard": 1000,
-            "processes": 0,
         }
     )

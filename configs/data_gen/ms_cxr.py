@@ -8,9 +8,11 @@ Boecking et al., ECCV 2022. What is made of it stays under PhysioNet's agreement
 
 import ml_collections
 
+from configs import common
+
 
 def get_config(root: str = "") -> ml_collections.ConfigDict:
-    return ml_collections.ConfigDict(
+    return common.data_import(
         {
             "generator": "ms_cxr",
             "name": "ms_cxr",
@@ -20,10 +22,6 @@ def get_config(root: str = "") -> ml_collections.ConfigDict:
             "split_name": "",
             "split_lists": {},
             "check_counts": True,
-            "views": (),
-            "max_size": 1024,
-            "limit": 0,
-            "records_per_shard": 1000,
-            "processes": 0,
-        }
+        },
+        max_size=1024,
     )

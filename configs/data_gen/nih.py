@@ -9,9 +9,11 @@ patients of the other list.
 
 import ml_collections
 
+from configs import common
+
 
 def get_config(root: str = "") -> ml_collections.ConfigDict:
-    return ml_collections.ConfigDict(
+    return common.data_import(
         {
             "generator": "nih",
             "name": "nih_cxr14",
@@ -21,10 +23,5 @@ def get_config(root: str = "") -> ml_collections.ConfigDict:
             "split_name": "",  # mavl, benchx, mrm need split_lists; "" is the official one
             "split_lists": {},  # split -> file
             "check_counts": True,
-            "views": (),
-            "max_size": 512,
-            "limit": 0,
-            "records_per_shard": 1000,
-            "processes": 0,
         }
     )

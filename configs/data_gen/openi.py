@@ -8,9 +8,11 @@ Demner-Fushman et al., JAMIA 2016. The collection has no view and no split of it
 
 import ml_collections
 
+from configs import common
+
 
 def get_config(root: str = "") -> ml_collections.ConfigDict:
-    return ml_collections.ConfigDict(
+    return common.data_import(
         {
             "generator": "openi",
             "name": "openi",
@@ -21,10 +23,5 @@ def get_config(root: str = "") -> ml_collections.ConfigDict:
             "split_seed": 0,
             "check_counts": True,
             "text_required": True,
-            "views": (),
-            "max_size": 512,
-            "limit": 0,
-            "records_per_shard": 1000,
-            "processes": 0,
         }
     )

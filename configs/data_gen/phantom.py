@@ -15,6 +15,7 @@ def get_config() -> ml_collections.ConfigDict:
         {
             "generator": "phantom",
             "name": "phantom",
+            "modality": "chest_xray",  # a key of PHANTOMS in data_gen/phantom/registry.py
             "seed": 0,
             "size": 224,  # pixels a side
             "image_format": "jpeg",  # or png

@@ -9,9 +9,11 @@ Published splits (mavl, benchx, mrm) need their authors' lists: ``--config.split
 
 import ml_collections
 
+from configs import common
+
 
 def get_config(root: str = "") -> ml_collections.ConfigDict:
-    return ml_collections.ConfigDict(
+    return common.data_import(
         {
             "generator": "siim",
             "name": "siim",
@@ -23,10 +25,5 @@ def get_config(root: str = "") -> ml_collections.ConfigDict:
             "check_counts": True,
             "split_fractions": {"train": 0.8, "validation": 0.1, "test": 0.1},
             "split_seed": 0,
-            "views": (),
-            "max_size": 512,
-            "limit": 0,
-            "records_per_shard": 1000,
-            "processes": 0,
         }
     )

@@ -41,5 +41,7 @@ def get_config(backend: str = "jax") -> ml_collections.ConfigDict:
             "split": "train",
             "limit": 0,  # at most so many; 0 takes all
             "writer": writer,
+            "processes": 1,  # this one, on JAX's own device; 0 is one per CPU core
+            "ray": {"workers": 0, "cpus": 1.0, "gpus": 0.0, "resources": {}},  # of a worker
         }
     )

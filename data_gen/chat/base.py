@@ -1,10 +1,4 @@
-"""Prompts to replies: one protocol, three back ends that run or reach a language model.
-
-- ``jax``: a Llama or Qwen in JAX on all devices of this process, from a folder of safetensors or a
-  GGUF file; no PyTorch.
-- ``openai``: any server with OpenAI's chat interface (vLLM, SGLang, llama.cpp, a company's).
-- ``transformers``: the same folder with PyTorch, which the extra ``torch`` installs.
-"""
+"""Prompts to replies: the protocol of what runs or reaches a language model, and its settings."""
 
 import dataclasses
 import json
@@ -76,7 +70,10 @@ class ChatConfig:
     """Which back end, and its settings.
 
     Attributes:
-      backend: see the module.
+      backend: ``jax``, a Llama or Qwen in JAX on all devices of this process, from a folder of
+        safetensors or a GGUF file, no PyTorch; ``openai``, any server with OpenAI's chat interface
+        (vLLM, SGLang, llama.cpp, a company's); ``transformers``, the same folder with PyTorch,
+        which the extra ``torch`` installs.
       model: folder (or, for ``jax``, GGUF file) of the model; for ``openai`` its name there.
       temperature, top_p, top_k, repetition_penalty: see
         :class:`medvlp_jax.generation.text.sampling.Sampling`; a server is told the first two and,
@@ -97,6 +94,7 @@ class ChatConfig:
       max_bytes: of one answer; a longer one is a failed attempt.
       attempts: how often one is tried, with pauses that double from ``backoff`` seconds, or are as
         long as the server asks for.
+      backoff: seconds of the first pause between attempts.
       patience: seconds for all attempts and pauses of one prompt together.
       cache: folder that keeps the server's answers, empty for none: nothing is asked twice.
     """
@@ -152,23 +150,3 @@ class ChatConfig:
         for key in ("attempts", "backoff", "cache", "max_bytes", "patience"):
             del settings[key]
         return fingerprint(medvlp_jax.__version__, settings)
-
-
-def make_chat(config: ChatConfig) -> Chat:
-    """The back end of a config, loaded.
-
-    Raises:
-      UserError: the model cannot be loaded, or PyTorch is not installed.
-    """
-    # Only here: each brings libraries along that the others do not need.
-    if config.backend == "openai":
-        from data_gen.chat.openai import OpenAIChat
-
-        return OpenAIChat(config)
-    if config.backend == "transformers":
-        from data_gen.chat.on_torch import TransformersChat
-
-        return TransformersChat(config)
-    from data_gen.chat.native import JaxChat
-
-    return JaxChat(config)

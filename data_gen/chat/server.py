@@ -120,10 +120,10 @@ class Server:
             headers["Authorization"] = f"Bearer {self.secret.value}"
         try:
             httpx2.URL(self.url)
+            limits = httpx2.Limits(max_connections=None)
             self._http = httpx2.AsyncClient(
-                headers=headers, timeout=timeout, follow_redirects=False,
-                limits=httpx2.Limits(max_connections=None),
-            )  # fmt: skip
+                headers=headers, timeout=timeout, follow_redirects=False, limits=limits
+            )
         except Exception as error:  # also of proxies in the environment and of certificate files
             raise UserError(
                 f"{self.url} cannot be asked ({self.said(reason(error))}); look at url and at the "

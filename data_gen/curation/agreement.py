@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from data_gen.curation.candidate import Candidate
+from data_gen.phantom.base import Phantom
 from medvlp_jax.core.fields import Cosine, Size
 
 
@@ -34,11 +35,13 @@ class AgreementConfig:
 class Agreement:
     """Ranks an image's own text among texts of other studies, by cosine."""
 
-    def __init__(self, config: AgreementConfig) -> None:
-        from data_gen.curation.towers import open_clip_of_ours
+    def __init__(self, config: AgreementConfig, phantom: Phantom) -> None:
+        from data_gen.curation.encoders.towers import open_clip_of_ours
 
+        self._phantom = phantom
         self._clip = open_clip_of_ours(config.checkpoint, config.batch_size)
 
     def shares(self, candidates: Sequence[Candidate]) -> list[float | None]:
         """Per candidate the share of unrelated texts that its own beats; None without a text."""
-        return self._clip.beaten([c.image for c in candidates], [c.text for c in candidates])
+        images, texts = [c.image for c in candidates], [c.text for c in candidates]
+        return self._clip.beaten(images, texts, self._phantom)

@@ -19,7 +19,7 @@ class Candidate:
       image: one channel, or RGB.
       text: what it is said to show; empty where nothing is said.
       labels: lower-case finding -> 1 there, 0 not there, -1 uncertain; as in a record.
-      view: as in a record ("PA", "LATERAL", ...); empty counts as frontal.
+      view: as in a record; empty counts as the one that the modality is laid out in.
     """
 
     id: str

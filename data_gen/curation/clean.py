@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import medvlp_jax
 from data_gen.curation.decisions import Drop, decide
-from data_gen.curation.encoders import thresholds
+from data_gen.curation.encoders.registry import thresholds
 from data_gen.curation.gate import GateConfig
 from data_gen.curation.rejects import Pictures, RejectRow, counts, write_rejects
 from data_gen.curation.review import (
@@ -26,11 +26,10 @@ from data_gen.jobs.job import JobError, Runner, Shard
 from data_gen.jobs.local import local
 from medvlp_jax.core.errors import one_net
 from medvlp_jax.core.fields import Cosine, Count, Workers
-from medvlp_jax.core.processes.lock import workdir_lock
 from medvlp_jax.data.store.dataset import keep_digests, open_dataset, splits
 from medvlp_jax.data.store.manifest import fingerprint
 from medvlp_jax.data.store.record import Record, with_content_hash
-from medvlp_jax.data.store.shards import remove_leftovers, whole_file
+from medvlp_jax.data.store.shards import whole_file
 
 #: Folder of the review, and file of the decisions, inside the folder that is made.
 REVIEW, DECISIONS = "review", "decisions.json"
@@ -43,6 +42,7 @@ class CurateConfig:
     """What to clean, and how.
 
     Attributes:
+      generator: the word that picks this config.
       source: a data folder, of whatever importer or generator.
       only: splits; empty for all.
       gate: the checks of each image.
@@ -117,11 +117,9 @@ def clean(
     folder = jobs.make_folder(out)
     if folder.resolve() == pathlib.Path(config.source).resolve():
         raise JobError(f"{out} is the source itself; the cleaned data need a folder of their own")
-    review = jobs.make_folder(folder / REVIEW)
     job = ReviewJob(config.source, config.gate, config.only)
     runner = runner or local(config.processes or _processes(config.gate))
-    with workdir_lock(review, "a review"):
-        remove_leftovers(review)
+    with jobs.output(folder / REVIEW, "a review") as review:
         jobs.make_missing(job, review, runner, progress, label="reviewing")
         lines = [one for s in splits(review) for one in read_review(open_dataset(review, s))]
         bad_above, same_above = _thresholds(config)
@@ -190,6 +188,11 @@ def kept_part(record: Record, stay: Sequence[int], scores: Sequence[Mapping[str,
         ),
         masks=tuple(
             dataclasses.replace(m, image=place[m.image]) for m in record.masks if m.image in place
+        ),
+        turns=tuple(
+            dataclasses.replace(t, images=tuple(place[k] for k in t.images if k in place))
+            for t in record.turns
+            if t.text.strip() or any(k in place for k in t.images)
         ),
         provenance={**record.provenance, "curation": curation},
     )

@@ -5,16 +5,16 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from data_gen.curation import reasons as R
 from data_gen.curation.duplicates import near_duplicates, unit
-from data_gen.curation.judge import QUESTIONS
+from data_gen.curation.reasons import DUPLICATE, LIKE_BAD
 from data_gen.curation.review import Reviewed
+from data_gen.phantom.registry import PHANTOMS
 from medvlp_jax.core.errors import UserError
 
 #: Splits whose copy is kept, before all others: a test study must not be learnt from.
 HELD_OUT = ("test", "validation", "valid", "val")
 _ROWS = 4096
-_JUDGED = {q.reason for q in QUESTIONS}
+_JUDGED = {q.reason for phantom in PHANTOMS.values() for q in phantom.review.questions}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +62,7 @@ def decide(
         left.sort(key=lambda one: _rank(one.split))  # stable: the folder's order within a split
         rows = np.stack([one.embedding for one in left if one.embedding is not None])
         for name, kept in near_duplicates(rows, [one.id for one in left], same_above).items():
-            drops[name] = Drop("duplicates", (R.DUPLICATE,), f"like {kept}")
+            drops[name] = Drop("duplicates", (DUPLICATE,), f"like {kept}")
     return drops
 
 
@@ -81,5 +81,5 @@ def _like_bad(left: Sequence[Reviewed], bad: Sequence[Reviewed], above: float) -
             if row.max() > above:
                 nearest = bad[int(row.argmax())].id
                 score = {"bad/cosine": float(row.max())}
-                found[one.id] = Drop("bad set", (R.LIKE_BAD,), f"like {nearest}", score)
+                found[one.id] = Drop("bad set", (LIKE_BAD,), f"like {nearest}", score)
     return found

@@ -6,13 +6,16 @@ import pathlib
 from collections.abc import Sequence
 
 import medvlp_jax
-from data_gen.curation import reasons as R
 from data_gen.curation.agreement import Agreement, AgreementConfig
 from data_gen.curation.candidate import Candidate, Verdict
-from data_gen.curation.encoders import Encoder, EncoderConfig, make_encoder
-from data_gen.curation.judge import ImageJudge, JudgeConfig, make_judge
+from data_gen.curation.encoders.base import Encoder, EncoderConfig
+from data_gen.curation.encoders.registry import make_encoder
+from data_gen.curation.judges.base import ImageJudge, JudgeConfig
+from data_gen.curation.judges.registry import make_judge
+from data_gen.curation.reasons import DISAGREES, LIKE_BAD
 from data_gen.curation.similarity import BadSet, BadSetConfig
 from data_gen.curation.statistics import Limits, measure, objections
+from data_gen.phantom.registry import DEFAULT, find_phantom, without_default
 from medvlp_jax.core.config import to_plain
 from medvlp_jax.data.store.manifest import fingerprint
 
@@ -24,9 +27,10 @@ class GateConfig:
     Attributes:
       statistics: limits of what is measured on the pixels.
       encoder: what embeds images, for the bad set and for near-duplicates.
-      judge: what answers the six questions.
+      judge: what answers the modality's questions.
       bad: images that no accepted one may resemble.
       agreement: of image and text.
+      modality: what the pictures are of, a key of :data:`data_gen.phantom.registry.PHANTOMS`.
     """
 
     statistics: Limits = dataclasses.field(default_factory=Limits)
@@ -34,17 +38,21 @@ class GateConfig:
     judge: JudgeConfig = dataclasses.field(default_factory=JudgeConfig)
     bad: BadSetConfig = dataclasses.field(default_factory=BadSetConfig)
     agreement: AgreementConfig = dataclasses.field(default_factory=AgreementConfig)
+    modality: str = DEFAULT
 
     def __post_init__(self) -> None:
         if self.bad.folder and self.encoder.kind == "none":
             raise ValueError("bad.folder needs an encoder: set encoder.kind")
+        questions = find_phantom(self.modality).review.questions
+        # Spelt out, so that a stored config says what was asked.
+        object.__setattr__(self, "judge", self.judge.completed(questions))
 
     @property
     def fingerprint(self) -> str:
         """Equal for equal verdicts: not of batch sizes, or of where and how fast a server is."""
-        settings = to_plain(self)
+        settings = without_default(to_plain(self))
         del settings["encoder"]["batch_size"], settings["agreement"]["batch_size"]
-        settings["judge"] = self.judge.identity
+        settings["judge"] = self.judge.identity(find_phantom(self.modality).review.questions)
         settings["files"] = [
             _digest(place)
             for place in (self.encoder.model, self.bad.folder, self.judge.reference)
@@ -63,6 +71,7 @@ class Gate:
     def __init__(self, config: GateConfig | None = None) -> None:
         """Loads nothing: each part is made when the first candidate gets to it."""
         self.config = config or GateConfig()
+        self._phantom = find_phantom(self.config.modality)
 
     @functools.cached_property
     def _encoder(self) -> Encoder | None:
@@ -70,7 +79,7 @@ class Gate:
 
     @functools.cached_property
     def _judge(self) -> ImageJudge | None:
-        return make_judge(self.config.judge)
+        return make_judge(self.config.judge, self._phantom)
 
     @functools.cached_property
     def _bad(self) -> BadSet | None:
@@ -80,7 +89,8 @@ class Gate:
 
     @functools.cached_property
     def _agreement(self) -> Agreement | None:
-        return Agreement(self.config.agreement) if self.config.agreement.checkpoint else None
+        c = self.config.agreement
+        return Agreement(c, self._phantom) if c.checkpoint else None
 
     def review(self, candidates: Sequence[Candidate]) -> list[Verdict]:
         """One verdict per candidate, in order.
@@ -88,10 +98,11 @@ class Gate:
         Raises:
           UserError: a model, server or bad set that the config names cannot be used.
         """
-        scores = [measure(c.image) for c in candidates]
-        limits = self.config.statistics
+        modality, limits = self.config.modality, self.config.statistics
+        scores = [measure(c.image, modality) for c in candidates]
         found = [
-            list(objections(s, limits, c.view)) for s, c in zip(scores, candidates, strict=True)
+            list(objections(s, limits, c.view, modality))
+            for s, c in zip(scores, candidates, strict=True)
         ]
         good = [i for i, f in enumerate(found) if not f]
         chosen = [candidates[i] for i in good]
@@ -105,14 +116,14 @@ class Gate:
             for i, likeness in zip(good, self._bad.likeness(rows), strict=True):
                 scores[i]["bad/cosine"] = likeness
                 if likeness > self._bad.threshold:
-                    found[i].append(R.LIKE_BAD)
+                    found[i].append(LIKE_BAD)
         if self._agreement is not None and good:
             for i, share in zip(good, self._agreement.shares(chosen), strict=True):
                 if share is None:  # nothing is said
                     continue
                 scores[i]["agreement/beaten"] = share
                 if share < self.config.agreement.minimum:
-                    found[i].append(R.DISAGREES)
+                    found[i].append(DISAGREES)
         return [
             Verdict(not f, tuple(f), s, embeddings.get(i))
             for i, (f, s) in enumerate(zip(found, scores, strict=True))

@@ -1,10 +1,10 @@
-"""How far a picture, turned or not, is from the layout of a frontal chest film.
+"""How far a picture, turned or not, is from how upright pictures of its modality are laid out.
 
-Frontal films reduced to 24 x 24 and freed of brightness and contrast lie near a subspace of few
-dimensions (Turk and Pentland 1991 for faces). The distance is what the subspace leaves of the
-picture plus a share of its Mahalanobis distance inside (probabilistic PCA, Tipping and Bishop
-1999). The subspace, in ``chest.npz``, is :func:`learn` of 1000 procedural films, which are free of
-anybody's rights; that it fits real films of adults and children was looked at, not tuned.
+Pictures of one view (frontal films of the chest, say), reduced to 24 x 24 and freed of brightness
+and contrast, lie near a subspace of few dimensions (Turk and Pentland 1991 for faces). The distance
+is what the subspace leaves of the picture plus a share of its Mahalanobis distance inside
+(probabilistic PCA, Tipping and Bishop 1999). A modality brings its subspace
+(:class:`data_gen.phantom.base.PictureReview`).
 """
 
 import functools
@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-_FILE = pathlib.Path(__file__).with_name("chest.npz")
+from data_gen.phantom.registry import DEFAULT, find_phantom
+
 _SIDE = 24
 _DIMENSIONS = 16
 #: Weight of the mean squared coordinate inside the subspace.
@@ -25,7 +26,7 @@ _CUT = 0.11
 
 
 class Subspace(NamedTuple):
-    """Where frontal films lie: mean, orthonormal axes, standard deviation along each."""
+    """Where upright pictures lie: mean, orthonormal axes, standard deviation along each."""
 
     mean: Float[np.ndarray, "s"]
     axes: Float[np.ndarray, "k s"]
@@ -33,7 +34,7 @@ class Subspace(NamedTuple):
 
 
 def learn(films: UInt8[np.ndarray, "n y x"], seed: int = 0) -> Subspace:
-    """The subspace of upright frontal films; a few negatives among them are left out."""
+    """The subspace of upright pictures of one view; a few negatives among them are left out."""
     rng = np.random.default_rng(seed)
     whole = np.stack([_vector(film) for film in films])
     positive = whole @ whole.mean(0) > 0
@@ -51,14 +52,14 @@ def learn(films: UInt8[np.ndarray, "n y x"], seed: int = 0) -> Subspace:
     return Subspace(mean, axes[:_DIMENSIONS], spread)
 
 
-def save(space: Subspace, path: pathlib.Path = _FILE) -> None:
+def save(space: Subspace, path: pathlib.Path) -> None:
     """As half precision, which moves distances by less than 0.001."""
     np.savez_compressed(path, **{k: v.astype(np.float16) for k, v in space._asdict().items()})
 
 
 @functools.cache
-def _shipped() -> Subspace:
-    with np.load(_FILE) as file:
+def _shipped(modality: str) -> Subspace:
+    with np.load(find_phantom(modality).review.layout) as file:
         return Subspace(**{name: file[name].astype(np.float64) for name in Subspace._fields})
 
 
@@ -76,13 +77,13 @@ def distances(rows: Float[np.ndarray, "n s"], space: Subspace) -> Float[np.ndarr
     return left + _INSIDE * ((inside / space.spread) ** 2).mean(1)
 
 
-def layout(gray: UInt8[np.ndarray, "y x"]) -> dict[str, float]:
+def layout(gray: UInt8[np.ndarray, "y x"], modality: str = DEFAULT) -> dict[str, float]:
     """Distances of the picture, of its quarter turns (the nearer one), of its half turn, and of
     its negative."""
     flat = _vector(gray)
     square = flat.reshape(_SIDE, _SIDE)
     turned = [np.rot90(square, k).ravel() for k in range(4)]
-    found = distances(np.stack([*turned, -flat]), _shipped())
+    found = distances(np.stack([*turned, -flat]), _shipped(modality))
     return {
         "layout/distance": float(found[0]),
         "layout/quarter": float(min(found[1], found[3])),

@@ -16,12 +16,13 @@ import numpy as np
 from jaxtyping import Float
 
 import medvlp_jax
-from data_gen.curation import reasons as R
 from data_gen.curation.candidate import Candidate, Pixels, Verdict
 from data_gen.curation.gate import Gate, GateConfig
+from data_gen.curation.reasons import UNREADABLE
 from data_gen.curation.rejects import small
 from data_gen.jobs.job import Shard
-from medvlp_jax.data.images.decoding import ImageError, decode
+from medvlp_jax.data.images.base import ImageError
+from medvlp_jax.data.images.decoding import decode
 from medvlp_jax.data.store.dataset import RecordSource, open_dataset, splits
 from medvlp_jax.data.store.manifest import ShardName, fingerprint
 from medvlp_jax.data.store.record import Image, Record, Text
@@ -76,7 +77,7 @@ class ReviewJob:
             if isinstance(candidate, Candidate):
                 yield _reviewed(record, i, next(verdicts), candidate.image)
             else:
-                yield _reviewed(record, i, Verdict(False, (R.UNREADABLE,)), None, candidate)
+                yield _reviewed(record, i, Verdict(False, (UNREADABLE,)), None, candidate)
 
 
 @functools.lru_cache(maxsize=1)
@@ -136,7 +137,8 @@ def _looked_at(record: Record, i: int) -> tuple[Record, int, Candidate | str]:
 def _reviewed(
     record: Record, i: int, verdict: Verdict, pixels: Pixels | None, error: str = ""
 ) -> Record:
-    picture = () if pixels is None else (Image(small(pixels), "jpeg", record.images[i].view),)
+    of = record.images[i]
+    picture = () if pixels is None else (Image(small(pixels), "jpeg", of.view, of.modality),)
     text = text_of(record) or ("" if picture else "no text")
     provenance = {"record": record.id, "image": i, "verdict": verdict.as_json(), "error": error}
     if verdict.embedding is not None:

@@ -9,10 +9,11 @@ from jaxtyping import Float
 
 from data_gen.curation.candidate import Pixels
 from data_gen.curation.duplicates import unit
-from data_gen.curation.encoders import Encoder
+from data_gen.curation.encoders.base import Encoder
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.core.fields import Cosine
-from medvlp_jax.data.images.decoding import ImageError, decode
+from medvlp_jax.data.images.base import ImageError
+from medvlp_jax.data.images.decoding import decode
 
 #: What a folder of pictures may hold.
 PICTURES = (".png", ".jpg", ".jpeg", ".dcm")
@@ -26,7 +27,7 @@ class BadSetConfig:
       folder: of pictures (searched through, also below), or a ``.npy`` file of embeddings by the
         same encoder; empty for none.
       threshold: an image whose cosine to any of them is above this is refused. 0 takes what was
-        found for the encoder (:class:`data_gen.curation.encoders.Encoder`).
+        found for the encoder (:class:`data_gen.curation.encoders.base.Encoder`).
     """
 
     folder: str = ""

@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 
 from data_gen.curation.candidate import Pixels
 from data_gen.curation.layout import layout
+from data_gen.phantom.registry import DEFAULT, find_phantom
 from medvlp_jax.core.fields import AtLeastOne, Extent, Fraction, NonNegative
 from medvlp_jax.data.images.decoding import to_gray
 
@@ -31,12 +32,12 @@ _COLOURED = 40
 class Limits:
     """What an image may measure.
 
-    The defaults were chosen between procedural films, real ones, and the faults of :mod:`.faults`.
-    Of 1187 other procedural films they refuse 0.4 % (128 px) and 0.3 % (224 px), mostly for ribs
-    so sharp that they look like print; of 205 real frontal films of three collections four: two
-    colour photographs of films, two films far from frontal. They find 54 to 64 % of films cropped
-    to a corner and 95 % or more of every other fault. A hand passes: what is not a chest at all is
-    for a judge to see.
+    The defaults were chosen for films of the chest, between procedural ones, real ones, and the
+    faults of :mod:`.faults`. Of 1187 other procedural films they refuse 0.4 % (128 px) and 0.3 %
+    (224 px), mostly for ribs so sharp that they look like print; of 205 real frontal films of three
+    collections four: two colour photographs of films, two films far from frontal. They find 54 to
+    64 % of films cropped to a corner and 95 % or more of every other fault. A hand passes: what is
+    not a chest at all is for a judge to see.
 
     Attributes:
       min_side: pixels of the shorter side.
@@ -52,9 +53,9 @@ class Limits:
       max_noise: standard deviation of the noise by the range of grey levels.
       max_blocks: steps on the grid of JPEG's blocks by steps elsewhere.
       max_border: share of the area that lies in an empty border.
-      margin: how much nearer to a frontal chest the negative or the turned picture must be than
-        the picture itself (:mod:`.layout`) to call it inverted or rotated; 3 never does.
-      max_layout: distance from a frontal chest (3: any).
+      margin: how much nearer to the modality's layout the negative or the turned picture must be
+        than the picture itself (:mod:`.layout`) to call it inverted or rotated; 3 never does.
+      max_layout: distance from that layout (3: any).
     """
 
     min_side: Extent = 64
@@ -74,7 +75,7 @@ class Limits:
     max_layout: NonNegative = 0.75
 
 
-def measure(image: Pixels) -> dict[str, float]:
+def measure(image: Pixels, modality: str = DEFAULT) -> dict[str, float]:
     """All statistics of an image, by name."""
     height, width = image.shape[:2]
     gray = to_gray(image)
@@ -95,17 +96,20 @@ def measure(image: Pixels) -> dict[str, float]:
         "focus/noise": _noise(inner) / max(float(high - low), 16.0),
         "focus/blocks": _blocks(gray),
         "border/share": border,
-        **layout(small),
+        **layout(small, modality),
     }
 
 
-def objections(scores: Mapping[str, float], limits: Limits, view: str = "") -> Iterator[str]:
+def objections(
+    scores: Mapping[str, float], limits: Limits, view: str = "", modality: str = DEFAULT
+) -> Iterator[str]:
     """The reasons to refuse an image of these scores.
 
     Args:
       scores: of :func:`measure`.
       limits: see there.
-      view: of a lateral film, which is not compared with a frontal one.
+      view: as in a record; one that the modality lays out in another way is not compared.
+      modality: see :data:`data_gen.phantom.registry.PHANTOMS`.
     """
     s, c = scores, limits
     if s["size/shorter"] < c.min_side:
@@ -135,7 +139,7 @@ def objections(scores: Mapping[str, float], limits: Limits, view: str = "") -> I
         yield "blocks"
     if s["border/share"] > c.max_border:
         yield "border"
-    if view.upper() in ("LATERAL", "LL", "L"):
+    if view.upper() in find_phantom(modality).review.other_views:
         return
     ways = ("negative", "quarter", "half")
     nearest = min(ways, key=lambda way: s[f"layout/{way}"])

@@ -10,11 +10,12 @@ import numpy as np
 from jaxtyping import Float
 
 from data_gen.curation.clean import REVIEW
-from data_gen.curation.encoders import PixelEncoder
+from data_gen.curation.encoders.pixels import PixelEncoder
 from data_gen.curation.rejects import read_rejects
 from data_gen.curation.review import read_review
 from data_gen.jobs import summary
-from medvlp_jax.data.images.decoding import ImageError, decode
+from medvlp_jax.data.images.base import ImageError
+from medvlp_jax.data.images.decoding import decode
 from medvlp_jax.data.store.dataset import RecordSource, open_dataset, splits
 from medvlp_jax.data.store.record import Record
 from medvlp_jax.eval.page.inputs import sample_of

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from data_gen.curation import rejects
-from data_gen.curation.encoders import PixelEncoder
+from data_gen.curation.encoders.pixels import PixelEncoder
 from data_gen.curation.reasons import REASONS
 from data_gen.data_page.collect import Folder, collect
 from data_gen.data_page.making import making_section

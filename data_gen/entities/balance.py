@@ -1,10 +1,11 @@
 """How even counts are: entropy, Gini coefficient, and the picture of both."""
 
 import os
-import pathlib
 
 import numpy as np
 from jaxtyping import Int
+
+from medvlp_jax.core.files.replacing import replacing
 
 
 def entropy(counts: Int[np.ndarray, " e"]) -> float:
@@ -47,7 +48,5 @@ def plot_balance(
     uses.axvline(cap + 0.5, color="0.3", linestyle="--", linewidth=1, label=f"cap {cap}")
     uses.set(xlabel="studies that use an entity", ylabel="entities")
     uses.legend(frameon=False)
-    path = pathlib.Path(path)
-    part = path.with_name(path.name + ".part")
-    FigureCanvasAgg(figure).print_figure(part, dpi=110, format="png")
-    part.replace(path)
+    with replacing(path) as temporary:
+        FigureCanvasAgg(figure).print_figure(temporary, dpi=110, format="png")

@@ -28,8 +28,10 @@ class BankConfig:
 
     Attributes:
       source: a data folder, such as an import of MIMIC-CXR.
+      generator: the word that picks this config.
       split: of it.
       extractor: ``lexicon``, or ``rate-ner`` for the token classifier of the folder ``model``.
+      model: folder of the token classifier, for ``rate-ner``.
       min_count: entities that are named less often are left out.
       limit: at most so many records; 0 takes all.
     """

@@ -25,8 +25,10 @@ _ADVERBS = {
     "severe": "severely",
     "marked": "markedly",
 }
-_PARTICIPLES = ("enlarged", "increased", "widened", "prominent", "blunted", "thickened", "tortuous",
-                "elevated", "flattened", "dilated", "hyperinflated", "hyperexpanded")  # fmt: skip
+_PARTICIPLES = (
+    *("enlarged", "increased", "widened", "prominent", "blunted", "thickened", "tortuous"),
+    *("elevated", "flattened", "dilated", "hyperinflated", "hyperexpanded"),
+)
 _REGIONS = ("region of the", "area of the", "visualized portion of the", "imaged portion of the")
 _PLURALS = {"apex": "apices", "hilum": "hila", "sulcus": "sulci", "axilla": "axillae"}
 _ZONES = {

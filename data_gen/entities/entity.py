@@ -110,6 +110,18 @@ class Mention:
         return self.type.startswith("NON-")
 
 
+_NEGATED: dict[EntityType, EntityType] = {
+    "ABNORMALITY": "NON-ABNORMALITY",
+    "DISEASE": "NON-DISEASE",
+}
+_STATED: dict[EntityType, EntityType] = {there: kind for kind, there in _NEGATED.items()}
+
+
 def negated(kind: EntityType) -> EntityType:
     """The type of the same thing stated as absent; a place stays a place."""
-    return {"ABNORMALITY": "NON-ABNORMALITY", "DISEASE": "NON-DISEASE"}.get(kind, kind)  # type: ignore[return-value]
+    return _NEGATED.get(kind, kind)
+
+
+def stated(kind: EntityType) -> EntityType:
+    """The type of the same thing stated as present; a place stays a place."""
+    return _STATED.get(kind, kind)

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
-from data_gen.entities.entity import Entity, EntityType, Mention, negated
+from data_gen.entities.entity import Entity, EntityType, Mention, negated, stated
 from data_gen.entities.ontology import Concept, Ontology, ontology
 from data_gen.entities.scope import Span, judge
 from data_gen.entities.tokens import ARTICLES, Tokens, content_words
@@ -81,7 +81,7 @@ class LexiconExtractor:
                     self._add(text, (concept.name, concept.type, "", False))
         for entity in entities:
             if entity.canonical not in self.ontology.concepts:
-                self._add(entity.text, (entity.canonical, _plain(entity.type), "", False))
+                self._add(entity.text, (entity.canonical, stated(entity.type), "", False))
 
     @property
     def name(self) -> str:
@@ -217,14 +217,10 @@ def _is_heading(words: Sequence[str], start: int, stop: int) -> bool:
     return begin == 0 or words[begin - 1] in ".;?!"
 
 
-def _plain(kind: EntityType) -> EntityType:
-    return kind.removeprefix("NON-")  # type: ignore[return-value]
-
-
 _ORDINALS = (
-    "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth",
-    "eleventh", "twelfth",
-)  # fmt: skip
+    *("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth"),
+    *("tenth", "eleventh", "twelfth"),
+)
 _SUFFIXES = ("st", "nd", "rd", *["th"] * 9)
 
 

@@ -112,6 +112,9 @@ def sentences(text: str) -> Iterator[tuple[int, str]]:
             yield match.start() + len(match[0]) - len(match[0].lstrip()), words
 
 
+_KINDS: dict[str, EntityType] = {kind: kind for kind in TYPES}
+
+
 def spans_of(
     tags: Sequence[str], offsets: Iterable[Sequence[int]]
 ) -> list[tuple[int, int, EntityType]]:
@@ -129,7 +132,7 @@ def spans_of(
         if mark == "I" and open_ and spans[-1][2] == kind:
             spans[-1] = (spans[-1][0], end, spans[-1][2])
         elif mark in ("B", "I"):
-            spans.append((start, end, kind))  # type: ignore[arg-type]
+            spans.append((start, end, _KINDS[kind]))
         open_ = mark in ("B", "I")
     return spans
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from data_gen.entities.entity import EntityType, Value
+from data_gen.phantom.chest_xray.findings import NO_FINDING, SUPPORT_DEVICES
 from medvlp_jax.core.errors import UserError
 
 FOLDER = pathlib.Path(__file__).parent / "ontology"
@@ -98,11 +99,15 @@ class Ontology:
       concepts: by canonical name.
       scales: name -> severity (``mild``, ``moderate``, ``severe``) -> words.
       parts: name -> words before an anatomy.
+      no_finding: the label of a study in which nothing is wrong.
+      incidental: labels of what does not spoil it (devices), as in the phantom's labels.
     """
 
     concepts: Mapping[str, Concept]
     scales: Mapping[str, Mapping[str, tuple[str, ...]]]
     parts: Mapping[str, tuple[str, ...]]
+    no_finding: str = NO_FINDING
+    incidental: frozenset[str] = frozenset({SUPPORT_DEVICES})
 
     @property
     def surface_forms(self) -> int:

@@ -7,9 +7,15 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from data_gen.entities.entity import Entity
-from data_gen.phantom.chest_xray import findings as F
 from data_gen.phantom.chest_xray.draw import make_device, make_finding
-from data_gen.phantom.chest_xray.findings import Finding, Study
+from data_gen.phantom.chest_xray.findings import (
+    DEVICES,
+    NO_FINDING,
+    SEVERITIES,
+    SUPPORT_DEVICES,
+    Finding,
+    Study,
+)
 from medvlp_jax.core.errors import UserError
 
 #: Draws of a finding until it is the one that the words describe.
@@ -50,13 +56,13 @@ def draw(entity: Entity, rng: np.random.Generator, position: str = "erect") -> F
       UserError: there is no such finding.
     """
     wanted = {k: v for k, v in entity.attributes.items() if k not in _NUMBERS}
-    weights = tuple(float(entity.severity in ("", s)) for s in F.SEVERITIES)
+    mild, moderate, severe = (float(entity.severity in ("", s)) for s in SEVERITIES)
     for _ in range(_TRIES):
-        if entity.finding == F.SUPPORT_DEVICES:
-            device = str(wanted.get("device") or F.DEVICES[int(rng.integers(len(F.DEVICES)))])
+        if entity.finding == SUPPORT_DEVICES:
+            device = str(wanted.get("device") or DEVICES[int(rng.integers(len(DEVICES)))])
             f = make_device(rng, device)
         else:
-            f = make_finding(rng, entity.finding, position, weights)  # type: ignore[arg-type]
+            f = make_finding(rng, entity.finding, position, (mild, moderate, severe))
         if entity.side not in ("", f.side):
             continue
         if entity.zone not in ("", f.zone) and entity.finding != "fracture":
@@ -86,7 +92,7 @@ def complete(entity: Entity, seed: int = 0) -> Entity | None:
     severity = entity.severity
     size = entity.attributes.get("size_mm", entity.attributes.get("width_mm"))
     if size is not None and entity.finding in _GRADES:
-        severity = F.SEVERITIES[sum(float(size) > limit for limit in _GRADES[entity.finding])]
+        severity = SEVERITIES[sum(float(size) > limit for limit in _GRADES[entity.finding])]
     entity = dataclasses.replace(entity, severity=severity)
     digest = hashlib.sha256(f"{seed} {entity.text}".encode()).digest()
     rng = np.random.Generator(np.random.Philox(int.from_bytes(digest[:8], "little")))
@@ -125,5 +131,5 @@ def labels_of(entities: Sequence[Entity]) -> dict[str, int]:
     study = Study(0, 0, found, "PA", "erect", "female", 50.0, "average", 0.0, 0.5)
     labels = study.labels()
     if any(e.positive and not e.finding for e in entities):
-        labels[F.NO_FINDING] = 0
+        labels[NO_FINDING] = 0
     return labels

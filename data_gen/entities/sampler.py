@@ -1,6 +1,6 @@
 """Balanced draws of entities for studies, none used more often than a cap.
 
-An entity is put into an urn as often as the cap allows, the urn is shuffled and dealt out; what
+An entity is put into an urn as often as the cap allows, the urn is shuffled and handed out; what
 does not fit together in a study is then exchanged with other studies or with what is left in the
 urn. So the cap holds exactly, every study keeps the rules, and the plan is a function of its seed.
 The scheme is that of SynCXR (Liu et al. 2025, ACL Findings): k entities of the four types that are
@@ -18,13 +18,14 @@ import numpy as np
 from jaxtyping import Int
 
 import medvlp_jax
+from data_gen.entities.assignment import Assignment, Pool, SamplerConfig
 from data_gen.entities.balance import entropy, gini, plot_balance
 from data_gen.entities.bank import EntityBank, check_types
-from data_gen.entities.dealing import Dealer, Pool, SamplerConfig
 from data_gen.entities.entity import NON_ANATOMY, Entity
 from data_gen.entities.rules import rules_of
 from medvlp_jax.core.config import to_plain
 from medvlp_jax.core.errors import UserError, one_net
+from medvlp_jax.core.files.replacing import replace_text, replacing
 from medvlp_jax.data.store.manifest import fingerprint
 
 PLAN, META = "plan.npy", "plan.json"
@@ -86,14 +87,9 @@ class SamplePlan:
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Writes ``plan.npy``, then ``plan.json``; each appears whole, the second completes it."""
         folder = pathlib.Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        part = folder / (PLAN + ".part")
-        with part.open("wb") as stream:
+        with replacing(folder / PLAN) as temporary, temporary.open("wb") as stream:
             np.save(stream, self.indices)
-        part.replace(folder / PLAN)
-        part = folder / (META + ".part")
-        part.write_text(json.dumps({**self.meta, **self.balance}, indent=1))
-        part.replace(folder / META)
+        replace_text(folder / META, json.dumps({**self.meta, **self.balance}, indent=1))
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], bank: EntityBank) -> "SamplePlan":
@@ -133,8 +129,8 @@ def plan(bank: EntityBank, count: int, config: SamplerConfig) -> SamplePlan:
     pools = _pools(bank, count, config)
     rules = rules_of(bank)
     rng = np.random.Generator(np.random.Philox(key=np.array([config.seed, 8], np.uint64)))
-    dealer = Dealer(rules, pools, count, config, rng)
-    exchanged = dealer.settle()
+    assignment = Assignment(rules, pools, count, config, rng)
+    exchanged = assignment.resolve()
     meta = {
         "fingerprint": plan_fingerprint(bank, count, config),
         "bank": bank.fingerprint,
@@ -143,7 +139,7 @@ def plan(bank: EntityBank, count: int, config: SamplerConfig) -> SamplePlan:
         "config": to_plain(config),
         "exchanged": exchanged,
     }
-    return SamplePlan(bank, dealer.dealt, config, meta)
+    return SamplePlan(bank, assignment.table, config, meta)
 
 
 def plan_fingerprint(bank: EntityBank, count: int, config: SamplerConfig) -> str:

@@ -145,6 +145,14 @@ def _later(words: list[str], spans: list[Span], inside: list[int], stop: int) ->
     return found
 
 
+_PREDICATES = frozenset(
+    (
+        *("present", "seen", "noted", "identified", "visible", "clear", "normal", "intact"),
+        *("unremarkable", "unchanged", "evident", "demonstrated"),
+    )
+)
+
+
 def _predicate_follows(words: list[str], spans: list[Span], inside: list[int], at: int) -> bool:
     """Whether "X is present" or a normal place begins at ``at``: a clause of its own."""
     while at < len(words) and inside[at] < 0:
@@ -157,8 +165,7 @@ def _predicate_follows(words: list[str], spans: list[Span], inside: list[int], a
     if following >= len(words) or words[following] not in ("is", "are", "appear", "remain"):
         return False
     then = words[following + 1] if following + 1 < len(words) else ""
-    return then in ("present", "seen", "noted", "identified", "visible", "clear", "normal",
-                    "intact", "unremarkable", "unchanged", "evident", "demonstrated")  # fmt: skip
+    return then in _PREDICATES
 
 
 _LINKS = frozenset({",", "and", "or", "nor"})

@@ -13,14 +13,14 @@ from data_gen.entities.rules import sides_meet
 from data_gen.phantom.chest_xray.findings import SEVERITIES
 from data_gen.phantom.grammar import Chooser, listing, sentence
 
-_ORDERS = (
-    ("devices", "lung", "pleura", "heart", "mediastinum", "diaphragm", "abdomen", "bones",
-     "soft tissue", ""),
-    ("heart", "mediastinum", "lung", "pleura", "diaphragm", "bones", "soft tissue", "abdomen",
-     "devices", ""),
-    ("lung", "pleura", "heart", "mediastinum", "bones", "soft tissue", "diaphragm", "abdomen",
-     "devices", ""),
-)  # fmt: skip
+_ORDERS = tuple(
+    tuple(order.split(", "))
+    for order in (
+        "devices, lung, pleura, heart, mediastinum, diaphragm, abdomen, bones, soft tissue, ",
+        "heart, mediastinum, lung, pleura, diaphragm, bones, soft tissue, abdomen, devices, ",
+        "lung, pleura, heart, mediastinum, bones, soft tissue, diaphragm, abdomen, devices, ",
+    )
+)
 _PRESENT = (
     "There {is} {a} {x}",
     "{a} {x} {is} seen",
@@ -213,14 +213,15 @@ class _Writer:
 
     def _lies(self, entity: Entity, place: Entity) -> bool:
         """Whether something may be said to involve a place."""
-        if self._concept(entity) is None or self._concept(place) is None:
+        concept = self._concept(entity)
+        if concept is None or self._concept(place) is None:
             return False
         if not self.words.located(entity.canonical, place.canonical):
             return False
         if not sides_meet(entity.side, place.side) or not _zones_meet(entity.zone, place.zone):
             return False
         numbers = place.attributes.get("rib"), entity.attributes.get("rib")
-        return numbers[0] == numbers[1] or "rib" not in self._concept(entity).anatomy  # type: ignore[union-attr]
+        return numbers[0] == numbers[1] or "rib" not in concept.anatomy
 
     def _touches(self, entity: Entity, place: Entity) -> bool:
         """Whether a place is near enough to something that it cannot be called normal."""

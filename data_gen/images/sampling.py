@@ -18,25 +18,25 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cv2
-import tqdm
 
-from data_gen.images.makers import ImageMaker, ImageMakerConfig, ImageRequest, Picture
+from data_gen.images.base import ImageMaker, ImageMakerConfig, ImageRequest
+from data_gen.images.registry import make_maker
+from data_gen.jobs import sampling
+from data_gen.jobs.job import Runner
+from data_gen.jobs.on_ray import Needs
 from data_gen.jobs.preview import write_preview
-from medvlp_jax.core.errors import UserError, one_net
-from medvlp_jax.core.fields import Count, Seed, Size
-from medvlp_jax.core.files import jsonl
-from medvlp_jax.core.processes.lock import workdir_lock
+from data_gen.jobs.sampling import Line, input_lines
+from data_gen.phantom.base import Picture
+from medvlp_jax.core.errors import UserError
+from medvlp_jax.core.fields import Count, Seed, Size, Workers
+from medvlp_jax.core.files.replacing import replacing
 from medvlp_jax.data.images.decoding import to_gray
 from medvlp_jax.data.store.dataset import open_dataset
 from medvlp_jax.data.store.record import Image, Record, Text
 
-IMAGES, LINES, SETTINGS, TABLE, GRID = (
-    "images",
-    "images.jsonl",
-    "settings.json",
-    "images.csv",
-    "grid.png",
-)
+IMAGES, TABLE, GRID = "images", "images.csv", "grid.png"
+#: Pictures that a worker takes at a time, where there are several.
+_PER_SHARD = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +55,8 @@ class SampleImagesConfig:
       gray: store one channel, as a radiograph has.
       grid: pictures on the grid; 0 makes none.
       maker: the back end.
+      processes: 1 works in this process, on whatever device JAX has; 0 is one per CPU core.
+      ray: what a worker takes of a Ray cluster, if the pictures are made on one.
     """
 
     prompts: str = ""
@@ -67,6 +69,8 @@ class SampleImagesConfig:
     gray: bool = False
     grid: Count = 24
     maker: ImageMakerConfig = dataclasses.field(default_factory=ImageMakerConfig)
+    processes: Workers = 1
+    ray: Needs = dataclasses.field(default_factory=Needs)
 
     def __post_init__(self) -> None:
         if bool(self.prompts) == bool(self.records):
@@ -114,9 +118,7 @@ def _seed(run: int, name: str) -> int:
 
 
 def _from_file(path: pathlib.Path) -> Iterator[ImageRequest]:
-    for number, line in enumerate(jsonl.text_lines(path), 1):
-        if not line.strip():
-            continue
+    for number, line in input_lines(path):
         name = f"{number:06d}"
         if path.suffix != ".jsonl":
             yield ImageRequest(name, line.strip(), -1)
@@ -143,111 +145,109 @@ def _from_records(config: SampleImagesConfig) -> Iterator[ImageRequest]:
             yield ImageRequest(record.id, " ".join(said.split()), -1, record.labels)
 
 
+class ImageSampler:
+    """Implements :class:`data_gen.jobs.sampling.Sampler`."""
+
+    unit, lines, failures = "images", "images.jsonl", ""
+    mend = "delete the line: its picture is made again"
+
+    def __init__(self, config: SampleImagesConfig) -> None:
+        self.config = config
+        self._listed: list[ImageRequest] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"config": self.config, "_listed": None}
+
+    @property
+    def per_shard(self) -> int:
+        """Whole batches."""
+        size = self.config.maker.batch_size
+        return size * max(1, _PER_SHARD // size)
+
+    def total(self) -> int:
+        return len(self._list())
+
+    def items(self, start: int, stop: int) -> Iterator[ImageRequest]:
+        return iter(self._list()[start:stop])
+
+    def _list(self) -> list[ImageRequest]:
+        if self._listed is None:
+            self._listed = requests(self.config)
+        return self._listed
+
+    def load(self) -> ImageMaker:
+        return make_maker(self.config.maker)
+
+    def settings(self, backend: ImageMaker) -> dict[str, Any]:
+        return {
+            "maker": backend.name,
+            "gray": self.config.gray,
+            "fingerprint": backend.fingerprint,
+        }
+
+    def is_done(self, line: Line, item: ImageRequest, folder: pathlib.Path) -> bool:
+        """A changed prompt is made again, and so is a picture that somebody deleted."""
+        same = (line["prompt"], line["seed"], line["labels"]) == (
+            item.prompt,
+            item.seed,
+            dict(item.labels),
+        )
+        return same and (folder / line["file"]).exists()
+
+    def check_line(self, line: Line) -> None:
+        for key in ("prompt", "seed", "labels", "file", "maker"):
+            line[key]
+
+    def sample(
+        self, backend: ImageMaker, items: Iterator[ImageRequest], folder: pathlib.Path
+    ) -> Iterator[Line]:
+        """Writes each picture, then gives its line: a line says that the picture is whole."""
+        (folder / IMAGES).mkdir(exist_ok=True)
+        while some := list(itertools.islice(items, backend.batch_size)):
+            for request, picture in zip(some, backend.make(some), strict=True):
+                picture = to_gray(picture) if self.config.gray else picture
+                file = f"{IMAGES}/{_file_name(request.id)}"
+                with replacing(folder / file) as temporary:
+                    temporary.write_bytes(encode_png(picture))
+                yield {
+                    "id": request.id,
+                    "file": file,
+                    "prompt": request.prompt,
+                    "seed": request.seed,
+                    "labels": dict(request.labels),
+                    "maker": backend.name,
+                }
+
+    def finish(self, folder: pathlib.Path, result: sampling.Sampled) -> None:
+        """The table, and the grid."""
+        lines = [result.lines[request.id] for request in self._list()]
+        _write_table(folder, lines)
+        if self.config.grid:
+            _write_grid(folder, lines[: self.config.grid])
+
+
 def sample_images(
     config: SampleImagesConfig,
-    maker: ImageMaker,
+    maker: ImageMaker | None,
     out: str | os.PathLike[str],
     progress: bool = True,
+    runner: Runner | None = None,
 ) -> Sampled:
     """Makes the pictures that ``out`` lacks, then the table and the grid.
 
     Args:
       config: what to sample.
-      maker: the back end of ``config.maker``, loaded.
+      maker: the back end of ``config.maker``, if it is loaded.
       out: empty, or where the same command was interrupted.
       progress: a line on stderr, if that is a terminal.
+      runner: where, instead of ``config.processes`` processes of this machine.
 
     Raises:
-      UserError: the prompts cannot be read, ``out`` holds pictures of other settings, or the maker
-        refuses a request.
+      UserError: see :func:`data_gen.jobs.sampling.sample`; or the maker refuses a request.
       KeyboardInterrupt: Ctrl-C; its message says how many pictures are finished.
     """
-    wanted = requests(config)
-    with workdir_lock(out, "sampling images") as folder:
-        _check_settings(folder, config, maker)
-        lines = _read_lines(folder)
-        missing = [r for r in wanted if not _is_done(folder, lines.get(r.id), r)]
-        bar = tqdm.tqdm(
-            total=len(wanted),
-            initial=len(wanted) - len(missing),
-            unit=" images",
-            desc=maker.name,
-            disable=None if progress else True,
-            dynamic_ncols=True,
-        )
-        made = 0
-        with bar:
-            try:
-                for start in range(0, len(missing), maker.batch_size):
-                    some = missing[start : start + maker.batch_size]
-                    for request, picture in zip(some, maker.make(some), strict=True):
-                        lines[request.id] = _store(folder, request, picture, maker, config.gray)
-                        made += 1
-                        bar.update()
-            except KeyboardInterrupt:
-                there = len(wanted) - len(missing) + made
-                raise KeyboardInterrupt(
-                    f"stopped: {there} of {len(wanted)} images are finished in {folder}; the same "
-                    "command makes the others"
-                ) from None
-        _write_table(folder, [lines[r.id] for r in wanted])
-        if config.grid:
-            _write_grid(folder, [lines[r.id] for r in wanted[: config.grid]])
-    return Sampled(len(missing), len(wanted) - len(missing))
-
-
-def _check_settings(folder: pathlib.Path, config: SampleImagesConfig, maker: ImageMaker) -> None:
-    """A folder is of one back end with one set of settings; more prompts may be added to it."""
-    settings = {"maker": maker.name, "gray": config.gray, "fingerprint": maker.fingerprint}
-    path = folder / SETTINGS
-    if path.exists():
-        before = json.loads(path.read_text())
-        if before != settings:
-            raise UserError(
-                f"{folder} holds images of {before['maker']} with other settings than these of "
-                f"{maker.name}: choose another folder, or delete it"
-            )
-        return
-    _replace(path, json.dumps(settings, indent=1).encode())
-
-
-def _read_lines(folder: pathlib.Path) -> dict[str, dict[str, Any]]:
-    path = folder / LINES
-    lines = jsonl.resumed(path, "delete the line: its picture is made again")
-    with one_net(path, "delete the line that lacks an id"):
-        return {line["id"]: line for line in lines}
-
-
-def _is_done(folder: pathlib.Path, line: dict[str, Any] | None, request: ImageRequest) -> bool:
-    if line is None:
-        return False
-    same = (line["prompt"], line["seed"], line["labels"]) == (
-        request.prompt,
-        request.seed,
-        dict(request.labels),
-    )
-    return same and (folder / line["file"]).exists()
-
-
-def _store(
-    folder: pathlib.Path, request: ImageRequest, picture: Picture, maker: ImageMaker, gray: bool
-) -> dict[str, Any]:
-    """Writes one picture, then its line: a line says that the picture is whole."""
-    picture = to_gray(picture) if gray else picture
-    file = f"{IMAGES}/{_file_name(request.id)}"
-    (folder / IMAGES).mkdir(exist_ok=True)
-    _replace(folder / file, encode_png(picture))
-    line = {
-        "id": request.id,
-        "file": file,
-        "prompt": request.prompt,
-        "seed": request.seed,
-        "labels": dict(request.labels),
-        "maker": maker.name,
-    }
-    with (folder / LINES).open("a") as stream:
-        stream.write(json.dumps(line) + "\n")
-    return line
+    done = sampling.sample(ImageSampler(config), out, maker, config.processes, progress, runner)
+    return Sampled(done.made, done.found)
 
 
 def encode_png(picture: Picture) -> bytes:
@@ -263,12 +263,6 @@ def _file_name(name: str) -> str:
     return re.sub(r"[^\w.-]", "_", name) + ".png"
 
 
-def _replace(path: pathlib.Path, data: bytes) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(data)
-    part.replace(path)
-
-
 def _write_table(folder: pathlib.Path, lines: Sequence[dict[str, Any]]) -> None:
     stream = io.StringIO()
     writer = csv.writer(stream)
@@ -278,7 +272,8 @@ def _write_table(folder: pathlib.Path, lines: Sequence[dict[str, Any]]) -> None:
         writer.writerow(
             (line["id"], line["file"], line["prompt"], there, line["maker"], line["seed"])
         )
-    _replace(folder / TABLE, stream.getvalue().encode())
+    with replacing(folder / TABLE) as temporary:
+        temporary.write_bytes(stream.getvalue().encode())
 
 
 def _write_grid(folder: pathlib.Path, lines: Sequence[dict[str, Any]]) -> None:

@@ -1,7 +1,6 @@
 """What runners run: a job, its shards, and how one shard is written."""
 
 import math
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -39,17 +38,22 @@ class Shard:
     def count(self) -> int:
         return self.stop - self.start
 
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return self.name.filename
+
 
 class Job(Protocol):
-    """What a runner runs; an instance must be picklable.
+    """What a runner runs: shards of records; an instance must be picklable.
 
     An instance lives as long as the worker that holds it and makes many shards there: what it loads
     for them (a model) it may keep, outside of what it pickles.
 
     Attributes:
-        description: a sentence for the metadata of the data set.
-        fingerprint: equal for equal output, different for different output; the number of
-            processes is no part of it.
+      description: a sentence for the metadata of the data set.
+      fingerprint: equal for equal output, different for different output; the number of
+        processes is no part of it.
     """
 
     @property
@@ -67,6 +71,25 @@ class Job(Protocol):
         the shard's line in the manifest says that they are there too.
         """
         ...
+
+
+@runtime_checkable
+class FileJob(Protocol):
+    """A job whose shards are no records; an instance must be picklable.
+
+    It writes the files of a shard itself, and knows which shards are finished.
+    """
+
+    def shards(self) -> Sequence[Shard]: ...
+
+    def write(self, shard: Shard, folder: Path, report: Callable[[int], Any]) -> None:
+        """Writes what ``shard`` stands for; calls ``report`` with counts of what is done."""
+        ...
+
+    def is_finished(self, shard: Shard, folder: Path) -> bool: ...
+
+
+AnyJob = Job | FileJob
 
 
 @runtime_checkable
@@ -93,12 +116,12 @@ class Watch(Protocol):
 class Runner(Protocol):
     """Makes shards somewhere."""
 
-    def run(self, job: Job, todo: Sequence[Shard], folder: Path, watch: Watch) -> None:
+    def run(self, job: AnyJob, todo: Sequence[Shard], folder: Path, watch: Watch) -> None:
         """Makes every shard of ``todo`` in ``folder``, whose lock the caller holds.
 
         Raises:
-            JobError: a worker died :data:`ATTEMPTS` times on one shard or :data:`IDLE_DEATHS`
-                times in a row on none, or met a UserError.
+          JobError: a worker died :data:`ATTEMPTS` times on one shard or :data:`IDLE_DEATHS`
+            times in a row on none, or met a UserError.
         """
         ...
 
@@ -116,17 +139,12 @@ def cut(dataset: str, split: str, count: int, per_shard: int) -> list[Shard]:
     ]
 
 
-def cores() -> int:
-    """CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def make_shard(
-    job: Job, shard: Shard, folder: Path, report: Callable[[int], Any] = lambda count: None
+    job: AnyJob, shard: Shard, folder: Path, report: Callable[[int], Any] = lambda count: None
 ) -> None:
     """Writes one shard and its manifest line; ``report`` is called with counts of new records."""
+    if isinstance(job, FileJob):
+        return job.write(shard, folder, report)
     tally = Tally()
 
     def records() -> Iterator[Record]:
@@ -142,12 +160,22 @@ def make_shard(
     info = write_shard(folder, shard.name, records(), job.fingerprint, extra)
     if info.records < shard.count:  # an import rejects some
         report(shard.count - info.records)
+    return None
 
 
-def is_finished(job: Job, shard: Shard, folder: Path) -> bool:
-    """Whether the manifest has the shard: a worker may die between its last line and saying so."""
-    names = [other.name for other in job.shards()]
-    return not unfinished(folder, names, job.fingerprint, only=[shard.name])
+def missing_shards(job: AnyJob, folder: Path, only: Shard | None = None) -> set[ShardName]:
+    """The shards of ``job`` (or which of the one) that ``folder`` lacks."""
+    if isinstance(job, FileJob):
+        shards = job.shards() if only is None else [only]
+        return {shard.name for shard in shards if not job.is_finished(shard, folder)}
+    names = [shard.name for shard in job.shards()]
+    chosen = None if only is None else [only.name]
+    return set(unfinished(folder, names, job.fingerprint, only=chosen))
+
+
+def is_finished(job: AnyJob, shard: Shard, folder: Path) -> bool:
+    """Whether the folder has the shard: a worker may die between its end and saying so."""
+    return not missing_shards(job, folder, shard)
 
 
 class Deaths:
@@ -161,22 +189,22 @@ class Deaths:
         """A worker died while it made ``shard``: says on stderr that the shard is made again.
 
         Raises:
-            JobError: it was tried often enough.
+          JobError: it was tried often enough.
         """
         name = shard.name
         self._counts[name] = self._counts.get(name, 0) + 1
         if self._counts[name] >= ATTEMPTS:
             raise JobError(
-                f"{self._counts[name]} workers died while making {name.filename}, the last by "
+                f"{self._counts[name]} workers died while making {shard.title}, the last by "
                 f"{reason}; finished shards are kept. {_MEND}"
             )
-        _say(f"a worker died ({reason}) while making {name.filename}; it is made again")
+        _say(f"a worker died ({reason}) while making {shard.title}; it is made again")
 
     def between(self, reason: str) -> None:
         """A worker died before it took its next shard: says on stderr that it is replaced.
 
         Raises:
-            JobError: so many did without a shard made in between that none will be.
+          JobError: so many did without a shard made in between that none will be.
         """
         self._between += 1
         if self._between >= IDLE_DEATHS:

@@ -11,8 +11,9 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from data_gen.jobs.job import Deaths, Job, JobError, Shard, Watch, cores, is_finished, make_shard
+from data_gen.jobs.job import AnyJob, Deaths, JobError, Shard, Watch, is_finished, make_shard
 from medvlp_jax.core.errors import UserError
+from medvlp_jax.core.processes.cores import cores
 from medvlp_jax.core.processes.family import follow_parent
 from medvlp_jax.data.store.shards import remove_leftovers
 
@@ -20,7 +21,7 @@ from medvlp_jax.data.store.shards import remove_leftovers
 class InProcess:
     """One shard after the other, on whatever device JAX has."""
 
-    def run(self, job: Job, todo: Sequence[Shard], folder: Path, watch: Watch) -> None:
+    def run(self, job: AnyJob, todo: Sequence[Shard], folder: Path, watch: Watch) -> None:
         """See :class:`data_gen.jobs.job.Runner`."""
         for shard in todo:
             make_shard(job, shard, folder, watch.records)
@@ -36,7 +37,7 @@ class Processes:
     def __init__(self, processes: int) -> None:
         self.processes = processes
 
-    def run(self, job: Job, todo: Sequence[Shard], folder: Path, watch: Watch) -> None:
+    def run(self, job: AnyJob, todo: Sequence[Shard], folder: Path, watch: Watch) -> None:
         """See :class:`data_gen.jobs.job.Runner`."""
         _Pool(job, folder, min(self.processes, len(todo)), watch).run(todo)
 
@@ -48,7 +49,7 @@ def local(processes: int) -> InProcess | Processes:
     """``processes`` workers; 1 works in this process, 0 is one per CPU core.
 
     Raises:
-        JobError: a negative number.
+      JobError: a negative number.
     """
     if processes < 0:
         raise JobError(f"processes={processes}: use 0 for one per CPU core, or a positive number")
@@ -70,7 +71,7 @@ class _Pool:
     ``concurrent.futures`` gives up a whole pool when one process dies, and cannot say on what.
     """
 
-    def __init__(self, job: Job, folder: Path, processes: int, watch: Watch) -> None:
+    def __init__(self, job: AnyJob, folder: Path, processes: int, watch: Watch) -> None:
         self.job, self.folder, self.watch = job, folder, watch
         self.processes = processes
         # spawn: forking a process in which JAX runs threads can hang
@@ -134,7 +135,7 @@ class _Pool:
         if kind == "user error":
             raise JobError(value)
         if kind == "defect":
-            raise RuntimeError(f"shard {worker.shard.name.filename} failed in a worker:\n{value}")
+            raise RuntimeError(f"shard {worker.shard.title} failed in a worker:\n{value}")
         return self._next(worker)
 
     def _bury(self, worker: _Worker) -> None:
@@ -169,7 +170,7 @@ class _Pool:
         remove_leftovers(self.folder)
 
 
-def _work(job: Job, folder: Path, pipe: Connection, threads: int) -> None:
+def _work(job: AnyJob, folder: Path, pipe: Connection, threads: int) -> None:
     """A worker's life: shards in, messages out, until the parent says None or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which stops us
     follow_parent()

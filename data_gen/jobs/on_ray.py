@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data_gen.jobs.job import Deaths, Job, JobError, Shard, Watch, cores, is_finished, make_shard
+from data_gen.jobs.job import AnyJob, Deaths, JobError, Shard, Watch, is_finished, make_shard
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.core.fields import NonNegative, Workers
+from medvlp_jax.core.processes.cores import cores
 from medvlp_jax.core.processes.lock import LOCK_NAME
 from medvlp_jax.data.store.shards import remove_leftovers
 
@@ -29,9 +30,9 @@ class Needs:
     """What one worker of a job takes of the cluster.
 
     Attributes:
-        workers: at most so many; 0 is as many as the cluster has room for.
-        cpus, gpus: of each; a share of a GPU is possible.
-        resources: others by Ray's name for them, e.g. ``{"TPU": 4}``.
+      workers: at most so many; 0 is as many as the cluster has room for.
+      cpus, gpus: of each; a share of a GPU is possible.
+      resources: others by Ray's name for them, e.g. ``{"TPU": 4}``.
     """
 
     workers: Workers = 0
@@ -56,7 +57,7 @@ class OnRay:
         """``address``: of a running cluster ("auto", "ray://host:10001"); empty starts one here.
 
         Raises:
-            UserError: Ray is not installed.
+          UserError: Ray is not installed.
         """
         try:
             self._ray: Any = importlib.import_module("ray")
@@ -68,7 +69,7 @@ class OnRay:
         self.address, self.needs = address, needs or Needs()
         self._connected = False
 
-    def run(self, job: Job, todo: Sequence[Shard], folder: Path, watch: Watch) -> None:
+    def run(self, job: AnyJob, todo: Sequence[Shard], folder: Path, watch: Watch) -> None:
         """See :class:`data_gen.jobs.job.Runner`."""
         self._connect()
         count = min(self._room(), len(todo))
@@ -140,7 +141,7 @@ class OnRay:
 class _RayWorker:
     """An actor: holds a job and makes its shards."""
 
-    def __init__(self, job: Job, folder: Path, proof: str) -> None:
+    def __init__(self, job: AnyJob, folder: Path, proof: str) -> None:
         self._job, self._folder, self._proof = job, folder, proof
 
     def make(self, shard: Shard) -> tuple[str, str]:
@@ -171,7 +172,7 @@ class _Crew:
     """The actors of one job, each with at most one shard."""
 
     def __init__(
-        self, ray: Any, job: Job, folder: Path, watch: Watch, options: dict[str, Any]
+        self, ray: Any, job: AnyJob, folder: Path, watch: Watch, options: dict[str, Any]
     ) -> None:
         self._ray, self._job, self._folder, self._watch = ray, job, folder, watch
         self._actor = ray.remote(_RayWorker).options(**options)
@@ -221,7 +222,7 @@ class _Crew:
         if kind == "user error":
             raise JobError(value)
         if kind == "defect":
-            raise RuntimeError(f"shard {shard.name.filename} failed in a worker:\n{value}")
+            raise RuntimeError(f"shard {shard.title} failed in a worker:\n{value}")
         self._watch.records(shard.count)
         self._watch.finished()
         return self._give(actor)

@@ -13,7 +13,8 @@ from PIL import Image as Picture
 from PIL import ImageDraw, ImageFont
 
 from medvlp_jax.core.errors import reason
-from medvlp_jax.data.images.decoding import Pixels, decode
+from medvlp_jax.data.images.base import Pixels
+from medvlp_jax.data.images.decoding import decode
 from medvlp_jax.data.store.dataset import RecordSource
 from medvlp_jax.data.store.record import Box, Record
 
@@ -36,9 +37,9 @@ def write_preview(
     A record that cannot be read or drawn gets a tile that says so, and a line in the log.
 
     Args:
-        source: an opened split, or records.
-        path: of the PNG; any extension.
-        count: at most so many pictures, six a row.
+      source: an opened split, or records.
+      path: of the PNG; any extension.
+      count: at most so many pictures, six a row.
     """
     tiles = []
     for i in range(len(source)):

@@ -6,8 +6,9 @@ command makes exactly the shards that are missing, and the bytes depend neither 
 the number of its workers.
 """
 
+import contextlib
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,10 @@ from typing import Any
 import tqdm
 
 from data_gen.jobs import summary
-from data_gen.jobs.job import Job, JobError, Runner, Shard
+from data_gen.jobs.job import AnyJob, Job, JobError, Runner, Shard, missing_shards
 from data_gen.jobs.local import local
 from medvlp_jax.core.processes.lock import workdir_lock
-from medvlp_jax.data.store.manifest import ShardName, unfinished
+from medvlp_jax.data.store.manifest import ShardName
 from medvlp_jax.data.store.shards import remove_leftovers
 
 
@@ -41,23 +42,21 @@ def run_job(
     """Makes the shards of ``job`` that ``directory`` lacks, then its metadata and summary.
 
     Args:
-        job: what to make.
-        directory: empty, or where the same job was interrupted.
-        processes: worker processes; 1 works in this process, on whatever device JAX has; 0 is one
-            per CPU core. Workers compute on the CPU, one thread each if there are as many as cores.
-        progress: a line on stderr with studies per second and the time left, if that is a terminal.
-        runner: where the shards are made instead; the caller closes it.
+      job: what to make.
+      directory: empty, or where the same job was interrupted.
+      processes: worker processes; 1 works in this process, on whatever device JAX has; 0 is one
+        per CPU core. Workers compute on the CPU, one thread each if there are as many as cores.
+      progress: a line on stderr with studies per second and the time left, if that is a terminal.
+      runner: where the shards are made instead; the caller closes it.
 
     Raises:
-        JobError: a worker died twice on one shard, or a worker met a :class:`UserError`.
-        ShardError: the disk is full, or the directory holds another job's shards.
-        LockError: another process writes to ``directory``.
-        KeyboardInterrupt: Ctrl-C; its message says how many shards are finished.
+      JobError: a worker died twice on one shard, or a worker met a :class:`UserError`.
+      ShardError: the disk is full, or the directory holds another job's shards.
+      LockError: another process writes to ``directory``.
+      KeyboardInterrupt: Ctrl-C; its message says how many shards are finished.
     """
     runner = runner or local(processes)
-    make_folder(directory)
-    with workdir_lock(directory, "data generation") as folder:
-        remove_leftovers(folder)
+    with output(directory, "data generation") as folder:
         made, found = make_missing(job, folder, runner, progress)
         if made or not summary.exists(folder):
             whole = summary.finish(folder, job.description)
@@ -70,7 +69,7 @@ def make_folder(directory: str | os.PathLike[str]) -> Path:
     """The output folder, made if need be.
 
     Raises:
-        JobError: there is a file of that name, or no permission.
+      JobError: there is a file of that name, or no permission.
     """
     try:
         Path(directory).mkdir(parents=True, exist_ok=True)
@@ -79,32 +78,49 @@ def make_folder(directory: str | os.PathLike[str]) -> Path:
     return Path(directory)
 
 
+@contextlib.contextmanager
+def output(directory: str | os.PathLike[str], purpose: str) -> Iterator[Path]:
+    """Holds the lock of an output folder, which is made if need be and freed of leftovers.
+
+    Args:
+      purpose: what is done there, for the message that a second process gets.
+
+    Raises:
+      JobError: see :func:`make_folder`.
+      LockError: another process writes to ``directory``.
+    """
+    with workdir_lock(make_folder(directory), purpose) as folder:
+        remove_leftovers(folder)
+        yield folder
+
+
 def make_missing(
-    job: Job,
+    job: AnyJob,
     folder: Path,
     runner: Runner,
     progress: bool = True,
     only: Collection[ShardName] | None = None,
     label: str = "generating",
+    unit: str = "studies",
 ) -> tuple[int, int]:
     """Makes the shards that ``folder`` lacks; the caller holds the folder's lock.
 
     Args:
-        job, folder, runner, progress: see :func:`run_job`.
-        only: of the job's shards; None for all of them.
-        label: a word for the line of progress.
+      job, folder, runner, progress: see :func:`run_job`.
+      only: of the job's shards; None for all of them.
+      label, unit: words for the line of progress, and for what is counted there.
 
     Returns:
-        How many were made and how many were found.
+      How many were made and how many were found.
     """
     every = list(job.shards())
     if not every:
         raise JobError("the job has no record to make; give at least one split a positive count")
-    missing = set(unfinished(folder, [s.name for s in every], job.fingerprint))
+    missing = missing_shards(job, folder)
     shards = every if only is None else [s for s in every if s.name in only]
     todo = [s for s in shards if s.name in missing]
     if todo:
-        _make(job, todo, shards, folder, runner, progress, label)
+        _make(job, todo, shards, folder, runner, progress, (label, unit))
     return len(todo), len(shards) - len(todo)
 
 
@@ -127,19 +143,20 @@ class _Bar:
 
 
 def _make(
-    job: Job,
+    job: AnyJob,
     todo: list[Shard],
     shards: list[Shard],
     folder: Path,
     runner: Runner,
     progress: bool,
-    label: str,
+    words: tuple[str, str],
 ) -> None:
+    label, unit = words
     total = sum(s.count for s in shards)
     with tqdm.tqdm(
         total=total,
         initial=total - sum(s.count for s in todo),
-        unit=" studies",
+        unit=f" {unit}",
         desc="compiling",
         disable=None if progress else True,
         dynamic_ncols=True,

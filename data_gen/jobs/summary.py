@@ -42,7 +42,7 @@ def summarise(directory: str | os.PathLike[str], description: str = "") -> dict[
     whose jobs kept no tally lack the counts that labels do not give.
 
     Raises:
-        ShardError: the folder is not complete.
+      ShardError: the folder is not complete.
     """
     out: dict[str, Any] = {"description": description, "splits": {}}
     for split, shards in splits(directory).items():
@@ -96,7 +96,7 @@ def finish(
     ``more``: what else the summary is to hold, by key.
 
     Raises:
-        ShardError: the folder is not complete, or the disk is full.
+      ShardError: the folder is not complete, or the disk is full.
     """
     directory = Path(directory)
     finalise(directory, description)
@@ -143,7 +143,7 @@ def read(directory: str | os.PathLike[str]) -> dict[str, Any]:
     """The summary that :func:`finish` wrote.
 
     Raises:
-        UserError: it is damaged.
+      UserError: it is damaged.
     """
     mend = "rerun the command that made the folder, it writes it anew"
     for why in damaged_beside(directory, [SUMMARY]):

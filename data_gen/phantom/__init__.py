@@ -1,1 +1,1 @@
-"""Procedural frontal chest radiographs with exact truth."""
+"""Procedural pictures with reports and exact truth, one folder per modality."""

@@ -17,8 +17,7 @@ from data_gen.entities.ontology import Ontology, ontology
 from data_gen.entities.rules import sides_meet
 from data_gen.entities.style import style_faults
 from data_gen.entities.tokens import content_words
-from data_gen.phantom.chest_xray.findings import NO_FINDING, SUPPORT_DEVICES
-from data_gen.reports.writers import WrittenReport
+from data_gen.reports.base import WrittenReport
 from medvlp_jax.core.fields import Count
 
 Kind = Literal["missing", "extra", "flipped", "side", "contradiction", "length", "style", "error"]
@@ -113,11 +112,11 @@ class ReportChecker:
         self, text: str, labels: Mapping[str, int], mentions: Sequence[Mention] | None = None
     ) -> tuple[str, ...]:
         """The labels of value 1 that a text states as present; "no finding" where it denies all."""
+        words = self.words
         found = self.extractor.extract(text) if mentions is None else mentions
         stated = {m.label for m in found if m.positive and m.label}
-        # Devices do not spoil "no finding", as in the phantom's labels.
-        if not any(m.positive and m.label != SUPPORT_DEVICES for m in found):
-            stated.add(NO_FINDING)
+        if not any(m.positive and m.label not in words.incidental for m in found):
+            stated.add(words.no_finding)
         return tuple(name for name, value in labels.items() if value == 1 and name in stated)
 
     def _stated(

@@ -7,8 +7,8 @@ from typing import Any
 
 from data_gen.entities.entity import Entity
 from data_gen.entities.phantom import labels_of
+from data_gen.reports.base import ReportRequest, ReportWriter, WrittenReport, items_of
 from data_gen.reports.check import ReportChecker
-from data_gen.reports.writers import ReportRequest, ReportWriter, WrittenReport, items_of
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.data.store.record import Text
 

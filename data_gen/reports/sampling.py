@@ -10,27 +10,26 @@ import itertools
 import json
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-import tqdm
-
 from data_gen.chat.base import Prompt
-from data_gen.reports.writers import (
-    ChatWriter,
-    ReportRequest,
-    ReportWriter,
-    ReportWriterConfig,
-    request_of,
-)
+from data_gen.jobs import sampling
+from data_gen.jobs.job import Runner
+from data_gen.jobs.on_ray import Needs
+from data_gen.jobs.sampling import Line, input_lines
+from data_gen.reports.base import ReportRequest, ReportWriter, ReportWriterConfig, request_of
+from data_gen.reports.on_chat import ChatWriter
+from data_gen.reports.registry import make_writer
 from medvlp_jax.core.errors import UserError, one_net
-from medvlp_jax.core.fields import Count
-from medvlp_jax.core.files import jsonl
-from medvlp_jax.core.processes.lock import workdir_lock
+from medvlp_jax.core.fields import Count, Workers
+from medvlp_jax.core.files.replacing import replace_text
 from medvlp_jax.data.store.dataset import open_dataset
 
-LINES, FAILED, SETTINGS, SUMMARY = "texts.jsonl", "failed.jsonl", "settings.json", "summary.json"
+SUMMARY = "summary.json"
+#: Texts that a worker takes at a time, where there are several.
+_PER_SHARD = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +45,8 @@ class SampleTextsConfig:
       split: of the records.
       limit: at most so many; 0 takes all.
       writer: the back end.
+      processes: 1 works in this process, on whatever device JAX has; 0 is one per CPU core.
+      ray: what a worker takes of a Ray cluster, if the texts are made on one.
     """
 
     prompts: str = ""
@@ -54,6 +55,8 @@ class SampleTextsConfig:
     split: str = "train"
     limit: Count = 0
     writer: ReportWriterConfig = dataclasses.field(default_factory=ReportWriterConfig)
+    processes: Workers = 1
+    ray: Needs = dataclasses.field(default_factory=Needs)
 
     def __post_init__(self) -> None:
         if [bool(self.prompts), bool(self.entities), bool(self.records)].count(True) != 1:
@@ -78,100 +81,107 @@ class Sampled:
         return f"{self.made} texts made, {self.found} found, {self.failed} failed{doubts}"
 
 
+class TextSampler:
+    """Implements :class:`data_gen.jobs.sampling.Sampler`."""
+
+    unit, lines, failures, per_shard = "texts", "texts.jsonl", "failed.jsonl", _PER_SHARD
+    mend = "delete the line, and its text is made again"
+
+    def __init__(self, config: SampleTextsConfig) -> None:
+        self.config = config
+        self._listed: Sequence[Any] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"config": self.config, "_listed": None}
+
+    def total(self) -> int:
+        c = self.config
+        if c.records:
+            count = len(open_dataset(c.records, c.split))
+            return min(count, c.limit or count)
+        return len(self._list())
+
+    def items(self, start: int, stop: int) -> Iterator[Any]:
+        c = self.config
+        if c.records:
+            records = open_dataset(c.records, c.split)
+            return (request_of(records[i]) for i in range(start, stop))
+        return iter(self._list()[start:stop])
+
+    def _list(self) -> Sequence[Any]:
+        if self._listed is None:
+            self._listed = _read(self.config)
+        return self._listed
+
+    def load(self) -> ReportWriter:
+        return make_writer(self.config.writer)
+
+    def settings(self, backend: ReportWriter) -> dict[str, Any]:
+        return {
+            "writer": backend.name,
+            "kind": "prompts" if self.config.prompts else "reports",
+            "fingerprint": backend.fingerprint,
+        }
+
+    def is_done(self, line: Line, item: Any, folder: pathlib.Path) -> bool:
+        return True
+
+    def check_line(self, line: Line) -> None:
+        list(_kinds([line]))
+
+    def sample(
+        self, backend: ReportWriter, items: Iterator[Any], folder: pathlib.Path
+    ) -> Iterator[Line]:
+        if not self.config.prompts:
+            for report in backend.write(items):
+                line = dataclasses.asdict(report)
+                yield {k: v for k, v in line.items() if v or k in ("id", "findings", "impression")}
+            return
+        assert isinstance(backend, ChatWriter)
+        for reply in backend.chat.answer(items):
+            line = {"id": reply.id, "text": reply.text, "source": backend.name}
+            yield (
+                line
+                | ({"error": reply.error} if reply.error else {})
+                | ({"warnings": ["cut short"]} if reply.cut else {})
+            )
+
+    def finish(self, folder: pathlib.Path, result: sampling.Sampled) -> None:
+        told = json.dumps(dataclasses.asdict(_counted(result)), indent=1)
+        replace_text(folder / SUMMARY, told)
+
+
 def sample_texts(
     config: SampleTextsConfig,
-    writer: ReportWriter,
+    writer: ReportWriter | None,
     out: str | os.PathLike[str],
     progress: bool = True,
+    runner: Runner | None = None,
 ) -> Sampled:
     """Makes the texts that ``out`` lacks.
 
     Args:
       config: what to sample.
-      writer: the back end of ``config.writer``, loaded.
+      writer: the back end of ``config.writer``, if it is loaded.
       out: empty, or where the same command was interrupted.
       progress: a line on stderr, if that is a terminal.
+      runner: where, instead of ``config.processes`` processes of this machine.
 
     Raises:
-      UserError: the input cannot be read, ``out`` holds texts of other settings, or the back end
-        cannot answer at all.
+      UserError: see :func:`data_gen.jobs.sampling.sample`.
       KeyboardInterrupt: Ctrl-C; its message says how many texts are finished.
     """
-    total, source = _source(config)
-    with workdir_lock(out, "sampling texts") as folder:
-        _check_settings(folder, config, writer)
-        lines = _read_lines(folder / LINES)
-        warnings = collections.Counter(_kinds(lines.values()))
-        done = set(lines)
-        found = failed = made = 0
-        skipped: list[int] = [0]
-
-        def missing() -> Iterator[Any]:
-            for item in source():
-                if item.id in done:
-                    skipped[0] += 1
-                    bar.update()
-                else:
-                    done.add(item.id)
-                    yield item
-
-        bar = tqdm.tqdm(
-            total=total,
-            unit=" texts",
-            desc=writer.name,
-            disable=None if progress else True,
-            dynamic_ncols=True,
-        )
-        with (
-            bar,
-            (folder / LINES).open("a", encoding="utf-8") as stream,
-            (folder / FAILED).open("w", encoding="utf-8") as failures,
-        ):
-            try:
-                for line in _write(config, writer, missing()):
-                    bar.update()
-                    if line.get("error"):
-                        failed += 1
-                        _append(failures, line)
-                        continue
-                    made += 1
-                    warnings.update(_kinds([line]))
-                    _append(stream, line)
-            except KeyboardInterrupt:
-                raise KeyboardInterrupt(
-                    f"stopped: {len(lines) + made} of {total} texts are finished in {folder}; the "
-                    "same command makes the others"
-                ) from None
-        found = skipped[0]
-        result = Sampled(made, found, failed, dict(warnings))
-        _replace(folder / SUMMARY, json.dumps(dataclasses.asdict(result), indent=1))
-    return result
+    done = sampling.sample(TextSampler(config), out, writer, config.processes, progress, runner)
+    return _counted(done)
 
 
-def _write(
-    config: SampleTextsConfig, writer: ReportWriter, items: Iterator[Any]
-) -> Iterator[dict[str, Any]]:
-    if not config.prompts:
-        for report in writer.write(items):
-            line = dataclasses.asdict(report)
-            yield {k: v for k, v in line.items() if v or k in ("id", "findings", "impression")}
-        return
-    assert isinstance(writer, ChatWriter)
-    for reply in writer.chat.answer(items):
-        line = {"id": reply.id, "text": reply.text, "source": writer.name}
-        yield (
-            line
-            | ({"error": reply.error} if reply.error else {})
-            | ({"warnings": ["cut short"]} if reply.cut else {})
-        )
+def _counted(done: sampling.Sampled) -> Sampled:
+    warnings = collections.Counter(_kinds(done.lines.values()))
+    return Sampled(done.made, done.found, done.failed, dict(warnings))
 
 
-def _source(config: SampleTextsConfig) -> tuple[int, Callable[[], Iterator[Any]]]:
-    """How many there are, and an iterator over prompts or requests that is made anew each time."""
-    if config.records:
-        records = open_dataset(config.records, config.split)
-        count = min(len(records), config.limit or len(records))
-        return count, lambda: (request_of(records[i]) for i in range(count))
+def _read(config: SampleTextsConfig) -> list[Any]:
+    """All prompts or requests of a file."""
     path = pathlib.Path(config.prompts or config.entities)
     read = _read_prompts if config.prompts else _read_entities
     items = list(itertools.islice(read(path), config.limit or None))
@@ -180,11 +190,11 @@ def _source(config: SampleTextsConfig) -> tuple[int, Callable[[], Iterator[Any]]
     twice = [name for name, n in collections.Counter(i.id for i in items).items() if n > 1]
     if twice:
         raise UserError(f"{path}: the id {twice[0]!r} occurs twice; make ids unique")
-    return len(items), lambda: iter(items)
+    return items
 
 
 def _read_prompts(path: pathlib.Path) -> Iterator[Prompt]:
-    for number, line in _lines_of(path):
+    for number, line in input_lines(path):
         if path.suffix == ".jsonl":
             with _line(path, number):
                 given = _object(line, "prompt")
@@ -195,7 +205,7 @@ def _read_prompts(path: pathlib.Path) -> Iterator[Prompt]:
 
 
 def _read_entities(path: pathlib.Path) -> Iterator[ReportRequest]:
-    for number, line in _lines_of(path):
+    for number, line in input_lines(path):
         with _line(path, number):
             given = _object(line, "entities")
             listed = given["entities"]
@@ -207,11 +217,6 @@ def _read_entities(path: pathlib.Path) -> Iterator[ReportRequest]:
                 _text(given, "view", ""),
             )
         yield request
-
-
-def _lines_of(path: pathlib.Path) -> Iterator[tuple[int, str]]:
-    lines = jsonl.text_lines(path)
-    return ((number, line) for number, line in enumerate(lines, 1) if line.strip())
 
 
 def _line(path: pathlib.Path, number: int) -> AbstractContextManager[None]:
@@ -239,47 +244,7 @@ def _whole(text: str) -> str:
     return text
 
 
-def _check_settings(folder: pathlib.Path, config: SampleTextsConfig, writer: ReportWriter) -> None:
-    """A folder is of one back end with one set of settings; more inputs may be added to it."""
-    settings = {
-        "writer": writer.name,
-        "kind": "prompts" if config.prompts else "reports",
-        "fingerprint": writer.fingerprint,
-    }
-    path = folder / SETTINGS
-    if not path.exists():
-        _replace(path, json.dumps(settings, indent=1))
-        return
-    with one_net(path, "choose another folder, or delete this one"):
-        before = json.loads(path.read_text(encoding="utf-8"))
-        known = before["writer"]
-    if before != settings:
-        raise UserError(
-            f"{folder} holds texts of {known} with other settings than these of {writer.name}: "
-            "choose another folder, or delete it"
-        )
-
-
-def _read_lines(path: pathlib.Path) -> dict[str, dict[str, Any]]:
-    """The finished texts by id; a last line that a kill cut short is taken out of the file."""
-    lines = jsonl.resumed(path, "delete the line, and its text is made again")
-    with one_net(path, "choose another folder, or delete this one"):
-        list(_kinds(lines))
-        return {line["id"]: line for line in lines}
-
-
-def _kinds(lines: Iterable[dict[str, Any]]) -> Iterator[str]:
+def _kinds(lines: Iterable[Line]) -> Iterator[str]:
     for line in lines:
         for warning in line.get("warnings", ()):
             yield warning.partition(":")[0]
-
-
-def _append(stream: Any, line: dict[str, Any]) -> None:
-    stream.write(jsonl.line(line))
-    stream.flush()
-
-
-def _replace(path: pathlib.Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)

@@ -41,7 +41,12 @@ SPLITS = {
 
 @dataclasses.dataclass(frozen=True)
 class CovidRuralConfig(SourceConfig):
-    """``images`` and ``masks``: folders relative to ``root``."""
+    """The keys of every importer, and these.
+
+    Attributes:
+      images: folder of the images, relative to ``root``.
+      masks: folder of the masks, relative to ``root``.
+    """
 
     name: str = "covid_rural"
     images: str = "jpgs"

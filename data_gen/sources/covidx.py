@@ -56,9 +56,11 @@ SPLITS = {
 
 @dataclasses.dataclass(frozen=True)
 class CovidxConfig(SourceConfig):
-    """``lists``: split -> its list file, relative to ``root``; empty looks for the usual names.
+    """The keys of every importer, and these.
 
-    ``split_name`` says which published lists they are, and has their lines counted.
+    Attributes:
+      lists: split -> its list file, relative to ``root``; empty looks for the usual names.
+        ``split_name`` says which published lists they are, and has their lines counted.
     """
 
     name: str = "covidx"

@@ -52,7 +52,10 @@ class BoxColumns:
     Attributes:
       x, y: of the top-left corner.
       third, fourth: width and height, or the bottom-right corner (``corners``).
+      corners: ``third`` and ``fourth`` are the bottom-right corner.
       label: column of the label; empty takes ``label_name`` for all.
+      label_name: label of all boxes, where no column says it.
+      phrase: column of what the box was drawn for, in words; empty where there is none.
       frame_width, frame_height: columns with the size of the image that the pixels count on, or
         numbers; empty is the file's own size. Fractions have a frame of 1.
     """
@@ -100,13 +103,18 @@ class CsvConfig(SourceConfig):
       delimiter: of its cells; empty finds it: comma, semicolon, tab or bar.
       image: column of the image path; ``image_suffix`` is appended (".png" where it holds ids).
         Image and mask paths lie below ``root``, absolute ones too.
+      image_suffix: appended to the image path.
       texts: column -> section, e.g. {"impression": "impression"}.
       text_source: what wrote the texts.
+      labels: columns of labels, and how they are spelled.
+      boxes: columns of boxes; None: there are none.
+      masks: columns of mask files.
       study, patient, split, view: columns; empty where there is none. Without a split column the
         patients are divided by ``split_fractions``.
       splits: spelling -> split name, on top of the usual ones (valid, validate, ...).
       view_names: spelling -> view, e.g. {"lateral": "LATERAL"}.
       modality: of all images; ``modality_column`` if the table says it.
+      modality_column: column of the modality; empty: ``modality`` is that of all images.
       where: column -> the values of rows to keep; other rows are left out, and counted.
       keep: columns to copy into the record's provenance.
     """

@@ -80,7 +80,11 @@ SPLITS = {
 
 @dataclasses.dataclass(frozen=True)
 class RsnaConfig(SourceConfig):
-    """``images``: the folder of the DICOM files, relative to ``root``."""
+    """The keys of every importer, and these.
+
+    Attributes:
+      images: folder of the DICOM files, relative to ``root``.
+    """
 
     name: str = "rsna"
     images: str = "stage_2_train_images"

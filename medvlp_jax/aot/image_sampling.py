@@ -29,6 +29,8 @@ class SamplingProgram:
       batch_size: images at a time, on all devices together.
       size: side in pixels.
       dtype: of parameters and arithmetic.
+      mesh: how devices are divided.
+      sampler: steps, guidance and kind of the sampler.
     """
 
     preset: str = "sd2.1"

@@ -23,7 +23,16 @@ from medvlp_jax.models.lm.linear import Storage
 
 @dataclasses.dataclass(frozen=True)
 class DecodeConfig:
-    """What :func:`compile_config` compiles; see ``configs/lm/decode.py``."""
+    """What :func:`compile_config` compiles; see ``configs/lm/decode.py``.
+
+    Attributes:
+      model: a name of ``medvlp_jax.models.lm.config.PRESETS``.
+      generation: rows and lengths of the decoding.
+      mesh: how devices are divided.
+      storage: ``int8`` keeps the weights as int8.
+      dtype: of the computation.
+      prompt_len: tokens of the longest prompt.
+    """
 
     model: str
     generation: GenerationConfig

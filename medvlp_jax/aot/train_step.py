@@ -31,7 +31,7 @@ def compile_step(
     place = sharding.batch_sharding(experiment.mesh)
     spec = {
         key: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=place)
-        for key, s in experiment.task.batch_spec(c.data.batch_size, text_len).items()
+        for key, s in experiment.batch_spec(text_len).items()
     }
     params = param_count(experiment.model_def.abstract_params)
     sizes = f"global batch {c.data.batch_size}, {text_len} tokens"

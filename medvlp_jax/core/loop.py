@@ -33,9 +33,14 @@ class LoopConfig:
     """The length of a run and what happens how often; 0 = only at the end.
 
     Attributes:
+      steps: optimizer steps of the whole run; the learning rate follows it.
+      log_every: steps between lines of metrics.
+      eval_every: steps between evaluations of the sets with ``during_training``.
+      save_every: steps between checkpoints.
       max_skips: the run stops after this many skipped updates in a row (``optim.skip_factor``).
       patience: the run ends after this many evaluations in a row without a better value of
         ``checkpoint.best_metric``; 0 = never.
+      profile: which steps are traced by the profiler.
     """
 
     steps: Size

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.core.files import jsonl
+from medvlp_jax.core.files.replacing import replace_text
 from medvlp_jax.core.processes import distributed
 
 FILE = "metrics.jsonl"
@@ -25,6 +26,7 @@ class LogConfig:
     Attributes:
       tensorboard: write event files to ``<workdir>/tensorboard``.
       wandb_project: a Weights & Biases project; empty = off. Needs the ``wandb`` extra.
+      wandb_name: of the run there; empty = one that Weights & Biases makes up.
     """
 
     tensorboard: bool = False
@@ -157,9 +159,7 @@ def _drop_after(path: pathlib.Path, step: int) -> None:
     if not path.exists():
         return
     kept = [r for r in read_metrics(path) if r["step"] <= step]
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(jsonl.dump(kept), encoding="utf-8")
-    temporary.replace(path)
+    replace_text(path, jsonl.dump(kept))
 
 
 def _json_number(value: Any) -> Any:

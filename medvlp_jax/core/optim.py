@@ -38,11 +38,21 @@ class OptimConfig:
     parameter path such as ``vision/blocks/mlp_in/kernel``.
 
     Attributes:
+      name: ``adamw``; ``adam``; ``sgd`` with momentum.
       lr: peak learning rate.
       schedule: ``cosine`` to ``final_lr_fraction``; ``constant``; ``cooldown`` (constant, then
         linear over the last ``cooldown_steps``; warm-up-stable-decay, Hu et al. 2024,
         arXiv:2404.06395); ``rsqrt`` (Zhai et al. 2022, arXiv:2106.04560: lr / sqrt(1 + s / t)
         with the time scale t = ``rsqrt_timescale``, with the same optional cooldown).
+      warmup_steps: steps over which the learning rate rises from 0 to ``lr``.
+      cooldown_steps: steps of the linear descent at the end of ``cooldown`` and ``rsqrt``.
+      final_lr_fraction: of ``lr``, where the schedule ends.
+      rsqrt_timescale: steps; see ``schedule``.
+      b1: decay of the first moment (Adam).
+      b2: decay of the second moment (Adam).
+      eps: added to the root of the second moment (Adam).
+      momentum: of ``sgd``.
+      mu_dtype: type in which the first moment is kept.
       weight_decay: decoupled for ``adamw`` and multiplied by the learning rate; for ``adam`` and
         ``sgd`` the L2 term added to the gradient. Both as PyTorch, and so most recipes, mean it.
       no_decay: patterns that are never decayed, besides vectors, norms, biases and positions.
@@ -57,6 +67,7 @@ class OptimConfig:
       unit_norm: patterns of tables whose rows are scaled back to length one after every update.
       skip_factor: an update is skipped (and counted) if the gradient norm is not finite or is
         above this many times the median of the last ``skip_window`` norms; ``None`` never skips.
+      skip_window: gradient norms that ``skip_factor`` takes the median of.
       ema_decay: decay of the exponential moving average of the parameters; 0 keeps none.
     """
 

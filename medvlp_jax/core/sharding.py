@@ -44,7 +44,13 @@ RULES: dict[str, Any] = {
 
 @dataclasses.dataclass(frozen=True)
 class MeshConfig:
-    """Devices per mesh axis; one of them may be -1, meaning all devices that are left."""
+    """Devices per mesh axis; one of them may be -1, meaning all devices that are left.
+
+    Attributes:
+      data: devices that hold whole copies of the model and see different rows.
+      fsdp: devices that divide parameters and optimizer state, and see different rows too.
+      tensor: devices that divide each matrix product.
+    """
 
     data: CountOrAuto = -1
     fsdp: CountOrAuto = 1

@@ -1,8 +1,8 @@
 """What a task is: the narrowest thing that differs between the systems of this package.
 
-A task names the arrays of a batch, turns a model and a batch into a loss, and offers named
-prediction functions to the evaluators. The training step, the loop and the evaluators know this
-protocol only; they know no model and no loss.
+A task names the columns of a batch that it reads, turns a model and a batch into a loss, and offers
+named prediction functions to the evaluators. The training step, the loop and the evaluators know
+this protocol only; they know no model and no loss.
 """
 
 from collections.abc import Callable, Mapping
@@ -61,10 +61,13 @@ class Task(Protocol):
     cached: bool
     predict: Mapping[str, Predict]
 
-    def batch_spec(self, batch_size: int, text_len: int) -> dict[str, jax.ShapeDtypeStruct]:
-        """Shapes and dtypes of the device arrays of one global batch.
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of what :meth:`embed` and :meth:`loss` read of a batch, such as ``image``, ``text``
+        and ``labels``; batches hold them and ``valid``. The input pipeline has them by name
+        (``data.columns.registry``), with their arrays and shapes.
 
-        A batch may hold more arrays than these, which cost their transfer; it may not hold fewer.
+        A batch may hold more than these, which costs its transfer; it may not hold less.
         """
         ...
 

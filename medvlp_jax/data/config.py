@@ -1,6 +1,7 @@
 """What the input pipeline is told: sources, image, text, and how many hands do the work."""
 
 import dataclasses
+from typing import Literal
 
 from medvlp_jax.core.fields import Extent, Folder, Fraction, Positive, Seed, Size, Workers
 from medvlp_jax.data.images.augment import ImageConfig
@@ -28,16 +29,32 @@ class SourceConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class LatentsConfig:
+    """Arrays that were made of the records beforehand; see :mod:`medvlp_jax.data.columns.latents`.
+
+    Attributes:
+      folder: holds them, for all sources.
+      shape: of the array of one record.
+      dtype: as stored, and as batches have it.
+    """
+
+    folder: Folder
+    shape: tuple[Extent, ...]
+    dtype: Literal["float32", "float16"] = "float32"
+
+
+@dataclasses.dataclass(frozen=True)
 class DataConfig:
-    """The whole input pipeline.
+    """The whole input pipeline. Which columns its batches have, the task says.
 
     Attributes:
       sources: what training reads.
       batch_size: rows of one global batch, over all processes.
       image, text: how a visit becomes arrays.
       labels: names in the order of ``batch["labels"]`` and of ``batch["box_label"]``.
-      with_boxes, max_boxes: whether batches carry boxes, and how many a row holds.
-      with_masks, masks: whether batches carry masks, and their names in the order of the last axis.
+      max_boxes: how many boxes a row holds.
+      masks: names in the order of the last axis of ``batch["masks"]``.
+      latents: where cached arrays are; None: nowhere.
       seed: of the data order, text choice and augmentation.
       workers: worker processes; 0 loads in threads of the main process.
       threads: decoding threads per process; 0 = the cores at hand divided among the workers.
@@ -52,10 +69,9 @@ class DataConfig:
     image: ImageConfig = dataclasses.field(default_factory=ImageConfig)
     text: TextConfig = dataclasses.field(default_factory=TextConfig)
     labels: tuple[str, ...] = ()
-    with_boxes: bool = False
     max_boxes: Extent = 16
-    with_masks: bool = False
     masks: tuple[str, ...] = ()
+    latents: LatentsConfig | None = None
     seed: Seed = 0
     workers: Workers = 0
     threads: Workers = 0
@@ -68,8 +84,6 @@ class DataConfig:
             raise ValueError("sources is empty; give at least one data folder")
         if len({s.weight is None for s in self.sources}) > 1:
             raise ValueError("either all sources have a weight or none has")
-        if self.with_masks and not self.masks:
-            raise ValueError("with_masks needs the names of the masks in masks")
         for name in ("labels", "masks"):
             if len(set(getattr(self, name))) != len(getattr(self, name)):
                 raise ValueError(f"{name} names one thing twice")

@@ -31,19 +31,8 @@ from medvlp_jax.data.workers import threads_of
 
 _ARRAYS = ("records", "labels", "patients", "ids", "masks", "boxes")
 _LEFT_OUT = "unreadable"  # of the kept file: indices of records that are out of the index
-#: No text has so many words, and the arrays of tokens are as short as can be.
+#: No text has so many words: none is chosen.
 NO_TEXT = TextConfig(min_words=1 << 30, missing="empty", buckets=(4,), window=0)
-
-
-class NoTokenizer:
-    """Stands where a pipeline wants a tokenizer and there is no text."""
-
-    pad_id = 0
-    hash = ""
-
-    def pad(self, text: str, length: int) -> tuple[np.ndarray, np.ndarray]:
-        del text
-        return np.zeros(length, np.int32), np.zeros(length, bool)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,16 +181,21 @@ def labelled_iterator(
     rows: Sequence[Int[np.ndarray, "m"]],
     process_index: int = 0,
     process_count: int = 1,
+    *,
+    columns: Sequence[str],
 ) -> TrainIterator:
-    """Batches of chosen records with labels, masks and boxes as ``config`` says, without texts.
+    """Batches of chosen records, without texts.
 
     As :func:`medvlp_jax.data.pipeline.train_iterator`, which it shares all else with.
 
     Args:
       indices, rows: of each source, its index and the positions in it to visit.
+      columns: names of what the batches hold; none of them holds tokens.
 
     Raises:
-      DataError: a source without a row, or flips where a mask or label names a side.
+      ConfigError: there is no such column, or the config lacks what one needs.
+      DataError: a source without a row, a column that needs a tokenizer, or flips where a mask or
+        label names a side.
     """
     config = dataclasses.replace(config, text=NO_TEXT)
     named = [n for n in (*config.labels, *config.masks) if names_a_side(n)]
@@ -227,7 +221,7 @@ def labelled_iterator(
     weights = [s.weight for s in config.sources]
     plan = Plan(visited, weights, NO_TEXT, config.batch_size, config.seed)
     share = process_rows(config.batch_size, process_index, process_count)
-    builder = BatchBuilder(config, NoTokenizer())  # type: ignore[arg-type]
+    builder = BatchBuilder(columns, config)
     loader = TrainLoader(builder, plan, sources, share, RowThreads(threads_of(config)))
     return TrainIterator(loader, plan.describe(), config, steps)
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from medvlp_jax.data.batch import Batch, BatchBuilder
+from medvlp_jax.data.batch import BatchBuilder
+from medvlp_jax.data.columns.base import Batch
 from medvlp_jax.data.plan import Plan
 from medvlp_jax.data.store.record import Source
 from medvlp_jax.data.texts.choice import candidates
@@ -106,6 +107,7 @@ class TrainLoader:
             )
 
         ids = self._threads.map(load, len(mine.record))
+        self._builder.finish(batch)
         batch["id"] = np.array(ids)
         batch[UNREADABLE] = np.array(sorted(unreadable), dtype=np.str_).reshape(-1, 3)
         return batch
@@ -138,7 +140,6 @@ class EvalLoader:
         places = range(first, first + self._batch_size)[self._rows]
         batch = self._builder.empty(len(places), config.text.max_len)
         host = {name: [""] * len(places) for name in ("id", "text_str", "view", "patient_id")}
-        phrases: list[list[str]] = [[] for _ in places]
         unreadable: list[tuple[str, str, str]] = []
 
         def load(row: int) -> None:
@@ -150,21 +151,20 @@ class EvalLoader:
                 record = self._source[index]
                 host["id"][row], host["patient_id"][row] = record.id, record.patient_id
                 images = eligible_images(record, config.image)
-                if not images:
+                if images:
+                    host["view"][row] = images[0].view
+                elif self._builder.shows_picture:
                     return
-                host["view"][row] = images[0].view
                 text = next((t for group in candidates(record, config.text) for t in group), "")
                 host["text_str"][row] = text
-                phrases[row] = self._builder.fill(batch, row, record, text, None)
+                self._builder.fill(batch, row, record, text, None)
             except BAD_RECORD as e:
                 unreadable.append((host["id"][row], shard_of(self._source, index), first_line(e)))
 
         self._threads.map(load, len(places))
+        self._builder.finish(batch)
         for name, column in host.items():
             batch[name] = np.array(column)
-        if config.with_boxes:
-            width = config.max_boxes
-            batch["box_phrase"] = np.array([p + [""] * (width - len(p)) for p in phrases])
         batch[UNREADABLE] = np.array(sorted(unreadable), dtype=np.str_).reshape(-1, 3)
         return batch
 

@@ -2,25 +2,13 @@
 
 A batch is a dict of numpy arrays, this process's contiguous share of the global batch:
 
-  * ``image`` uint8 [b, S, S, C];
-  * ``text`` int32 [b, T], ``text_mask`` bool [b, T] (True = real token), T one of
-    ``text.buckets``, the same in all processes;
-  * ``word_ids`` int32 [b, T], with ``text.with_words``: see ``Tokenizer.word_ids``;
-  * ``text_variant``, ``text_variant_mask`` as ``text``, with ``text.variant``: the same text with a
-    few words replaced, added, exchanged or gone;
-  * ``text_key`` uint32 [b]: equal texts have equal keys; 0 = no text;
-  * ``labels`` int8 [b, K]: 1 positive, 0 negative, -1 uncertain, -2 absent; ``text_labels`` uint8
-    [b, K]: 1 where the text affirms the label, as far as known, else for every positive label;
-  * ``boxes`` float32 [b, M, 4] (x0, y0, x1, y1 in fractions of the input), ``box_label`` int32
-    [b, M] (index into the label names, -1 padding), with ``with_boxes``;
-  * ``masks`` uint8 [b, S, S, L] of 0 and 1, ``mask_given`` bool [b, L] (the record has that mask),
-    with ``with_masks``;
+  * the arrays of the columns that were asked for: see :mod:`medvlp_jax.data.columns`. Texts have a
+    length T of ``text.buckets``, the same in all processes;
   * ``valid`` bool [b]: False for padding rows and, in evaluation, unreadable records;
-  * ``id`` str [b]; in evaluation also ``text_str``, ``view``, ``patient_id`` [b] and
-    ``box_phrase`` [b, M]. Strings never go to a device.
+  * ``id`` str [b]; in evaluation also ``text_str``, ``view``, ``patient_id`` [b]. Strings never go
+    to a device.
 """
 
-import dataclasses
 import errno
 import hashlib
 import os
@@ -30,7 +18,9 @@ from typing import Any
 
 from absl import logging
 
-from medvlp_jax.data.batch import Batch, BatchBuilder
+from medvlp_jax.data.batch import BatchBuilder
+from medvlp_jax.data.columns.base import Batch
+from medvlp_jax.data.columns.registry import require_columns
 from medvlp_jax.data.config import DataConfig, SourceConfig
 from medvlp_jax.data.loaders import EvalLoader, RowThreads, TrainLoader, take_notes
 from medvlp_jax.data.plan import Plan
@@ -87,7 +77,10 @@ def all_texts(
     """
     none = True
     for text in (
-        t.text for s in sources for _, r in Readable(s, max_bad_fraction) for t in r.texts
+        t.text
+        for s in sources
+        for _, r in Readable(s, max_bad_fraction)
+        for t in (*r.texts, *r.turns)
     ):
         none = False
         yield text
@@ -112,6 +105,7 @@ def train_iterator(
     process_index: int = 0,
     process_count: int = 1,
     *,
+    columns: Sequence[str],
     tokenizer: Tokenizer | None = None,
     sources: Sequence[Source] | None = None,
 ) -> "TrainIterator":
@@ -121,15 +115,18 @@ def train_iterator(
       config: the pipeline.
       steps: global batches until ``StopIteration``; a longer run later continues the same order.
       process_index, process_count: which contiguous share of the rows to load.
+      columns: names of what the batches hold, as a task says them (``task.columns``).
       tokenizer, sources: opened from ``config`` if not given. Sources must be picklable for
         ``workers`` > 0.
 
     Raises:
+      ConfigError: there is no such column, or the config lacks what one needs.
       DataError: the batch does not divide, or flips are asked for although texts name a side.
       ShardError, TokenizerError, IndexingError: see :func:`open_sources`, :func:`find_tokenizer`,
         :func:`medvlp_jax.data.texts.text_index.text_index`.
     """
     rows = process_rows(config.batch_size, process_index, process_count)
+    require_columns(columns, config)
     sources = open_sources(config) if sources is None else sources
     if len(sources) != len(config.sources):
         raise DataError(f"{len(sources)} sources given for {len(config.sources)} in the config")
@@ -158,7 +155,7 @@ def train_iterator(
         )  # fmt: skip
     weights = [s.weight for s in config.sources]
     plan = Plan(indices, weights, config.text, config.batch_size, config.seed)
-    builder = BatchBuilder(config, tokenizer)
+    builder = BatchBuilder(columns, config, tokenizer)
     loader = TrainLoader(builder, plan, sources, rows, RowThreads(threads_of(config)))
     return TrainIterator(loader, plan.describe(), config, steps)
 
@@ -264,8 +261,7 @@ def eval_batches(
     process_index: int = 0,
     process_count: int = 1,
     *,
-    with_boxes: bool = False,
-    with_masks: bool = False,
+    columns: Sequence[str],
     tokenizer: Tokenizer | None = None,
 ) -> Iterator[Batch]:
     """Every record of ``source`` once, in order, without augmentation or chance.
@@ -274,23 +270,23 @@ def eval_batches(
     number of batches of the same static shapes: texts have the length of the last bucket.
 
     Args:
-      config: image, text, labels, masks and limits; its sources serve to find the tokenizer.
+      config: image, text, labels, masks and limits.
       source: an opened source, or what to open.
       batch_size: rows of a global batch over all processes.
       process_index, process_count: which contiguous share of the rows to load.
-      with_boxes, with_masks: whether batches carry them, whatever training does.
-      tokenizer: found through ``config`` if not given.
+      columns: names of what the batches hold.
+      tokenizer: for the columns that hold tokens.
 
     Raises:
+      ConfigError: there is no such column, or the config lacks what one needs.
       DataError: too many records cannot be read, or the batch does not divide.
     """
     rows = process_rows(batch_size, process_index, process_count)
     if isinstance(source, SourceConfig):
         source = open_dataset(source.path, source.split)
-    config = dataclasses.replace(config, with_boxes=with_boxes, with_masks=with_masks)
-    tokenizer = find_tokenizer(config) if tokenizer is None else tokenizer
     threads = RowThreads(threads_of(config))
-    loader = EvalLoader(BatchBuilder(config, tokenizer), source, batch_size, rows, threads)
+    builder = BatchBuilder(columns, config, tokenizer)
+    loader = EvalLoader(builder, source, batch_size, rows, threads)
     return _run_eval(loader, -(-len(source) // batch_size), config)
 
 

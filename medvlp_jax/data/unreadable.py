@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from absl import logging
 
 from medvlp_jax.core.errors import UserError
-from medvlp_jax.data.images.decoding import ImageError
+from medvlp_jax.data.images.base import ImageError
 from medvlp_jax.data.store.manifest import ShardError
 from medvlp_jax.data.store.record import Record, RecordError, Source
 

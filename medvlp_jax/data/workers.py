@@ -9,8 +9,9 @@ import grain
 import numpy as np
 from absl import flags, logging
 
+from medvlp_jax.core.processes.cores import cores
 from medvlp_jax.core.processes.family import follow_parent
-from medvlp_jax.data.batch import Batch
+from medvlp_jax.data.columns.base import Batch
 from medvlp_jax.data.config import DataConfig
 from medvlp_jax.data.unreadable import DataError
 
@@ -70,8 +71,7 @@ class Batches:
 
 def threads_of(config: DataConfig) -> int:
     """Decoding threads of a process: as configured, or its share of the cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return config.threads or max((cores or 1) // max(config.workers, 1), 1)
+    return config.threads or max(cores() // max(config.workers, 1), 1)
 
 
 def _start_worker(worker: int, count: int) -> None:

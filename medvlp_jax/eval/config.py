@@ -64,6 +64,7 @@ class EvalConfig:
       subgroups: columns of ``eval.embedded.GROUPS`` whose values are scored apart.
       downstream: what the evaluators that train do, see ``eval.downstream.config``.
       sets: name -> set.
+      bootstrap: how intervals are drawn.
     """
 
     sets: dict[str, EvalSetConfig] = dataclasses.field(default_factory=dict)

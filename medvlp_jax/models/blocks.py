@@ -44,12 +44,23 @@ class BlockConfig:
     """A stack of equal transformer blocks.
 
     Attributes:
+      width: of the residual stream.
+      depth: blocks.
+      heads: of the attention; they divide ``width``.
+      mlp_width: hidden width of the MLP.
+      activation: of the MLP.
       norm: ``pre`` normalises the input of each branch, ``post`` the sum after it (BERT).
+      eps: of the LayerNorms.
+      bias: whether the linear maps of attention and MLP have one.
       layer_scale: initial value of a learned gain per channel on each branch, None without.
       gated: the MLP is a :class:`medvlp_jax.models.layers.GatedMlp`; ``activation`` is not used.
       dropout: rate on the output of each branch, active only where a key is given.
+      causal: positions see only themselves and earlier ones.
+      init_std: deviation of the initial weights.
+      dtype: of the computation; parameters are float32.
       remat: see :data:`REMAT`.
       unroll: blocks per iteration of the scan; ``depth`` unrolls it all.
+      attention: which implementation computes it; ``auto`` chooses by device and shapes.
     """
 
     width: Extent
@@ -77,6 +88,13 @@ class BlockConfig:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
         if self.remat != "none" and self.remat not in REMAT:
             raise ValueError(f"remat {self.remat!r} is not one of none, {', '.join(REMAT)}")
+
+    @classmethod
+    def of(cls, tower: Any) -> "BlockConfig":
+        """Those of a tower, whose config has fields of the same names; others keep defaults."""
+        names = {f.name for f in dataclasses.fields(tower)}
+        shared = [f.name for f in dataclasses.fields(cls) if f.name in names]
+        return cls(**{name: getattr(tower, name) for name in shared})
 
 
 class Attention(nnx.Module):

@@ -58,6 +58,8 @@ class CLIPConfig:
     """The whole model.
 
     Attributes:
+      vision: the vision tower.
+      text: the text tower.
       embed_dim: width of the joint space.
       patch_map: where patch vectors come from: ``last``, the last map, by the projection of whole
         images; ``middle``, the finer map below it (layer3 of a ResNet, as in GLoRIA, Huang et al.
@@ -68,6 +70,8 @@ class CLIPConfig:
       local_proj: form of the projections of their own.
       prototypes: rows of a table of unit vectors in the joint space that a loss may cluster by (as
         SwAV, Caron et al. 2020, arXiv:2006.09882); 0: no such table.
+      vision_proj: projection of whole images into the joint space.
+      text_proj: projection of whole texts.
       logit_scale: initial factor on the cosines (1/τ); its logarithm is the parameter.
       logit_bias: initial bias of the logits for the sigmoid loss; None: no such parameter.
       dtype: compute dtype of the projections; the towers have their own.

@@ -32,6 +32,8 @@ class DenseNetConfig:
       bottleneck: channels of a layer's 1×1 convolution, in units of ``growth``.
       stage_sizes: layers per dense block; between two blocks channels and side are halved.
       momentum: weight of a new batch in the running statistics.
+      eps: of the BatchNorms.
+      dtype: of the computation; parameters are float32.
     """
 
     name: str = "densenet"

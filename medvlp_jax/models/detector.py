@@ -83,6 +83,7 @@ class DetectorConfig:
       classes: number of classes; a position may belong to several. Said once, by
         ``config.data.labels``.
       width: channels of the pyramid and of the head.
+      dtype: of the computation; predictions are float32.
     """
 
     TOWERS: ClassVar[tuple[str, ...]] = ("vision",)

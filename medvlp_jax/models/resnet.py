@@ -32,7 +32,9 @@ class ResNetConfig:
       pool: of the last map: ``mean``; ``mean_max``, mean and maximum side by side, which keeps a
         finding that covers one position from being averaged away.
       momentum: weight of a new batch in the running statistics.
+      eps: of the BatchNorms.
       zero_init: start each residual branch at zero by its last BatchNorm scale (Goyal et al. 2017).
+      dtype: of the computation; parameters are float32.
     """
 
     name: str = "resnet"

@@ -66,6 +66,7 @@ class SegmenterConfig:
         ``config.data.masks``.
       widths: channels after each step up; the last one is used for all that follow.
       stride: pixels a side of a position of the last map; 1 is the resolution of the image.
+      dtype: of the computation; logits are float32.
     """
 
     TOWERS: ClassVar[tuple[str, ...]] = ("vision",)

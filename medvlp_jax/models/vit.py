@@ -53,6 +53,7 @@ class ViTConfig:
       name: for the reader; presets are keyed by it.
       image_size: side in pixels of the images that the position table is made for. Other sizes
         are accepted by a forward pass, which then resizes the table (bicubic).
+      patch: side of a patch in pixels.
       channels: of the image, 1 or 3.
       pool: ``class`` token, ``mean`` of the patches, or ``map``, an attention pool.
       class_token: whether there is one; ``pool="class"`` needs it.
@@ -111,23 +112,7 @@ class ViTConfig:
         self.blocks()
 
     def blocks(self) -> BlockConfig:
-        return BlockConfig(
-            width=self.width,
-            depth=self.depth,
-            heads=self.heads,
-            mlp_width=self.mlp_width,
-            activation=self.activation,
-            eps=self.eps,
-            bias=self.bias,
-            layer_scale=self.layer_scale,
-            gated=self.gated,
-            dropout=self.dropout,
-            init_std=self.init_std,
-            dtype=self.dtype,
-            remat=self.remat,
-            unroll=self.unroll,
-            attention=self.attention,
-        )
+        return BlockConfig.of(self)
 
     @property
     def grid(self) -> Grid:

@@ -42,14 +42,18 @@ def training_batches(
       rows: labelled records to learn from; all by default.
     """
     c = dataclasses.replace(run.config.data, seed=seed)
-    steps = run.config.loop.steps
+    steps, columns = run.config.loop.steps, run.task.columns
     share = distributed.data_slice(run.mesh)
     if tokenizer is not None:
-        return train_iterator(c, steps, *share, tokenizer=tokenizer, sources=open_sources(c))
+        return train_iterator(
+            c, steps, *share, columns=columns, tokenizer=tokenizer, sources=open_sources(c)
+        )
     if rows is None:
         indices = label_indices(c, c.labels)
         rows = Rows(indices, [np.arange(len(index.records)) for index in indices])
-    return labelled_iterator(c, steps, open_sources(c), rows.indices, rows.rows, *share)
+    return labelled_iterator(
+        c, steps, open_sources(c), rows.indices, rows.rows, *share, columns=columns
+    )
 
 
 def require(run: Run) -> None:

@@ -24,6 +24,7 @@ from medvlp_jax.core.predict import Predictor
 from medvlp_jax.core.processes import distributed
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.core.step import TrainStep, abstract_model, make_train_step, shardings_of
+from medvlp_jax.data.columns.registry import batch_spec, require_columns
 from medvlp_jax.data.config import DataConfig, SourceConfig
 from medvlp_jax.data.pipeline import find_tokenizer
 from medvlp_jax.data.texts.tokenizer import Tokenizer
@@ -98,6 +99,7 @@ class Run:
         with one_net("config.model", "change its sizes", ConfigError, "cannot be built"):
             self.model_def = _traced(model)
         self.task = make_task(self.model_def, c.task)
+        require_columns(self.task.columns, c.data)
         self.optimizer = make_optimizer(
             c.optim, self.model_def.abstract_params, self.model_def.logical_axes, c.loop.steps
         )
@@ -112,6 +114,11 @@ class Run:
             self.mesh,
             micro_batches=self.config.micro_batches,
         )
+
+    def batch_spec(self, text_len: int) -> dict[str, jax.ShapeDtypeStruct]:
+        """Shapes and types of the arrays of a global batch with texts of ``text_len`` tokens."""
+        data = self.config.data
+        return batch_spec(self.task.columns, data, data.batch_size, text_len)
 
     def step_flops(self, rows: int, text_len: int) -> float:
         """Model FLOPs of one training step: three forward passes' worth, by formula."""

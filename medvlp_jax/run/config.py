@@ -17,6 +17,7 @@ from medvlp_jax.core.sharding import MeshConfig
 from medvlp_jax.data.config import DataConfig
 from medvlp_jax.eval.config import EvalConfig
 from medvlp_jax.models.registry import MODELS, model_name
+from medvlp_jax.run.old_configs import forget_old_keys, refuse_old_keys
 from medvlp_jax.tasks.registry import task_entry
 from medvlp_jax.weights import towers
 
@@ -30,14 +31,25 @@ class RunConfig:
 
     Said once, used everywhere: ``seed`` (data order and initialisation), ``data.image.size`` and
     ``.channels`` (pipeline, vision tower, task), and what the task says of other groups
-    (``complete`` of its class: ``data.labels``, ``data.masks``, ``task.frozen_towers`` ...).
+    (``complete`` of its class: the optimizer's frozen parameters, the model's classes ...).
 
     Attributes:
+      name: of the run, in pages and reports of compilation.
+      model: ``name`` and the keys of a model of ``models.registry.MODELS``.
+      task: ``name`` and the keys of a task of ``tasks.registry.TASKS``.
+      data: what training reads.
+      loop: how long it trains, and what happens how often.
+      seed: of the initialisation and the data order.
       micro_batches: pieces of a batch, to save memory; see ``core.step``.
       init_from: workdir or checkpoint of another run whose parameters this one starts from.
       init_only: patterns of the parameters that ``init_from`` gives.
       init_towers: ``vision``, ``text`` or ``model`` -> published weights that it starts from;
         filled from ``config.model.vision.init`` and its like (``weights.towers``).
+      mesh: how devices are divided.
+      optim: optimizer and schedule.
+      checkpoint: which checkpoints stay.
+      log: writers besides ``metrics.jsonl``.
+      eval: what is measured, during training and at the end.
     """
 
     name: str
@@ -76,6 +88,7 @@ def parse_config(config: Mapping[str, Any]) -> RunConfig:
       WeightsError: published weights that a tower shall start from cannot be found or understood.
     """
     tree = to_plain(config)
+    refuse_old_keys(tree)
     parse(RunConfig, tree)  # from here on, groups are groups
     task = task_entry(tree["task"]).task
     model = tree["model"]
@@ -86,12 +99,10 @@ def parse_config(config: Mapping[str, Any]) -> RunConfig:
     tree.setdefault("optim", {})
     model = tree["model"] = _published(tree, channels)
     agree(data, "seed", tree.get("seed", 0), "config.data")
-    for keys, where in (
-        (model.setdefault("vision", {}), "config.model.vision"),
-        (tree["task"], "config.task"),
-    ):
-        agree(keys, "image_size", size, where)
-        agree(keys, "channels", channels, where)
+    vision = model.setdefault("vision", {})
+    agree(vision, "image_size", size, "config.model.vision")
+    agree(vision, "channels", channels, "config.model.vision")
+    agree(tree["task"], "channels", channels, "config.task")
     task.complete(tree)
     return parse(RunConfig, tree)
 
@@ -120,7 +131,7 @@ def stored_config(
     Raises:
       CheckpointError: there is no such checkpoint.
     """
-    stored = pretrained.load_config(checkpoint, step)
+    stored = forget_old_keys(pretrained.load_config(checkpoint, step))
     stored["mesh"] = {}
     tokenizer = workdir_of(checkpoint, step) / TOKENIZER
     if tokenizer.is_dir():

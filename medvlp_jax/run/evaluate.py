@@ -16,9 +16,7 @@ from medvlp_jax.core.metrics import read_metrics
 from medvlp_jax.core.predict import Predictor
 from medvlp_jax.core.processes import distributed
 from medvlp_jax.core.state import param_count
-from medvlp_jax.data.labelled import NoTokenizer
 from medvlp_jax.data.store.dataset import damaged_beside, open_dataset
-from medvlp_jax.data.texts.tokenizer import Tokenizer
 from medvlp_jax.eval.base import EvalError, EvalResult
 from medvlp_jax.eval.config import EvalSetConfig
 from medvlp_jax.eval.metrics.calibration import Calibration
@@ -149,7 +147,7 @@ def evaluate_checkpoint(
     heatmaps = [h for r in found.values() for h in heatmaps_of(r)]
     segmented = [s for r in found.values() for s in segmented_of(r)]
     samples, rejects = _pictures(run)
-    examples = _examples(run, found, tokenizer)
+    examples = _examples(run, found)
     if not distributed.is_main():
         return Evaluation(results, out / "results.json", out / "report.html")
     out.mkdir(parents=True, exist_ok=True)
@@ -278,7 +276,7 @@ def _pictures(run: Run) -> tuple[list[Sample], list[Reject]]:
     return samples, rejects
 
 
-def _examples(run: Run, found: Mapping[str, EvalResult], tokenizer: Tokenizer | None) -> list[Any]:
+def _examples(run: Run, found: Mapping[str, EvalResult]) -> list[Any]:
     """What the report shows of retrieval, of the worst errors, and of detection."""
     examples: list[Any] = []
     for name, one in run.config.eval.sets.items():
@@ -286,8 +284,7 @@ def _examples(run: Run, found: Mapping[str, EvalResult], tokenizer: Tokenizer | 
         if not any(r.details.get("kind") in READERS for r in mine):
             continue
         data = dataclasses.replace(run.config.data, workers=0)
-        reader: Any = tokenizer or NoTokenizer()
-        records = SetRecords(open_dataset(one.path, one.split), data, reader)
+        records = SetRecords(open_dataset(one.path, one.split), data)
         for result in mine:
             if read := READERS.get(result.details["kind"]):
                 examples += read(result, records)

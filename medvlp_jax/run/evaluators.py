@@ -115,6 +115,10 @@ def _embedded(run: Run, name: str, tokenizer: Tokenizer | None) -> Embedded:
         masks = c.data.masks
     else:
         masks = tuple(c for c in labels if c != NO_FINDING) if "masks" in truths else ()
+    columns = ["image", "labels"]  # what evaluators read of any set
+    columns += ["text", "text_key"] if tokenizer is not None else []
+    columns += ["boxes", "box_phrases"] if "boxes" in truths else []
+    columns += ["masks"] if masks else []
     data = dataclasses.replace(
         c.data,
         sources=(SourceConfig(one.path, one.split),),
@@ -122,6 +126,10 @@ def _embedded(run: Run, name: str, tokenizer: Tokenizer | None) -> Embedded:
         labels=labels,
         masks=masks,
     )
+    columns = ["image", "labels"]
+    columns += ["text", "text_key"] if tokenizer is not None else []
+    columns += ["boxes", "box_phrases"] if "boxes" in truths else []
+    columns += ["masks"] if masks else []
     share = distributed.data_slice(run.mesh)
 
     def batches() -> Any:
@@ -130,8 +138,7 @@ def _embedded(run: Run, name: str, tokenizer: Tokenizer | None) -> Embedded:
             source,
             c.eval.batch_size,
             *share,
-            with_boxes="boxes" in truths,
-            with_masks=bool(masks),
+            columns=columns,
             tokenizer=tokenizer,
         )
 

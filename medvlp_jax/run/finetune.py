@@ -18,12 +18,10 @@ from medvlp_jax.core.state import param_count
 from medvlp_jax.data.config import SourceConfig
 from medvlp_jax.data.images.augment import ImageConfig
 from medvlp_jax.data.store.dataset import open_dataset
-from medvlp_jax.eval.base import PredictFn
 from medvlp_jax.eval.config import EvalConfig, EvalSetConfig
 from medvlp_jax.eval.context import Context
 from medvlp_jax.eval.downstream.config import DownstreamConfig
 from medvlp_jax.eval.downstream.sets import Sets
-from medvlp_jax.eval.downstream.tower import Tower
 from medvlp_jax.eval.metrics.bootstrap import Bootstrap
 from medvlp_jax.eval.page import segmented_of, write_report
 from medvlp_jax.eval.registry import EVALUATORS, evaluate
@@ -40,6 +38,7 @@ class FinetuningConfig:
     """The config of ``launch/finetune.py``.
 
     Attributes:
+      name: of the run, in its page.
       evaluators: words of ``eval.registry.EVALUATORS`` that train on a tower.
       validation: chooses checkpoints and strengths; it shares no patient with the others.
       test: is read for the results alone.
@@ -49,6 +48,8 @@ class FinetuningConfig:
       image: keys of ``data.images.decoding`` that differ from the run's: size, augmentation, views.
       workers, threads, max_boxes: see ``data.config.DataConfig``.
       eval_batch: rows of an evaluation batch.
+      bootstrap: how intervals are drawn.
+      mesh: how devices are divided.
     """
 
     name: str
@@ -104,12 +105,6 @@ def finetune(
     run = Run(_stored(checkpoint, step, c))
     labels = c.labels or run.config.data.labels
     sets = _sets(run, c, labels)
-    size = sets.data.image.size
-
-    def tower(predict: PredictFn) -> Tower:
-        found = run.tower(predict)
-        return dataclasses.replace(found, pixels=dataclasses.replace(found.pixels, image_size=size))
-
     place = EvalSetConfig(c.test.path, c.test.split, evaluators=c.evaluators)
     context = Context(
         name=sets.name,
@@ -117,9 +112,9 @@ def finetune(
         config=EvalConfig(bootstrap=c.bootstrap, downstream=c.downstream),
         labels=labels,
         counts=open_dataset(c.test.path, c.test.split).label_counts,
-        test=sets.embedded("test"),
+        test=sets.embedded("test", ("image", "labels")),
         sets=lambda: sets,
-        tower=tower,
+        tower=run.tower,
         tuner=tuner,
         folder=out / "runs",
     )

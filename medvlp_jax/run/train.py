@@ -28,6 +28,7 @@ from medvlp_jax.run.batches import require, training_batches
 from medvlp_jax.run.build import Run
 from medvlp_jax.run.config import TOKENIZER
 from medvlp_jax.run.evaluators import evaluators_of
+from medvlp_jax.run.old_configs import forget_old_keys
 from medvlp_jax.run.tune import Tuner
 from medvlp_jax.run.variant import Variant
 from medvlp_jax.weights import towers
@@ -66,7 +67,9 @@ def train(
         # State: that of the newest checkpoint, or a new one.
         checkpointer = Checkpointer(workdir, c.checkpoint, stored)
         step, key = run.train_step, jax.random.key(seed)
-        restored = checkpointer.restore_latest(step.abstract, run.may_differ, resume_anyway)
+        restored = checkpointer.restore_latest(
+            step.abstract, run.may_differ, resume_anyway, forget_old_keys
+        )
         if restored is not None:
             state = restored.state
             _log.info("going on from step %d of %s", restored.step, workdir)

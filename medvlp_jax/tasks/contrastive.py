@@ -14,11 +14,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from medvlp_jax.core import sharding
-from medvlp_jax.core.config import ConfigError, agree
-from medvlp_jax.core.fields import AboveOne, Count, Fraction, NonNegative, Positive, Size
+from medvlp_jax.core.config import ConfigError
+from medvlp_jax.core.fields import AboveOne, Fraction, NonNegative, Positive, Size
 from medvlp_jax.core.state import ModelDef
-from medvlp_jax.core.task import Batch, Metrics, Predict, Truth
-from medvlp_jax.data.config import DataConfig
+from medvlp_jax.core.task import Batch, Metrics, Predict
 from medvlp_jax.losses import embeddings as losses
 from medvlp_jax.losses.gathered import gathered_sigmoid_pairs, gathered_softmax_pairs
 from medvlp_jax.losses.pairs import PairKeys
@@ -52,7 +51,6 @@ class ContrastiveConfig(TowersConfig):
       region_weight: weight of the same loss between texts and the regions they are about (boxes
         of the findings that they state), which makes heat-maps. Texts are positives of regions
         that show all they state.
-      max_boxes: boxes a record; needed by ``region_weight``.
     """
 
     loss: Literal["infonce", "sigmoid", "convirt"] = "infonce"
@@ -63,7 +61,6 @@ class ContrastiveConfig(TowersConfig):
     block: Size | None = None
     text_weight: NonNegative = 0.0
     region_weight: NonNegative = 0.0
-    max_boxes: Count = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -79,14 +76,8 @@ class ContrastiveConfig(TowersConfig):
             raise ValueError(f"block={self.block} must be positive, and goes with impl='ring'")
         if min(self.text_weight, self.region_weight) < 0:
             raise ValueError("text_weight and region_weight must not be negative")
-        if self.region_weight and self.max_boxes < 1:
-            raise ValueError("region_weight needs max_boxes")
         if self.loss == "sigmoid" and (self.text_weight or self.region_weight):
             raise ValueError("text_weight and region_weight go with the softmax losses")
-
-    @property
-    def needs_labels(self) -> bool:
-        return self.multi_positive == "labels" or self.reads_statements
 
     @property
     def reads_statements(self) -> bool:
@@ -130,8 +121,6 @@ class ContrastiveTask(TwoTowers):
                 "(SigLIP starts with -10, and with config.model.logit_scale=10)"
             )
         super().__init__(model_def, config)
-        if config.region_weight:
-            self.needs |= frozenset[Truth]({"boxes"})
         self.predict: Mapping[str, Predict] = {
             **self.predict,
             # BioViL's zero-shot protocol averages prompts before it normalises them.
@@ -141,22 +130,9 @@ class ContrastiveTask(TwoTowers):
         }
         self._clamp = losses.clamp_inward(0.0, math.log(config.max_logit_scale))
 
-    @classmethod
-    def complete(cls, config: dict[str, Any]) -> None:
-        super().complete(config)
-        task, data = config["task"], config["data"]
-        if task.get("region_weight"):
-            agree(data, "with_boxes", True, "config.data")
-            task.setdefault("max_boxes", data.setdefault("max_boxes", DataConfig.max_boxes))
-
-    def batch_spec(self, batch_size: int, text_len: int) -> dict[str, jax.ShapeDtypeStruct]:
-        """The arrays that :meth:`embed` and :meth:`loss` read."""
-        c, b, of = self.config, batch_size, jax.ShapeDtypeStruct
-        spec = super().batch_spec(batch_size, text_len)
-        if c.region_weight:
-            spec["boxes"] = of((b, c.max_boxes, 4), jnp.float32)
-            spec["box_label"] = of((b, c.max_boxes), jnp.int32)
-        return spec
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (*super().columns, "boxes") if self.config.region_weight else super().columns
 
     def embed(self, model: Any, batch: Batch, rng: jax.Array | None) -> Embeddings:
         """Unit vectors in training mode; ``rng`` drives dropout and patch dropout."""

@@ -15,10 +15,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from medvlp_jax.core.config import agree
-from medvlp_jax.core.fields import Count, Extent, Size
+from medvlp_jax.core.fields import Size
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.core.task import Batch, Metrics, Predict, Truth
-from medvlp_jax.data.config import DataConfig
 from medvlp_jax.models.detector import Points
 from medvlp_jax.tasks.images import PixelConfig
 from medvlp_jax.tasks.labelled import LabelledTask
@@ -37,22 +36,17 @@ class DetectionConfig(PixelConfig):
     """``config.task`` of a detection run.
 
     Attributes:
-      num_labels: classes of boxes. A class is known of a record if it has a box of it, or if the
-        label is negative; otherwise it is left out of the class loss.
-      max_boxes: boxes a record of the batch.
       candidates: predictions that an image keeps before non-maximum suppression.
       frozen: see ``SupervisedConfig``.
     """
 
-    num_labels: Count = 0
-    max_boxes: Extent = 16
     candidates: Size = 100
     frozen: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.num_labels, self.max_boxes, self.candidates) < 1:
-            raise ValueError("num_labels, max_boxes and candidates must be at least 1")
+        if self.candidates < 1:
+            raise ValueError("candidates must be at least 1")
 
 
 class Assignment(NamedTuple):
@@ -140,19 +134,11 @@ class DetectionTask(LabelledTask):
     @classmethod
     def complete(cls, config: dict[str, Any]) -> None:
         super().complete(config)
-        data, task = config["data"], config["task"]
-        agree(data, "with_boxes", True, "config.data")
-        agree(config["model"], "classes", task["num_labels"], "config.model")
-        task.setdefault("max_boxes", data.setdefault("max_boxes", DataConfig.max_boxes))
+        agree(config["model"], "classes", len(config["data"].get("labels", ())), "config.model")
 
-    def batch_spec(self, batch_size: int, text_len: int) -> dict[str, jax.ShapeDtypeStruct]:
-        del text_len
-        c, b, of = self.config, batch_size, jax.ShapeDtypeStruct
-        return c.batch_spec(b) | {
-            "labels": of((b, c.num_labels), jnp.int8),
-            "boxes": of((b, c.max_boxes, 4), jnp.float32),
-            "box_label": of((b, c.max_boxes), jnp.int32),
-        }
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return ("image", "labels", "boxes")
 
     def loss(
         self, model: Any, embeddings: Any, batch: Batch, rng: jax.Array | None = None
@@ -167,8 +153,10 @@ class DetectionTask(LabelledTask):
         positive = (want.label >= 0).astype(jnp.float32)
         count = jnp.maximum(jnp.sum(positive), 1.0)
 
-        target = jax.nn.one_hot(want.label, c.num_labels)  # -1 is a row of zeros
-        known = known_classes(batch["labels"], box_label, c.num_labels) & valid[:, None]
+        classes = found.logits.shape[-1]
+        target = jax.nn.one_hot(want.label, classes)  # -1 is a row of zeros
+        # Known of a record: a class of which it has a box, or whose label is negative.
+        known = known_classes(batch["labels"], box_label, classes) & valid[:, None]
         entropy = jax.nn.softplus(found.logits) - found.logits * target
         balance = _ALPHA * target + (1 - _ALPHA) * (1 - target)
         each = balance * (1 - jnp.exp(-entropy)) ** _GAMMA * entropy

@@ -16,7 +16,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from medvlp_jax.core import sharding
-from medvlp_jax.core.config import agree
 from medvlp_jax.core.fields import Depth, NonNegative, Positive, Size
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.core.task import Batch, Metrics, Predict
@@ -85,6 +84,8 @@ class GloriaTask(TwoTowers):
       [k, t, e] -> [b, k], the inference score of every image with every text.
     """
 
+    may_differ: ClassVar = ("block",)
+
     def __init__(self, model_def: ModelDef, config: GloriaConfig):
         super().__init__(model_def, config)
         self.predict: Mapping[str, Predict] = {
@@ -94,18 +95,9 @@ class GloriaTask(TwoTowers):
             "pair_scores": self._pair_scores,
         }
 
-    may_differ: ClassVar = ("block",)
-
-    @classmethod
-    def complete(cls, config: dict[str, Any]) -> None:
-        super().complete(config)
-        text = config["data"].setdefault("text", {})
-        agree(text, "with_words", True, "config.data.text")
-
-    def batch_spec(self, batch_size: int, text_len: int) -> dict[str, jax.ShapeDtypeStruct]:
-        """The arrays that :meth:`embed` and :meth:`loss` read."""
-        words = jax.ShapeDtypeStruct((batch_size, text_len), jnp.int32)
-        return super().batch_spec(batch_size, text_len) | {"word_ids": words}
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (*super().columns, "words")
 
     def embed(self, model: Any, batch: Batch, rng: jax.Array | None) -> Embeddings:
         """Vectors of images, texts, regions and words in training mode."""

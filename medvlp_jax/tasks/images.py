@@ -4,13 +4,12 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Literal
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, UInt8
 
-from medvlp_jax.core.fields import Channels, Extent, ExtentOrNone, Finite, Positive
+from medvlp_jax.core.fields import Channels, ExtentOrNone, Finite, Positive
 
 
 def normalise(
@@ -55,8 +54,7 @@ class PixelConfig:
     """The part of ``config.task`` that says what a tower's pixels are.
 
     Attributes:
-      image_size: side of the square images of a batch, in pixels.
-      channels: 1 or 3.
+      channels: of the images, 1 or 3.
       pixels: ``fixed`` subtracts ``mean`` and divides by ``std``, as published weights expect;
         ``image`` gives every image mean 0 and deviation 1, against differences of exposure.
       mean: of the pixels on the scale 0..1; one value or one a channel.
@@ -65,7 +63,6 @@ class PixelConfig:
         tower, as GLoRIA does with 224 to 299; 0: not at all.
     """
 
-    image_size: Extent = 224
     channels: Channels = 1
     pixels: Literal["fixed", "image"] = "fixed"
     mean: tuple[Finite, ...] = (0.5,)
@@ -73,11 +70,8 @@ class PixelConfig:
     upsample: ExtentOrNone = 0
 
     def __post_init__(self) -> None:
-        if self.channels not in (1, 3) or self.image_size < 1:
-            raise ValueError(
-                f"images of {self.image_size} pixels with {self.channels} channels: the side must "
-                "be positive and channels 1 or 3"
-            )
+        if self.channels not in (1, 3):
+            raise ValueError(f"channels={self.channels} must be 1 or 3")
         if self.upsample < 0 or self.upsample == 1:
             raise ValueError(f"upsample={self.upsample} must be 0 or a side of two pixels or more")
         for name, values in (("mean", self.mean), ("std", self.std)):
@@ -90,14 +84,6 @@ class PixelConfig:
         """What the tower eats."""
         x = standardise(image) if self.pixels == "image" else normalise(image, self.mean, self.std)
         return resize_corners(x, self.upsample) if self.upsample else x
-
-    def batch_spec(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
-        """The image, and which rows are records."""
-        shape = (batch_size, self.image_size, self.image_size, self.channels)
-        return {
-            "image": jax.ShapeDtypeStruct(shape, jnp.uint8),
-            "valid": jax.ShapeDtypeStruct((batch_size,), jnp.bool_),
-        }
 
 
 def resize_corners(image: Float[Array, "b y x c"], side: int) -> Float[Array, "b s s c"]:

@@ -4,7 +4,6 @@ from typing import Any, ClassVar
 
 import jax
 
-from medvlp_jax.core.config import agree
 from medvlp_jax.core.task import Batch
 from medvlp_jax.tasks.towers import hold
 
@@ -17,10 +16,8 @@ class LabelledTask:
 
     @classmethod
     def complete(cls, config: dict[str, Any]) -> None:
-        """The number of labels, and a frozen tower, which the optimizer holds too."""
-        task = config["task"]
-        agree(task, "num_labels", len(config["data"].get("labels", ())), "config.task")
-        if task.get("frozen"):
+        """A frozen tower, which the optimizer holds too."""
+        if config["task"].get("frozen"):
             hold(config, ["vision/"])
 
     def embed(self, model: Any, batch: Batch, rng: jax.Array | None) -> Any:

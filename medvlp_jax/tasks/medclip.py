@@ -59,10 +59,6 @@ class MedclipConfig(TowersConfig):
         if self.max_logit_scale <= 1:
             raise ValueError(f"max_logit_scale={self.max_logit_scale} must be above 1")
 
-    @property
-    def needs_labels(self) -> bool:
-        return True
-
 
 class Embeddings(NamedTuple):
     """Unit vectors; ``variant`` where texts have a second version."""
@@ -93,16 +89,12 @@ class MedclipTask(TwoTowers):
         share = config["data"].get("text", {}).get("variant", 0.0)
         agree(config["task"], "variant", share > 0, "config.task")
 
-    def batch_spec(self, batch_size: int, text_len: int) -> dict[str, jax.ShapeDtypeStruct]:
-        """The arrays that :meth:`embed` and :meth:`loss` read."""
-        c, of = self.config, jax.ShapeDtypeStruct
-        spec = super().batch_spec(batch_size, text_len)
-        spec["labels"] = of((batch_size, c.num_labels), jnp.int8)
-        if c.text_side == "stated":
-            spec["text_labels"] = of((batch_size, c.num_labels), jnp.uint8)
-        if c.variant:
-            spec |= {f"text_variant{s}": spec[f"text{s}"] for s in ("", "_mask")}
-        return spec
+    @property
+    def columns(self) -> tuple[str, ...]:
+        c = self.config
+        texts = ("statements",) if c.text_side == "stated" else ()
+        variant = ("text_variant",) if c.variant else ()
+        return (*super().columns, "labels", *texts, *variant)
 
     def embed(self, model: Any, batch: Batch, rng: jax.Array | None) -> Embeddings:
         """Unit vectors in training mode."""

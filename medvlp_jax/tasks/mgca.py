@@ -23,7 +23,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from medvlp_jax.core import sharding
-from medvlp_jax.core.config import ConfigError, agree
+from medvlp_jax.core.config import ConfigError
 from medvlp_jax.core.fields import NonNegative, Positive, Size
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.core.task import Batch, Metrics
@@ -98,18 +98,16 @@ class MgcaTask(TwoTowers):
 
     @classmethod
     def complete(cls, config: dict[str, Any]) -> None:
-        """Words in the batches, and prototypes that stay unit vectors."""
+        """Prototypes that stay unit vectors."""
         super().complete(config)
-        agree(config["data"].setdefault("text", {}), "with_words", True, "config.data.text")
         if config["model"].get("prototypes"):
             optim = config["optim"]
             kept = (*optim.get("unit_norm", ()), "prototypes")
             optim["unit_norm"] = list(dict.fromkeys(kept))
 
-    def batch_spec(self, batch_size: int, text_len: int) -> dict[str, jax.ShapeDtypeStruct]:
-        """The arrays that :meth:`embed` and :meth:`loss` read."""
-        words = jax.ShapeDtypeStruct((batch_size, text_len), jnp.int32)
-        return super().batch_spec(batch_size, text_len) | {"word_ids": words}
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (*super().columns, "words")
 
     def embed(self, model: Any, batch: Batch, rng: jax.Array | None) -> Embeddings:
         """Vectors and weights in training mode."""

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from medvlp_jax.core.config import agree
-from medvlp_jax.core.fields import Count, CountOrAuto
+from medvlp_jax.core.fields import CountOrAuto
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.core.task import Batch, Metrics, Predict, Truth
 from medvlp_jax.models.segmenter import resize
@@ -37,20 +37,18 @@ class SegmentationConfig(PixelConfig):
       label_of_mask: for each mask the label that says whether the region exists at all, -1 for
         none (an organ). A record without a mask whose label is negative has an empty one; where
         the label is positive or not known, the mask is unknown and left out.
+      num_labels: labels a record, which ``label_of_mask`` counts.
       frozen: see ``SupervisedConfig``.
     """
 
     loss: Literal["focal_dice", "bce_dice"] = "focal_dice"
     label_of_mask: tuple[CountOrAuto, ...] = ()
-    num_labels: Count = 0
     frozen: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.label_of_mask:
             raise ValueError("label_of_mask must have an entry for each mask")
-        if max(self.label_of_mask) >= self.num_labels:
-            raise ValueError(f"label_of_mask={self.label_of_mask} exceeds {self.num_labels} labels")
 
 
 def known_masks(
@@ -59,9 +57,14 @@ def known_masks(
     """Which masks of which records are truth: those given, and the empty ones of negatives.
 
     Works on numpy and JAX arrays.
+
+    Raises:
+      ValueError: ``label_of_mask`` names a label that the batch has not.
     """
     if max(label_of_mask) < 0:
         return given
+    if max(label_of_mask) >= labels.shape[1]:
+        raise ValueError(f"label_of_mask={label_of_mask} exceeds {labels.shape[1]} labels")
     column = np.maximum(label_of_mask, 0)
     return given | ((labels[:, column] == 0) & (np.array(label_of_mask) >= 0))
 
@@ -137,20 +140,13 @@ class SegmentationTask(LabelledTask):
         super().complete(config)
         data, task = config["data"], config["task"]
         masks, labels = (list(data.get(key, ())) for key in ("masks", "labels"))
-        agree(data, "with_masks", True, "config.data")
         agree(config["model"], "masks", len(masks), "config.model")
         of_mask = [labels.index(name) if name in labels else -1 for name in masks]
         task.setdefault("label_of_mask", of_mask)
 
-    def batch_spec(self, batch_size: int, text_len: int) -> dict[str, jax.ShapeDtypeStruct]:
-        del text_len
-        c, b, of = self.config, batch_size, jax.ShapeDtypeStruct
-        masks = len(c.label_of_mask)
-        return c.batch_spec(b) | {
-            "labels": of((b, c.num_labels), jnp.int8),
-            "masks": of((b, c.image_size, c.image_size, masks), jnp.uint8),
-            "mask_given": of((b, masks), jnp.bool_),
-        }
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return ("image", "labels", "masks")
 
     def loss(
         self, model: Any, embeddings: Any, batch: Batch, rng: jax.Array | None = None

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from medvlp_jax.core.config import agree
-from medvlp_jax.core.fields import Count
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.core.task import Batch, Metrics, Predict, Truth
 from medvlp_jax.tasks.images import PixelConfig
@@ -24,21 +23,14 @@ class SupervisedConfig(PixelConfig):
     """``config.task`` of a classification run.
 
     Attributes:
-      num_labels: classes; each is a question of its own, so an image may have several or none.
       frozen: the tower runs as in evaluation (running batch statistics, no dropout) and gets no
         gradient; the optimizer must hold it too (``config.optim.freeze``).
       uncertain: labels of -1 are left out of the loss, or count as positive or negative.
       Others: see :class:`medvlp_jax.tasks.images.PixelConfig`.
     """
 
-    num_labels: Count = 0
     frozen: bool = False
     uncertain: Uncertain = "ignore"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.num_labels < 1:
-            raise ValueError(f"num_labels={self.num_labels} must be at least 1")
 
 
 def targets(
@@ -63,6 +55,8 @@ def bce(
 class SupervisedTask(LabelledTask):
     """Binary cross-entropy a class, over the labels that are known.
 
+    Each label is a question of its own, so an image may have several or none.
+
     Needs a model that is called as :class:`medvlp_jax.models.heads.Classifier`.
     """
 
@@ -79,13 +73,11 @@ class SupervisedTask(LabelledTask):
     @classmethod
     def complete(cls, config: dict[str, Any]) -> None:
         super().complete(config)
-        agree(config["model"], "classes", config["task"]["num_labels"], "config.model")
+        agree(config["model"], "classes", len(config["data"].get("labels", ())), "config.model")
 
-    def batch_spec(self, batch_size: int, text_len: int) -> dict[str, jax.ShapeDtypeStruct]:
-        del text_len
-        return self.config.batch_spec(batch_size) | {
-            "labels": jax.ShapeDtypeStruct((batch_size, self.config.num_labels), jnp.int8)
-        }
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return ("image", "labels")
 
     def loss(
         self, model: Any, embeddings: Any, batch: Batch, rng: jax.Array | None = None

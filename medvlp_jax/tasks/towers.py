@@ -5,12 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import jax
-import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from medvlp_jax.core.config import ConfigError, agree
-from medvlp_jax.core.fields import Count
+from medvlp_jax.core.config import ConfigError
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.core.task import Batch, Predict, Truth
 from medvlp_jax.models.features import ImageFeatures, TextFeatures
@@ -26,28 +24,13 @@ class TowersConfig(PixelConfig):
         with the same value of every label, if one of them is positive or negative at all;
         ``stated``, images that show every finding that the text states; ``text``, those with the
         same text.
-      num_labels: labels a record.
       frozen_towers: towers that run as in evaluation (no dropout, no batch statistics) and get no
         gradient; their projections still learn. The optimizer must hold their parameters too, with
         ``config.optim.freeze``: the task only saves the work.
     """
 
     multi_positive: Literal["none", "labels", "stated", "text"] = "none"
-    num_labels: Count = 0
     frozen_towers: tuple[Literal["vision", "text"], ...] = ()
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.needs_labels and self.num_labels < 1:
-            raise ValueError(
-                "multi_positive='labels' or 'stated', and everything else that reads labels, needs "
-                "num_labels"
-            )
-
-    @property
-    def needs_labels(self) -> bool:
-        """Whether some part of the loss reads ``labels`` or ``text_labels``."""
-        return self.multi_positive in ("labels", "stated")
 
     @property
     def reads_statements(self) -> bool:
@@ -65,7 +48,7 @@ class TwoTowers:
     def __init__(self, model_def: ModelDef, config: TowersConfig):
         self.model_def = model_def
         self.config: Any = config
-        self.needs: frozenset[Truth] = frozenset({"labels"} if config.needs_labels else ())
+        self.needs = _needs(self.columns)
 
         def image(batch: Batch) -> Float[Array, "b y x c"]:
             return config.prepare(batch["image"])
@@ -76,27 +59,23 @@ class TwoTowers:
             "patch_embed": lambda model, batch: model.patch_embed(image(batch)),
         }
 
-    def batch_spec(self, batch_size: int, text_len: int) -> dict[str, jax.ShapeDtypeStruct]:
-        """The arrays that ``embed`` and ``loss`` read."""
-        c, b, of = self.config, batch_size, jax.ShapeDtypeStruct
-        spec = c.batch_spec(b) | {
-            "text": of((b, text_len), jnp.int32),
-            "text_mask": of((b, text_len), jnp.bool_),
-        }
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What ``embed`` and ``loss`` read of a batch."""
+        c = self.config
+        read = ["image", "text"]
         if c.multi_positive in ("labels", "stated"):
-            spec["labels"] = of((b, c.num_labels), jnp.int8)
+            read.append("labels")
         if c.reads_statements:
-            spec["text_labels"] = of((b, c.num_labels), jnp.uint8)
+            read.append("statements")
         if c.multi_positive == "text":
-            spec["text_key"] = of((b,), jnp.uint32)
-        return spec
+            read.append("text_key")
+        return tuple(read)
 
     @classmethod
     def complete(cls, config: dict[str, Any]) -> None:
-        """Sizes that are said once, and the frozen towers, which the optimizer holds too."""
-        task, data = config["task"], config["data"]
-        agree(task, "num_labels", len(data.get("labels", ())), "config.task")
-        kept = task.get("frozen_towers", ())
+        """The frozen towers, which the optimizer holds too."""
+        kept = config["task"].get("frozen_towers", ())
         if not isinstance(kept, list | tuple):
             raise ConfigError(f"config.task.frozen_towers={kept!r} must be a list")
         hold(config, [f"{tower}/" for tower in kept])
@@ -122,6 +101,16 @@ class TwoTowers:
         if "text" in self.config.frozen_towers:
             return lax.stop_gradient(model.encode_text(ids, mask, **options))
         return model.encode_text(ids, mask, train=True, rng=rng, **options)
+
+
+def _needs(columns: tuple[str, ...]) -> frozenset[Truth]:
+    """What of the ``columns`` training data may lack."""
+    found: list[Truth] = []
+    if "labels" in columns or "statements" in columns:
+        found.append("labels")
+    if "boxes" in columns:
+        found.append("boxes")
+    return frozenset(found)
 
 
 def hold(config: dict[str, Any], patterns: Sequence[str]) -> None:

@@ -18,9 +18,7 @@ from medvlp_jax.core.config import ConfigError, to_plain
 from medvlp_jax.core.optim import Optimizer
 from medvlp_jax.core.state import ModelDef, Path, TrainState, combine, flatten, path_str, unflatten
 from medvlp_jax.models.clip import CLIPConfig
-from medvlp_jax.models.densenet import DenseNetConfig
-from medvlp_jax.models.resnet import ResNetConfig
-from medvlp_jax.models.text_encoder import TextConfig
+from medvlp_jax.models.towers import TOWERS
 from medvlp_jax.models.vit import ViTConfig
 from medvlp_jax.weights import bare
 from medvlp_jax.weights.families import Pixels, build
@@ -29,13 +27,11 @@ from medvlp_jax.weights.source import Source, open_source
 
 _log = logging.getLogger(__name__)
 
-#: The presets of ``models.clip`` whose sizes are all spelled out.
-_PRESET = {
-    ViTConfig: "vit",
-    ResNetConfig: "resnet",
-    DenseNetConfig: "densenet",
-    TextConfig: "bert",
-}
+#: Type of a tower's config -> the preset of it whose sizes are all spelled out: the first one.
+_PRESET: dict[type[Any], str] = {}
+for _presets in TOWERS.values():
+    for _name, _preset in _presets.items():
+        _PRESET.setdefault(type(_preset), _name)
 #: What a run decides for itself, whatever the weights were trained with.
 _OWN = {
     "name",

@@ -15,6 +15,7 @@ from medvlp_jax.data.store.record import Image, Mask, Record
 from medvlp_jax.data.store.shards import write_shard
 
 LABELS = ("common", "rare")
+COLUMNS = ("image", "labels", "masks")
 
 
 def png(pixels):
@@ -54,7 +55,7 @@ def index(folder):
 def config(folder, **image):
     return DataConfig(
         (SourceConfig(str(folder)),), 8, ImageConfig(32, **image), labels=LABELS,
-        with_masks=True, masks=("common",), threads=1,
+        masks=("common",), threads=1,
     )  # fmt: skip
 
 
@@ -115,10 +116,10 @@ def test_masks_follow_the_crop_into_the_batch(folder, index):
     chosen = index.subset(0.3, 0)
     c = config(folder, geometry=geometry)
     agree = []
-    with labelled_iterator(c, 6, [source], [index], [chosen]) as batches:
+    with labelled_iterator(c, 6, [source], [index], [chosen], columns=COLUMNS) as batches:
         for batch in batches:
             assert set(batch["id"]) <= set(index.ids[chosen])
-            assert not batch["text_mask"].any()
+            assert {*batch} == {"image", "labels", "masks", "mask_given", "valid", "id"}
             assert batch["masks"].shape == (8, 32, 32, 1)
             for i in range(8):
                 bright = batch["image"][i, ..., 0] > 120
@@ -137,7 +138,7 @@ def test_the_iterator_goes_on_where_it_was(folder, index):
     c = config(folder, geometry=GeometryConfig(rotate=10.0))
 
     def start():
-        return labelled_iterator(c, 5, [source], [index], [rows])
+        return labelled_iterator(c, 5, [source], [index], [rows], columns=COLUMNS)
 
     with start() as whole:
         want = list(whole)
@@ -150,7 +151,7 @@ def test_the_iterator_goes_on_where_it_was(folder, index):
         for batch, other in zip(rest, want[2:], strict=True):
             assert batch["id"].tolist() == other["id"].tolist()
             np.testing.assert_array_equal(batch["image"], other["image"])
-    other = labelled_iterator(c, 5, [source], [index], [rows[:-2]])
+    other = labelled_iterator(c, 5, [source], [index], [rows[:-2]], columns=COLUMNS)
     with other, pytest.raises(DataError, match="sources"):
         other.set_state(state)
 
@@ -158,9 +159,12 @@ def test_the_iterator_goes_on_where_it_was(folder, index):
 def test_flips_are_refused_where_a_mask_names_a_side(folder, index):
     c = DataConfig(
         (SourceConfig(str(folder)),), 8, ImageConfig(32, geometry=GeometryConfig(flip=0.5)),
-        labels=LABELS, with_masks=True, masks=("left lung",),
+        labels=LABELS, masks=("left lung",),
     )  # fmt: skip
+    source = [open_dataset(folder)]
     with pytest.raises(DataError, match="left lung"):
-        labelled_iterator(c, 1, [open_dataset(folder)], [index], [index.subset(1.0, 0)])
+        labelled_iterator(c, 1, source, [index], [index.subset(1.0, 0)], columns=COLUMNS)
     with pytest.raises(DataError, match="left to train"):
-        labelled_iterator(config(folder), 1, [open_dataset(folder)], [index], [np.arange(0)])
+        labelled_iterator(config(folder), 1, source, [index], [np.arange(0)], columns=COLUMNS)
+    with pytest.raises(DataError, match="column text needs a tokenizer"):
+        labelled_iterator(config(folder), 1, source, [index], [np.arange(8)], columns=("text",))

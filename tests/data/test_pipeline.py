@@ -27,6 +27,8 @@ from medvlp_jax.data.texts.choice import TextConfig, text_key
 from medvlp_jax.data.texts.tokenizer import Tokenizer, train_wordpiece
 
 LABELS = ("cardiomegaly", "edema", "nodule")
+#: What batches hold unless a test asks for something else.
+PLAIN = ("image", "text", "text_key", "labels", "statements")
 SEVERITIES = ("mild", "moderate", "severe")
 
 
@@ -106,7 +108,8 @@ def config_of(folder, **changes) -> DataConfig:
 
 def run(config, tokenizer, steps, start=None, **kwargs):
     """All batches of a run, from the state ``start`` if given."""
-    with train_iterator(config, steps, tokenizer=tokenizer, **kwargs) as it:
+    kwargs = {"columns": PLAIN, "tokenizer": tokenizer} | kwargs
+    with train_iterator(config, steps, **kwargs) as it:
         if start is not None:
             it.set_state(start)
         return [{k: np.array(v) for k, v in b.items()} for b in it]
@@ -197,12 +200,11 @@ def test_same_batches_for_any_worker_count(folder, tokenizer, tmp_path):
     """Bitwise, unreadable records and resumption in the middle included."""
     records = (broken(i) if i == 7 else make_record(i) for i in range(30))
     write_shard(tmp_path, ShardName("toy", "train", 0, 1), records, "job")
-    config = config_of(
-        tmp_path, with_boxes=True, with_masks=True, masks=("nodule",), max_bad_fraction=0.5
-    )
-    whole = run(config, tokenizer, 9)
+    config = config_of(tmp_path, masks=("nodule",), max_bad_fraction=0.5)
+    columns = (*PLAIN, "boxes", "masks")
+    whole = run(config, tokenizer, 9, columns=columns)
     one = dataclasses.replace(config, workers=1, threads=1, prefetch=3)
-    with train_iterator(one, 9, tokenizer=tokenizer) as it:
+    with train_iterator(one, 9, columns=columns, tokenizer=tokenizer) as it:
         batches, states = [], []
         for b in it:
             batches.append(b)
@@ -210,7 +212,7 @@ def test_same_batches_for_any_worker_count(folder, tokenizer, tmp_path):
         assert set(it.unreadable.seen) == {"train-7"}
     assert_equal(batches, whole)
     two = dataclasses.replace(config, workers=2, threads=2)
-    assert_equal(run(two, tokenizer, 9, states[3]), whole[4:])
+    assert_equal(run(two, tokenizer, 9, states[3], columns=columns), whole[4:])
 
 
 @pytest.mark.multiprocess
@@ -224,7 +226,7 @@ def test_workers_need_no_parsed_flags_and_leave_nothing_behind(folder, tmp_path,
         "if __name__ == '__main__':\n"
         "    assert not flags.FLAGS.is_parsed()\n"
         "    config = DataConfig((SourceConfig(sys.argv[1]),), batch_size=4, workers=1)\n"
-        "    it = train_iterator(config, 1000)\n"
+        "    it = train_iterator(config, 1000, columns=('image', 'text'))\n"
         "    assert next(it)['image'].shape == (4, 224, 224, 1)\n"
         "    it.close()\n"
         "    assert not multiprocessing.active_children()\n"
@@ -244,7 +246,7 @@ def test_workers_need_no_parsed_flags_and_leave_nothing_behind(folder, tmp_path,
 def test_resume_is_bitwise_and_free_of_threads_and_processes(folder, tokenizer):
     config = config_of(folder)
     whole = run(config, tokenizer, 12)
-    with train_iterator(config, 12, tokenizer=tokenizer) as it:
+    with train_iterator(config, 12, columns=PLAIN, tokenizer=tokenizer) as it:
         for _ in range(5):
             next(it)
         state = json.loads(json.dumps(it.get_state()))  # as a checkpoint keeps it
@@ -274,14 +276,14 @@ def test_one_process_is_the_concatenation_of_many(folder, tokenizer, processes):
 
 def test_batch_that_does_not_divide_is_refused(folder, tokenizer):
     with pytest.raises(DataError, match="does not divide among 3"):
-        train_iterator(config_of(folder), 3, 0, 3, tokenizer=tokenizer)
+        train_iterator(config_of(folder), 3, 0, 3, columns=PLAIN, tokenizer=tokenizer)
 
 
 def test_state_of_another_order_is_refused(folder, tokenizer):
-    with train_iterator(config_of(folder), 5, tokenizer=tokenizer) as it:
+    with train_iterator(config_of(folder), 5, columns=PLAIN, tokenizer=tokenizer) as it:
         state = it.get_state()
     with (
-        train_iterator(config_of(folder, seed=1), 5, tokenizer=tokenizer) as other,
+        train_iterator(config_of(folder, seed=1), 5, columns=PLAIN, tokenizer=tokenizer) as other,
         pytest.raises(DataError, match="seed=0, this run has seed=1"),
     ):
         other.set_state(state)
@@ -289,7 +291,7 @@ def test_state_of_another_order_is_refused(folder, tokenizer):
 
 def test_moved_folder_resumes(folder, tokenizer, tmp_path):
     shutil.copytree(folder, tmp_path / "moved")
-    with train_iterator(config_of(folder), 6, tokenizer=tokenizer) as it:
+    with train_iterator(config_of(folder), 6, columns=PLAIN, tokenizer=tokenizer) as it:
         next(it)
         state = it.get_state()
     assert_equal(
@@ -331,7 +333,10 @@ def test_several_images_are_drawn_in_training_and_preferred_in_evaluation(tokeni
     ]
     assert set(grays) == {50, 200}
     assert 25 < grays.count(50) < 55
-    assert all((b["image"] == 50).all() for b in eval_batches(config, two, 4, tokenizer=tokenizer))
+    assert all(
+        (b["image"] == 50).all()
+        for b in eval_batches(config, two, 4, columns=PLAIN, tokenizer=tokenizer)
+    )
 
 
 # Texts
@@ -370,7 +375,9 @@ def test_records_without_text(tokenizer):
         assert b["text_mask"][~odd].any(axis=1).all()
         assert (b["text_key"][odd] == 0).all()
     with pytest.raises(ValueError, match="no record of"):
-        train_iterator(config, 1, tokenizer=tokenizer, sources=[Memory(records[1::2])])
+        train_iterator(
+            config, 1, columns=PLAIN, tokenizer=tokenizer, sources=[Memory(records[1::2])]
+        )
 
 
 def test_default_tokenizer_is_trained_once_beside_the_data(folder, tokenizer):
@@ -395,11 +402,11 @@ def test_a_mixture_of_folders_has_a_tokenizer_of_its_own(folder, tokenizer, tmp_
 
 def test_a_batch_larger_than_the_data_is_said(tokenizer, caplog):
     few = [Memory([make_record(i) for i in range(3)])]
-    train_iterator(config_of("unused"), 1, tokenizer=tokenizer, sources=few)
+    train_iterator(config_of("unused"), 1, columns=PLAIN, tokenizer=tokenizer, sources=few)
     assert "have 3 usable records, fewer than data.batch_size=4" in caplog.text
     caplog.clear()
     enough = [Memory([make_record(i) for i in range(4)])]
-    train_iterator(config_of("unused"), 1, tokenizer=tokenizer, sources=enough)
+    train_iterator(config_of("unused"), 1, columns=PLAIN, tokenizer=tokenizer, sources=enough)
     assert "usable records" not in caplog.text
 
 
@@ -416,7 +423,9 @@ def test_a_folder_that_cannot_be_written_asks_for_a_cache_dir(folder, tokenizer,
 def test_a_tokenizer_that_does_not_know_the_corpus_is_refused(tokenizer):
     foreign = [make_record(i, texts=(Text("心脏 大小 正常", "findings"),)) for i in range(4)]
     with pytest.raises(ValueError, match="unknown"):
-        train_iterator(config_of("unused"), 1, tokenizer=tokenizer, sources=[Memory(foreign)])
+        train_iterator(
+            config_of("unused"), 1, columns=PLAIN, tokenizer=tokenizer, sources=[Memory(foreign)]
+        )
 
 
 # Flips
@@ -441,12 +450,12 @@ def test_flip_is_refused_where_texts_name_a_side(tokenizer):
 
 def test_boxes_and_masks_follow_the_image(tokenizer):
     config = config_of(
-        "unused", with_boxes=True, max_boxes=3, with_masks=True, masks=("heart", "nodule"),
+        "unused", max_boxes=3, masks=("heart", "nodule"),
         image=ImageConfig(size=48, geometry=GeometryConfig(crop_area=(0.7, 1.0), rotate=5)),
     )  # fmt: skip
     source = Memory(make_record(i) for i in range(12))
     compared = 0
-    for b in run(config, tokenizer, 9, sources=[source]):
+    for b in run(config, tokenizer, 9, sources=[source], columns=("image", "boxes", "masks")):
         assert b["boxes"].shape == (4, 3, 4)
         assert b["masks"].shape == (4, 48, 48, 2)
         assert b["mask_given"].tolist() == [[False, True]] * 4
@@ -471,7 +480,7 @@ def test_more_boxes_than_places_keep_the_largest(tokenizer):
     boxes = tuple(Box(0.4, 0.4, 0.45 + 0.1 * k, 0.6, "nodule", f"p{k}") for k in range(4))
     source = Memory([make_record(1, boxes=boxes)])
     config = config_of("unused", max_boxes=2, image=ImageConfig(size=24, resize="stretch"))
-    (b,) = eval_batches(config, source, 1, tokenizer=tokenizer, with_boxes=True)
+    (b,) = eval_batches(config, source, 1, columns=("boxes", "box_phrases"))
     assert b["box_phrase"].tolist() == [["p2", "p3"]]
     np.testing.assert_allclose(b["boxes"][0, 1], [0.4, 0.4, 0.75, 0.6], atol=1e-6)
 
@@ -488,7 +497,10 @@ def test_unreadable_records_are_replaced_counted_and_named(folder, tokenizer, ca
     write_shard(tmp_path, ShardName("toy", "train", 0, 2), records[:15], "job")
     write_shard(tmp_path, ShardName("toy", "train", 1, 2), records[15:], "job")
     config = config_of(tmp_path, text=TextConfig(buckets=(32,), window=2), max_bad_fraction=0.2)
-    with caplog.at_level("WARNING"), train_iterator(config, 15, tokenizer=tokenizer) as it:
+    with (
+        caplog.at_level("WARNING"),
+        train_iterator(config, 15, columns=PLAIN, tokenizer=tokenizer) as it,
+    ):
         batches = list(it)
     assert it.unreadable.failures == 4  # two records, two epochs
     assert it.unreadable.visits == 60
@@ -519,8 +531,9 @@ def test_zero_byte_image_and_broken_mask_are_unreadable(tokenizer):
     empty = make_record(0, images=(Image(b"", "jpeg"),))
     mask = make_record(1, masks=(Mask(b"\x89PNG\r\n\x1a\n broken", "nodule"),))
     source = Memory([empty, mask, *(make_record(i) for i in range(2, 8))])
-    config = config_of("unused", with_masks=True, masks=("nodule",))
-    with train_iterator(config, 4, tokenizer=tokenizer, sources=[source]) as it:
+    config = config_of("unused", masks=("nodule",))
+    columns = (*PLAIN, "masks")
+    with train_iterator(config, 4, columns=columns, tokenizer=tokenizer, sources=[source]) as it:
         list(it)
     assert set(it.unreadable.seen) == {"train-0", "train-1"}
     assert "empty (0 bytes)" in it.unreadable.seen["train-0"]
@@ -532,7 +545,8 @@ def test_zero_byte_image_and_broken_mask_are_unreadable(tokenizer):
 def test_evaluation_is_ordered_padded_and_plain(folder, tokenizer):
     config = config_of(folder)
     val = SourceConfig(str(folder), "val")
-    batches = list(eval_batches(config, val, 4, tokenizer=tokenizer, with_boxes=True))
+    columns = (*PLAIN, "boxes", "box_phrases")
+    batches = list(eval_batches(config, val, 4, columns=columns, tokenizer=tokenizer))
     assert len(batches) == 3
     assert [str(i) for b in batches for i in b["id"]] == [f"val-{i}" for i in range(11)] + [""]
     assert np.concatenate([b["valid"] for b in batches]).tolist() == [True] * 11 + [False]
@@ -555,8 +569,11 @@ def test_evaluation_is_ordered_padded_and_plain(folder, tokenizer):
 def test_evaluation_over_processes(folder, tokenizer):
     config = config_of(folder)
     val = SourceConfig(str(folder), "val")
-    whole = list(eval_batches(config, val, 6, tokenizer=tokenizer))
-    parts = [list(eval_batches(config, val, 6, p, 3, tokenizer=tokenizer)) for p in range(3)]
+    whole = list(eval_batches(config, val, 6, columns=PLAIN, tokenizer=tokenizer))
+    parts = [
+        list(eval_batches(config, val, 6, p, 3, columns=PLAIN, tokenizer=tokenizer))
+        for p in range(3)
+    ]
     assert [len(p) for p in parts] == [len(whole)] * 3
     for i, b in enumerate(whole):
         for k in b:
@@ -573,14 +590,14 @@ def test_evaluation_marks_what_it_cannot_read_and_keeps_textless_records(tokeniz
     ]
     config = config_of("unused", image=ImageConfig(size=24, views=("PA", "AP", "")))
     with caplog.at_level("WARNING"):
-        (b,) = eval_batches(config, Memory(records), 4, tokenizer=tokenizer)
+        (b,) = eval_batches(config, Memory(records), 4, columns=PLAIN, tokenizer=tokenizer)
     assert b["valid"].tolist() == [True, False, True, False]
     assert b["id"].tolist() == ["train-0", "train-1", "train-2", "train-3"]
     assert b["text_mask"].any(axis=1).tolist() == [True, False, False, False]
     assert "left out 2 of 4 records: 1 unreadable" in caplog.text
     config = dataclasses.replace(config, max_bad_fraction=0.0)
     with pytest.raises(DataError, match="1 of 4"):
-        list(eval_batches(config, Memory(records), 4, tokenizer=tokenizer))
+        list(eval_batches(config, Memory(records), 4, columns=PLAIN, tokenizer=tokenizer))
 
 
 # Config
@@ -605,7 +622,7 @@ def test_config_is_parsed_from_a_mapping(folder):
 
 @pytest.mark.parametrize(
     "bad",
-    [{"sources": ()}, {"batch_size": 0}, {"max_bad_fraction": 2.0}, {"with_masks": True},
+    [{"sources": ()}, {"batch_size": 0}, {"max_bad_fraction": 2.0}, {"masks": ("a", "a")},
      {"labels": ("a", "a")}, {"workers": -1},
      {"sources": (SourceConfig("a", weight=1.0), SourceConfig("b"))}],
 )  # fmt: skip
@@ -625,7 +642,7 @@ def test_prefetch_to_device(folder, tokenizer, devices):
     config = config_of(folder)
     expected = run(config, tokenizer, 7)
     with (
-        train_iterator(config, 7, tokenizer=tokenizer) as it,
+        train_iterator(config, 7, columns=PLAIN, tokenizer=tokenizer) as it,
         prefetch_to_device(it, mesh, depth=2) as feed,
     ):
         for step, (batch, host, state) in enumerate(feed):
@@ -648,7 +665,7 @@ def test_state_of_the_consumed_batch_resumes_exactly(folder, tokenizer, devices)
     config = config_of(folder)
     expected = run(config, tokenizer, 8)
     with (
-        train_iterator(config, 8, tokenizer=tokenizer) as it,
+        train_iterator(config, 8, columns=PLAIN, tokenizer=tokenizer) as it,
         prefetch_to_device(it, mesh, depth=3) as feed,
     ):
         for _ in range(3):
@@ -663,7 +680,7 @@ def test_feed_raises_the_iterators_error_and_ends_its_thread(tokenizer, devices)
     mesh = make_mesh(MeshConfig(), devices[:1])
     source = Memory(broken(i) if i % 3 == 0 else make_record(i) for i in range(30))
     config = config_of("unused", max_bad_fraction=0.0)
-    with train_iterator(config, 50, tokenizer=tokenizer, sources=[source]) as it:
+    with train_iterator(config, 50, columns=PLAIN, tokenizer=tokenizer, sources=[source]) as it:
         feed = prefetch_to_device(it, mesh)
         with pytest.raises(DataError, match="cannot be read"):
             list(feed)
@@ -672,7 +689,7 @@ def test_feed_raises_the_iterators_error_and_ends_its_thread(tokenizer, devices)
             next(feed)
     assert not [t for t in threading.enumerate() if t.name == "medvlp-device-feed"]
     with (
-        train_iterator(config_of("unused"), 50, tokenizer=tokenizer,
+        train_iterator(config_of("unused"), 50, columns=PLAIN, tokenizer=tokenizer,
                        sources=[Memory(make_record(i) for i in range(8))]) as it,
     ):  # fmt: skip
         feed = prefetch_to_device(it, mesh)
@@ -683,7 +700,7 @@ def test_feed_raises_the_iterators_error_and_ends_its_thread(tokenizer, devices)
 
 
 def test_closed_iterator_says_so(folder, tokenizer):
-    it = train_iterator(config_of(folder), 5, tokenizer=tokenizer)
+    it = train_iterator(config_of(folder), 5, columns=PLAIN, tokenizer=tokenizer)
     next(it)
     it.close()
     assert it.get_state()["next_step"] == 1
@@ -699,10 +716,9 @@ def test_any_tokenizer_folder_can_be_named(folder, tmp_path):
 
 def test_words_and_second_versions_on_request(folder, tokenizer):
     plain = run(config_of(folder), tokenizer, 3)
-    text = TextConfig(
-        policy="sentence", buckets=(8, 12, 16), window=3, with_words=True, variant=0.3
-    )
-    more = run(config_of(folder, text=text), tokenizer, 3)
+    text = TextConfig(policy="sentence", buckets=(8, 12, 16), window=3, variant=0.3)
+    columns = (*PLAIN, "words", "text_variant")
+    more = run(config_of(folder, text=text), tokenizer, 3, columns=columns)
     extra = {"word_ids", "text_variant", "text_variant_mask"}
     assert more[0].keys() - plain[0].keys() == extra
     assert_equal([{k: v for k, v in b.items() if k not in extra} for b in more], plain)
@@ -715,5 +731,5 @@ def test_words_and_second_versions_on_request(folder, tokenizer):
         differ += int((batch["text_variant"] != batch["text"]).any(1).sum())
     assert differ > 6
     one = next(iter(eval_batches(config_of(folder, text=text), SourceConfig(str(folder), "val"), 4,
-                                 tokenizer=tokenizer)))  # fmt: skip
+                                 columns=columns, tokenizer=tokenizer)))  # fmt: skip
     np.testing.assert_array_equal(one["text_variant"], one["text"])  # no chance in evaluation

@@ -39,7 +39,7 @@ def config_of(folder):
 
 
 def run(config, tokenizer, steps):
-    with train_iterator(config, steps, tokenizer=tokenizer) as batches:
+    with train_iterator(config, steps, columns=("image", "text"), tokenizer=tokenizer) as batches:
         return list(batches)
 
 

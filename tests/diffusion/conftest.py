@@ -3,15 +3,11 @@
 import pathlib
 import sys
 
-import jax
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 
 @pytest.fixture(autouse=True)
-def _compile_quickly():
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
+def _compile_quickly(quick_compiles):
+    """At these sizes a test is all compilation."""

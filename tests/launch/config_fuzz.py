@@ -85,17 +85,15 @@ def experiments() -> Iterator[Start]:
         module = importlib.import_module(f"configs.cxr.{name}")
         config = to_plain(module.get_config("data" if name == "quickstart" else "small:data"))
         full = _full(RunConfig, config)
-        for key in ("seed", "with_boxes"):  # said elsewhere
-            del full["data"][key]
-        del full["data"]["text"]["with_words"]
+        del full["data"]["seed"]  # said elsewhere
         model = to_plain(clip_config(config["model"]))
         for key in ("image_size", "channels"):
             model["vision"].pop(key)
         full["model"] = model
         schema = tasks.get(name, contrastive.ContrastiveConfig)
         given = {k: v for k, v in config["task"].items() if k != "name"}
-        own = {f.name: getattr(schema(num_labels=13), f.name) for f in dataclasses.fields(schema)}
-        for key in ("image_size", "channels", "num_labels", "max_boxes", "variant"):
+        own = {f.name: getattr(schema(), f.name) for f in dataclasses.fields(schema)}
+        for key in ("channels", "variant"):
             own.pop(key, None)
         full["task"] = {**to_plain(own), **given, "name": config["task"]["name"]}
         yield Start(name, full, _run, () if name == "quickstart" else ("task", "model"))
@@ -105,7 +103,7 @@ def generators() -> Iterator[Start]:
     from data_gen.curation.clean import CurateConfig
     from data_gen.entities.build import BankConfig
     from data_gen.images.sampling import SampleImagesConfig
-    from data_gen.phantom.chest_xray.job import PhantomConfig
+    from data_gen.phantom.job import PhantomConfig
     from data_gen.pipelines.syncxr import config as syncxr
     from data_gen.reports.sampling import SampleTextsConfig
     from data_gen.sources.importing.job import SOURCES

@@ -63,7 +63,7 @@ def test_a_conflict_is_found(repo_root, tmp_path):
         resolve(repo_root, tmp_path / "lock", "demo")
 
 
-def test_git_ignores_what_the_readme_writes_and_no_code(repo_root):
+def test_git_ignores_what_the_commands_write_and_no_code(repo_root):
     def ignored(*paths: str) -> set[str]:
         done = subprocess.run(
             ["git", "check-ignore", "--no-index", *paths],
@@ -73,8 +73,9 @@ def test_git_ignores_what_the_readme_writes_and_no_code(repo_root):
             pytest.skip(f"no git checkout: {done.stderr.strip()}")
         return set(done.stdout.split())
 
-    readme = (repo_root / "README.md").read_text()
-    written = set(re.findall(r"--(?:out|to|workdir)=([\w./]+)", readme)) - {"OUT"}
+    pages = [repo_root / "README.md", *(repo_root / "docs").rglob("*.md")]
+    shown = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    written = set(re.findall(r"--(?:out|to|workdir)=(\w[\w./]*)", shown)) - {"OUT"} | {"site/"}
     assert len(written) >= 10
     assert ignored(*written) == written
     assert ignored("medvlp_jax/data/x.py", "data_gen/entities/x.py", "tests/data/x.py") == set()

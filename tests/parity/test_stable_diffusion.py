@@ -23,18 +23,12 @@ from medvlp_jax.generation.images.stable_diffusion import (
 )
 from medvlp_jax.generation.images.text_to_image import TextToImage, image_keys
 
+pytestmark = pytest.mark.usefixtures("quick_compiles")
+
 FIXTURES = pathlib.Path(__file__).parent / "fixtures"
 TOLERANCE = 2e-5
 PROMPTS = ("a large right effusion", "no acute disease", "pneumothorax")
 STEPS = {"ddim": 50, "dpmpp_2m": 20, "euler": 20}
-
-
-@pytest.fixture(autouse=True)
-def _compile_quickly():
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @functools.cache

@@ -4,8 +4,10 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import loss_oracle as oracle
 import numpy as np
 import pytest
+from task_spec import task_spec
 
 from medvlp_jax.core import sharding
 from medvlp_jax.core.config import ConfigError
@@ -22,12 +24,11 @@ from medvlp_jax.tasks.contrastive import Embeddings
 from medvlp_jax.tasks.images import normalise, standardise
 from medvlp_jax.tasks.registry import TASKS, make_task
 
-from . import loss_oracle as oracle
 from .tiny_clip import JOINT, LENGTH, PATCH, SIZE, VOCAB, tiny_model
 
 LABELS, BATCH, BOXES = 3, 8, 2
-BASE = {"name": "contrastive", "image_size": SIZE, "channels": 1, "num_labels": LABELS}
-REGIONS = {"region_weight": 0.5, "max_boxes": BOXES}
+BASE = {"name": "contrastive", "channels": 1}
+REGIONS = {"region_weight": 0.5}
 
 
 @functools.cache
@@ -57,6 +58,10 @@ def batch_of(records=BATCH, seed=0):
     }
 
 
+def spec_of(task, rows=BATCH):
+    return task_spec(task, rows, LENGTH, size=SIZE, labels=LABELS, boxes=BOXES)
+
+
 def whole_loss(task, trained, frozen, buffers, batch, rng=None):
     model = task.model_def.merge({**frozen, **trained}, buffers)
     return task.loss(model, task.embed(model, batch, rng), batch)
@@ -78,9 +83,9 @@ def close(got, want, **tolerance):
     ],
     ids=str,
 )
-def test_batch_spec_is_what_the_task_reads(config, extra):
+def test_columns_are_what_the_task_reads(config, extra):
     task, (params, buffers) = make(**config)
-    spec = task.batch_spec(BATCH, LENGTH)
+    spec = spec_of(task)
     batch = batch_of()
     assert {k: (v.shape, v.dtype) for k, v in spec.items()} == {
         k: (batch[k].shape, batch[k].dtype) for k in spec
@@ -332,7 +337,7 @@ def test_training_steps_are_the_same_on_eight_devices(devices):
         values = []
         for seed in range(2):
             full = batch_of(16, seed)
-            batch = {k: full[k] for k in task.batch_spec(16, LENGTH)}
+            batch = {k: full[k] for k in spec_of(task, 16)}
             batch = jax.device_put(batch, sharding.batch_sharding(mesh))
             state, metrics = step(state, batch, jax.random.key(7))
             values.append(jax.tree.map(np.asarray, metrics))
@@ -347,12 +352,11 @@ def test_config_errors_name_the_key_and_the_mend():
         ({"losss": "infonce"}, r"config\.task\.losss is not a known key.*config\.task\.loss"),
         ({"loss": "infonc"}, "did you mean 'infonce'"),
         ({"loss": "sigmoid"}, r"config\.model\.logit_bias"),
-        ({"multi_positive": "labels", "num_labels": 0}, "needs num_labels"),
         ({"loss": "sigmoid", "image_weight": 0.5}, "no meaning for the sigmoid"),
         ({"image_weight": 1.5}, r"image_weight=1\.5 must be at least 0 and at most 1"),
         ({"temperature": 0.0}, "temperature=0.* must be above 0"),
         ({"block": 16}, "goes with impl='ring'"),
-        ({"channels": 2}, "channels 1 or 3"),
+        ({"channels": 2}, "channels=2 must be 1 or 3"),
         ({"mean": (0.1, 0.2)}, "mean=.* must have 1 or 1 values"),
         ({"std": (0.0,)}, r"std\[0\]=0\.0 must be above 0"),
         ({"max_logit_scale": 1.0}, "max_logit_scale=1.0 must be above 1"),

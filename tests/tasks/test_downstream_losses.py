@@ -12,15 +12,14 @@ from medvlp_jax.models.heads import ClassifierConfig
 from medvlp_jax.models.vit import ViTConfig
 from medvlp_jax.tasks.detection import assign, giou, known_classes
 from medvlp_jax.tasks.images import PixelConfig
+from medvlp_jax.tasks.registry import make_task
 from medvlp_jax.tasks.segmentation import (
-    SegmentationConfig,
     flat_dice,
     focal,
     known_masks,
-    make_segmentation,
     segmentation_loss,
 )
-from medvlp_jax.tasks.supervised import bce, make_supervised, targets
+from medvlp_jax.tasks.supervised import bce, targets
 
 
 def sigmoid(x):
@@ -58,14 +57,14 @@ def test_uncertain_labels_count_as_asked():
         assert got[1][0].tolist() == [bool(k) for k in known]
 
 
-def test_what_is_validated_has_passed_through_one_sigmoid_as_in_training():
-    def build(rngs):
-        vision = ViTConfig(image_size=8, patch=4, channels=1, width=8, depth=1, heads=2,
-                           mlp_width=8)  # fmt: skip
-        return ClassifierConfig(vision, 2).build(rngs=rngs)
+def tiny_classifier():
+    vision = ViTConfig(image_size=8, patch=4, channels=1, width=8, depth=1, heads=2, mlp_width=8)
+    return ModelDef.of(lambda rngs: ClassifierConfig(vision, 2).build(rngs=rngs))
 
-    model_def = ModelDef.of(build)
-    task = make_supervised(model_def, {"image_size": 8, "channels": 1, "num_labels": 2})
+
+def test_what_is_validated_has_passed_through_one_sigmoid_as_in_training():
+    model_def = tiny_classifier()
+    task = make_task(model_def, {"name": "supervised"})
     params, buffers = model_def.init(jax.random.key(0))
     kernel = jax.random.normal(jax.random.key(1), params["head"]["kernel"].shape)
     params["head"]["kernel"] = kernel  # it starts at zero
@@ -202,16 +201,18 @@ def test_a_class_is_known_where_it_is_boxed_or_absent():
 
 def test_the_pixels_of_a_tower_are_prepared_as_in_its_training():
     image = np.arange(2 * 4 * 4).reshape(2, 4, 4, 1).astype(np.uint8)
-    plain = PixelConfig(4, mean=(0.4,), std=(0.2,)).prepare(jnp.asarray(image))
+    plain = PixelConfig(mean=(0.4,), std=(0.2,)).prepare(jnp.asarray(image))
     np.testing.assert_allclose(plain, (image / 255 - 0.4) / 0.2, atol=1e-5)
-    assert PixelConfig(4, upsample=6).prepare(jnp.asarray(image)).shape == (2, 6, 6, 1)
-    assert abs(float(PixelConfig(4, pixels="image").prepare(jnp.asarray(image)).mean())) < 1e-5
+    assert PixelConfig(upsample=6).prepare(jnp.asarray(image)).shape == (2, 6, 6, 1)
+    assert abs(float(PixelConfig(pixels="image").prepare(jnp.asarray(image)).mean())) < 1e-5
     with pytest.raises(ValueError, match="std"):
         PixelConfig(std=(0.0,))
 
 
 def test_a_wrong_key_of_the_task_is_named():
     with pytest.raises(ConfigError, match="los"):
-        make_segmentation(None, {"los": "bce_dice", "label_of_mask": (0,)})  # type: ignore
+        make_task(
+            tiny_classifier(), {"name": "segmentation", "los": "bce_dice", "label_of_mask": (0,)}
+        )
     with pytest.raises(ValueError, match="exceeds"):
-        SegmentationConfig(label_of_mask=(1,), num_labels=1)
+        known_masks(np.zeros((2, 1), bool), np.zeros((2, 1), np.int8), (1,))

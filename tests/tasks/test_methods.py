@@ -4,8 +4,10 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import method_oracle as oracle
 import numpy as np
 import pytest
+from task_spec import task_spec
 
 from medvlp_jax.core.config import ConfigError
 from medvlp_jax.core.state import ModelDef
@@ -16,8 +18,6 @@ from medvlp_jax.models.vit import ViTConfig
 from medvlp_jax.tasks.gloria import GloriaTask
 from medvlp_jax.tasks.images import resize_corners
 from medvlp_jax.tasks.registry import make_task
-
-from . import method_oracle as oracle
 
 pytestmark = pytest.mark.usefixtures("quick_compiles")
 
@@ -39,7 +39,6 @@ MODELS = {
     ),
     "medclip": CLIPConfig(vision=RESNET, text=TEXT, embed_dim=6),
 }  # fmt: skip
-TASK = {"image_size": SIDE, "num_labels": LABELS}
 
 
 def build(name, model=None, **options):
@@ -47,7 +46,7 @@ def build(name, model=None, **options):
     model_def = ModelDef.of(build_clip(model or MODELS[name]))
     if name == "gloria":
         options = {"hidden_states": 2} | options
-    task = make_task(model_def, {"name": name, **TASK, **options})
+    task = make_task(model_def, {"name": name, **options})
     return task, jax.jit(model_def.init)(jax.random.key(1))
 
 
@@ -257,9 +256,9 @@ def test_predictions_are_unit_vectors_of_every_kind(name):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_batch_spec_names_what_is_read(name):
+def test_the_columns_are_what_is_read(name):
     task, arrays = build(name, **({"variant": True} if name == "medclip" else {}))
-    spec = task.batch_spec(ROWS, LENGTH)
+    spec = task_spec(task, ROWS, LENGTH, size=SIDE, labels=LABELS)
     batch = batch_of()
     assert {k: (v.shape, v.dtype) for k, v in spec.items()} == {
         k: (batch[k].shape, batch[k].dtype) for k in spec
@@ -276,7 +275,6 @@ def test_settings_that_do_not_fit():
     plain = ModelDef.of(build_clip(MODELS["medclip"]))
     for options, message in (
         ({"name": "mgca"}, "cpa_weight needs config.model.prototypes"),
-        ({"name": "medclip", "num_labels": 0}, "needs num_labels"),
         ({"name": "medclip", "label_scale": 0.0}, "must be above 0"),
         ({"name": "medclip", "multi_positive": "text"}, "no meaning for soft targets"),
         ({"name": "gloria", "block": 0}, "block=0 must be at least 1"),
@@ -284,8 +282,8 @@ def test_settings_that_do_not_fit():
         ({"name": "mgca", "epsilon": 0.0}, "must be above 0"),
     ):
         with pytest.raises(ConfigError, match=message):
-            make_task(plain, TASK | options)
-    make_task(plain, TASK | {"name": "mgca", "cpa_weight": 0.0})
+            make_task(plain, options)
+    make_task(plain, {"name": "mgca", "cpa_weight": 0.0})
 
 
 def test_a_batch_smaller_than_the_prototypes_is_said(caplog):

@@ -3,7 +3,6 @@
 import pathlib
 import sys
 
-import jax
 import pytest
 
 HERE = pathlib.Path(__file__).parent
@@ -11,8 +10,5 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "parity")]
 
 
 @pytest.fixture(autouse=True)
-def _compile_quickly():
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
+def _compile_quickly(quick_compiles):
+    """At these sizes a test is all compilation."""

@@ -17,6 +17,7 @@ import PIL.Image
 import pytest
 from folders import write
 
+import medvlp_jax as mv
 from configs import common
 from medvlp_jax.core.state import ModelDef, flatten, unflatten
 from medvlp_jax.data.texts.tokenizer import train_wordpiece
@@ -201,6 +202,19 @@ def test_another_library_scores_the_same(layout, channels, words, tmp_path, monk
     np.testing.assert_allclose(found[1], text, rtol=0, atol=2e-5)
     # The texts differ, or a wrong place to pool at would go unseen.
     assert np.abs(text[0] - text[1]).max() > 0.005
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("layout", [name for name in RUNS if name != "stablehlo"])
+def test_the_public_api_scores_the_same(layout, channels, words, tmp_path):
+    experiment, params, buffers = run_of(layout, words, channels)
+    known = conversion.run_inputs(experiment)
+    export(tmp_path / "out", layout, experiment.model_config, params, buffers, inputs=known)
+    model = mv.load(moved(tmp_path / "out", tmp_path / "there"))
+    images = pictures(channels)
+    image, text = ours(experiment, params, buffers, images, 40)
+    np.testing.assert_allclose(model.embed_images(list(images)), image, rtol=0, atol=2e-5)
+    np.testing.assert_allclose(model.embed_texts(TEXTS), text, rtol=0, atol=2e-5)
 
 
 STRANGER = """

@@ -12,6 +12,7 @@ from folders import change, write
 from medvlp_jax.core.config import ConfigError
 from medvlp_jax.core.state import ModelDef, flatten, path_str
 from medvlp_jax.core.step import init_state
+from medvlp_jax.data.columns.registry import batch_spec
 from medvlp_jax.models.positions import resize_positions
 from medvlp_jax.run.build import Run
 from medvlp_jax.run.config import parse_config
@@ -235,7 +236,7 @@ def one_step(tree, device):
     noise = np.random.default_rng(0)
     batch = {
         key: jnp.asarray(noise.integers(0, 2 if s.dtype == jnp.bool_ else 60, s.shape), s.dtype)
-        for key, s in e.task.batch_spec(8, 12).items()
+        for key, s in batch_spec(e.task.columns, e.config.data, 8, 12).items()
     }
     batch["valid"] = jnp.ones(8, bool)
     batch["text_mask"] = batch["text_mask"].at[:, 0].set(True)

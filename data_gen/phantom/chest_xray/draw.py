@@ -1,38 +1,18 @@
 """Draws findings and support devices: side, zone, severity and the geometry that shows them."""
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from data_gen.phantom.chest_xray import findings as F
-from data_gen.phantom.chest_xray.findings import Finding
-from medvlp_jax.core.fields import Fraction, NonNegative
-
-
-@dataclasses.dataclass(frozen=True)
-class FindingMix:
-    """How ill the patients are; nothing about the patient or the film depends on it.
-
-    Attributes:
-        normal: probability that a study has no finding (it may still have devices).
-        count: relative weights of one, two and three findings in the others.
-        severity: relative weights of mild, moderate and severe.
-    """
-
-    normal: Fraction = 0.28
-    count: tuple[NonNegative, NonNegative, NonNegative] = (0.50, 0.32, 0.18)
-    severity: tuple[NonNegative, NonNegative, NonNegative] = (0.38, 0.36, 0.26)
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.normal <= 1:
-            raise ValueError(f"normal={self.normal} is a probability")
-        for name in ("count", "severity"):
-            weights = getattr(self, name)
-            if min(weights) < 0 or sum(weights) <= 0:
-                raise ValueError(f"{name}={weights} must be weights, at least one above 0")
-
+from data_gen.phantom.base import FindingMix
+from data_gen.phantom.chest_xray.findings import (
+    LOBES,
+    SEVERITIES,
+    SUPPORT_DEVICES,
+    Finding,
+    compatible,
+)
 
 _WEIGHTS = {
     "cardiomegaly": 1.1,
@@ -100,7 +80,7 @@ def sample_findings(
             weights.append(weight)
         name = pick(rng, tuple(_WEIGHTS), weights)
         candidate = make_finding(rng, name, position, mix.severity)
-        if all(F.compatible(candidate, f) for f in found):
+        if all(compatible(candidate, f) for f in found):
             found.append(candidate)
     return tuple(found)
 
@@ -114,10 +94,10 @@ def make_finding(
     """Draws one finding ``name`` with plausible side, zone, severity and geometry.
 
     Raises:
-        KeyError: ``name`` is not a finding other than support devices.
+      KeyError: ``name`` is not a finding other than support devices.
     """
-    severity = pick(rng, F.SEVERITIES, severities)
-    grade = F.SEVERITIES.index(severity)
+    severity = pick(rng, SEVERITIES, severities)
+    grade = SEVERITIES.index(severity)
     side, zone, attributes = _MAKERS[name](rng, grade, position)
     attributes["seed"] = float(rng.integers(0, 1 << 20))
     return Finding(name, side, zone, severity, attributes)
@@ -154,20 +134,24 @@ def _pneumothorax(rng: np.random.Generator, grade: int, position: str) -> Made:
 
 
 def _lobe(rng: np.random.Generator, side: str) -> tuple[str, str]:
-    return pick(rng, F.LOBES[side])
+    return pick(rng, LOBES[side])
 
 
 def _consolidation(rng: np.random.Generator, grade: int, position: str) -> Made:
     side = _side(rng)
     lobe, zone = _lobe(rng, side)
     bronchogram = pick(rng, ("yes", "no"), (0.65, 0.35))
-    return side, zone, {
-        "lobe": lobe,
-        "air_bronchogram": bronchogram,
-        "density": uniform(rng, *((0.30, 0.45), (0.45, 0.65), (0.65, 0.9))[grade]),
-        "extent": uniform(rng, *((0.45, 0.65), (0.65, 0.9), (0.9, 1.15))[grade]),
-        "u": uniform(rng, 0.3, 0.7),
-    }  # fmt: skip
+    return (
+        side,
+        zone,
+        {
+            "lobe": lobe,
+            "air_bronchogram": bronchogram,
+            "density": uniform(rng, *((0.30, 0.45), (0.45, 0.65), (0.65, 0.9))[grade]),
+            "extent": uniform(rng, *((0.45, 0.65), (0.65, 0.9), (0.9, 1.15))[grade]),
+            "u": uniform(rng, 0.3, 0.7),
+        },
+    )
 
 
 def _pneumonia(rng: np.random.Generator, grade: int, position: str) -> Made:
@@ -176,7 +160,7 @@ def _pneumonia(rng: np.random.Generator, grade: int, position: str) -> Made:
     more: dict[str, Any] = {"pattern": pattern, "lobe": "", "density": density}
     if pattern == "lobar":
         side = _side(rng)
-        more["lobe"], zone = pick(rng, F.LOBES[side][:3])
+        more["lobe"], zone = pick(rng, LOBES[side][:3])
         more["extent"] = uniform(rng, *((0.45, 0.65), (0.65, 0.9), (0.9, 1.1))[grade])
     elif pattern == "bronchopneumonia":
         side = _side(rng, 0.35)
@@ -191,14 +175,16 @@ def _pneumonia(rng: np.random.Generator, grade: int, position: str) -> Made:
 
 def _atelectasis(rng: np.random.Generator, grade: int, position: str) -> Made:
     if grade == 0 or rng.random() < 0.45:
-        return _side(rng, 0.25), "basal", {
+        side, zone = _side(rng, 0.25), "basal"
+        more: dict[str, Any] = {
             "pattern": "plate-like",
             "lobe": "",
             "lines": float(rng.integers(1, 2 + grade + 1)),
             "length_mm": uniform(rng, 32, 50 + 10 * grade),
             "thickness_mm": uniform(rng, 1.8, 3.0 + 0.6 * grade),
             "u": uniform(rng, 0.25, 0.6),
-        }  # fmt: skip
+        }
+        return side, zone, more
     side = _side(rng)
     lobe, zone = _lobe(rng, side)
     return (
@@ -210,52 +196,62 @@ def _atelectasis(rng: np.random.Generator, grade: int, position: str) -> Made:
 
 def _edema(rng: np.random.Generator, grade: int, position: str) -> Made:
     alveolar = grade == 2 or (grade == 1 and rng.random() < 0.4)
-    return "bilateral", pick(rng, ("perihilar", "diffuse"), (0.65, 0.35)), {
+    side, zone = "bilateral", pick(rng, ("perihilar", "diffuse"), (0.65, 0.35))
+    more: dict[str, Any] = {
         "pattern": "alveolar" if alveolar else "interstitial",
         "kerley_lines": pick(rng, ("yes", "no"), (0.6, 0.4)),
         "amount": uniform(rng, *((0.25, 0.45), (0.45, 0.7), (0.7, 1.0))[grade]),
-    }  # fmt: skip
+    }
+    return side, zone, more
 
 
 def _nodule(rng: np.random.Generator, grade: int, position: str) -> Made:
     low, high = ((7, 12), (12, 19), (19, 29))[grade]
-    return _side(rng), pick(rng, ("upper", "mid", "lower")), {
+    side, zone = _side(rng), pick(rng, ("upper", "mid", "lower"))
+    more: dict[str, Any] = {
         "size_mm": uniform(rng, low, high),
         "calcified": pick(rng, ("yes", "no"), (0.2, 0.8)),
         "u": uniform(rng, 0.3, 0.75),
         "v": uniform(rng, -0.06, 0.06),
-    }  # fmt: skip
+    }
+    return side, zone, more
 
 
 def _mass(rng: np.random.Generator, grade: int, position: str) -> Made:
     low, high = ((31, 40), (40, 55), (55, 75))[grade]
     zone = pick(rng, ("upper", "mid", "lower", "perihilar"))
-    return _side(rng), zone, {
+    side, zone = _side(rng), zone
+    more: dict[str, Any] = {
         "size_mm": uniform(rng, low, high),
         "margin": pick(rng, ("spiculated", "lobulated", "smooth"), (0.4, 0.4, 0.2)),
         "u": 0.18 if zone == "perihilar" else uniform(rng, 0.35, 0.65),
         "v": uniform(rng, -0.05, 0.05),
-    }  # fmt: skip
+    }
+    return side, zone, more
 
 
 def _fracture(rng: np.random.Generator, grade: int, position: str) -> Made:
     rib = int(rng.integers(3, 10))
     arc = pick(rng, ("posterior", "lateral"))
     zone = "upper" if rib <= 4 else "mid" if rib <= 6 else "lower"
-    return _side(rng), zone, {
+    side, zone = _side(rng), zone
+    more: dict[str, Any] = {
         "rib": float(rib),
         "arc": arc,
         "stage": pick(rng, ("acute", "healing"), (0.6, 0.4)),
         "step_mm": uniform(rng, *((2.5, 4.0), (4.0, 6.0), (6.0, 9.0))[grade]),
         "u": uniform(rng, 0.45, 0.65) if arc == "posterior" else uniform(rng, 0.78, 0.9),
-    }  # fmt: skip
+    }
+    return side, zone, more
 
 
 def _emphysema(rng: np.random.Generator, grade: int, position: str) -> Made:
-    return "bilateral", pick(rng, ("diffuse", "upper"), (0.6, 0.4)), {
+    side, zone = "bilateral", pick(rng, ("diffuse", "upper"), (0.6, 0.4))
+    more: dict[str, Any] = {
         "amount": uniform(rng, *((0.35, 0.5), (0.5, 0.75), (0.75, 1.0))[grade]),
         "bullae": pick(rng, ("yes", "no"), (0.45, 0.55)),
-    }  # fmt: skip
+    }
+    return side, zone, more
 
 
 _MAKERS: dict[str, Callable[[np.random.Generator, int, str], Made]] = {
@@ -289,7 +285,7 @@ def make_device(rng: np.random.Generator, device: str) -> Finding:
     elif device == "pacemaker":
         side = pick(rng, ("left", "right"), (0.85, 0.15))
     numbers = {f"p{i}": uniform(rng, 0, 1) for i in range(4)}
-    return Finding(F.SUPPORT_DEVICES, side, "", "mild", {**more, **numbers})
+    return Finding(SUPPORT_DEVICES, side, "", "mild", {**more, **numbers})
 
 
 def sample_devices(rng: np.random.Generator, view: str) -> tuple[Finding, ...]:

@@ -55,12 +55,12 @@ class Finding:
     """One abnormality or device.
 
     Attributes:
-        name: one of :data:`FINDING_NAMES`.
-        side: ``"left"``, ``"right"``, ``"bilateral"`` or ``""`` (midline or not applicable).
-        zone: one of :data:`ZONES`.
-        severity: ``"mild"``, ``"moderate"`` or ``"severe"``.
-        attributes: what else a report may say (the string values and the ``*_mm`` and ``rib``
-            numbers listed in :data:`SPECS`) and the geometry that the renderer needs (numbers).
+      name: one of :data:`FINDING_NAMES`.
+      side: ``"left"``, ``"right"``, ``"bilateral"`` or ``""`` (midline or not applicable).
+      zone: one of :data:`ZONES`.
+      severity: ``"mild"``, ``"moderate"`` or ``"severe"``.
+      attributes: what else a report may say (the string values and the ``*_mm`` and ``rib``
+        numbers listed in :data:`SPECS`) and the geometry that the renderer needs (numbers).
     """
 
     name: str
@@ -75,17 +75,17 @@ class Study:
     """One patient, one exposure, and what is wrong. All fields are JSON-able.
 
     Attributes:
-        seed, index: where the study came from; all its randomness is a function of the two.
-        findings: at most :data:`MAX_FINDINGS`.
-        view: ``"PA"`` (always erect) or ``"AP"``.
-        position: ``"erect"`` or ``"supine"`` (AP only).
-        sex: ``"female"`` or ``"male"``.
-        age: years, 0.3 to 95.
-        habitus: ``"thin"``, ``"average"``, ``"large"`` or ``"obese"``.
-        rotation: degrees about the long axis, positive towards the patient's left, -12 to 12.
-        inspiration: 0 (shallow, domes high) to 1 (deep).
-        anatomy: numbers of the patient's build, drawn independently of the findings.
-        acquisition: numbers of the exposure and of the film, drawn independently of the findings.
+      seed, index: where the study came from; all its randomness is a function of the two.
+      findings: at most :data:`MAX_FINDINGS`.
+      view: ``"PA"`` (always erect) or ``"AP"``.
+      position: ``"erect"`` or ``"supine"`` (AP only).
+      sex: ``"female"`` or ``"male"``.
+      age: years, 0.3 to 95.
+      habitus: ``"thin"``, ``"average"``, ``"large"`` or ``"obese"``.
+      rotation: degrees about the long axis, positive towards the patient's left, -12 to 12.
+      inspiration: 0 (shallow, domes high) to 1 (deep).
+      anatomy: numbers of the patient's build, drawn independently of the findings.
+      acquisition: numbers of the exposure and of the film, drawn independently of the findings.
     """
 
     seed: int
@@ -125,10 +125,10 @@ class Spec:
     """Plausible values of one finding.
 
     Attributes:
-        sides, zones: those that occur; an empty string means that the word is not used.
-        severities: those that occur.
-        words: attribute name -> the strings it may take.
-        numbers: attribute name -> (lowest, highest); millimetres where the name ends in ``_mm``.
+      sides, zones: those that occur; an empty string means that the word is not used.
+      severities: those that occur.
+      words: attribute name -> the strings it may take.
+      numbers: attribute name -> (lowest, highest); millimetres where the name ends in ``_mm``.
     """
 
     sides: tuple[str, ...]

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from data_gen.phantom.base import FindingMix
 from data_gen.phantom.chest_xray import draw
-from data_gen.phantom.chest_xray import findings as F
 from data_gen.phantom.chest_xray.draw import pick, uniform
-from data_gen.phantom.chest_xray.findings import Study
+from data_gen.phantom.chest_xray.findings import MAX_FINDINGS, Study, ctr_limit
 
 _STREAMS = {"findings": 1, "patient": 2, "acquisition": 3, "devices": 4}
 
@@ -24,18 +24,18 @@ def stream(seed: int, index: int, name: str) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
-def sample_study(seed: int, index: int, mix: draw.FindingMix | None = None) -> Study:
+def sample_study(seed: int, index: int, mix: FindingMix | None = None) -> Study:
     """Draws study ``index`` of the data set ``seed``.
 
     Args:
-        seed, index: non-negative integers; equal pairs give equal studies on any machine.
-        mix: how ill the patients are; patient and film stay the same under every mix.
+      seed, index: non-negative integers; equal pairs give equal studies on any machine.
+      mix: how ill the patients are; patient and film stay the same under every mix.
     """
     patient = _patient(stream(seed, index, "patient"))
     acquisition = sample_acquisition(stream(seed, index, "acquisition"), patient["view"])
     ill = draw.sample_findings(stream(seed, index, "findings"), patient["position"], mix)
     devices = draw.sample_devices(stream(seed, index, "devices"), patient["view"])
-    found = (*ill, *devices)[: F.MAX_FINDINGS]
+    found = (*ill, *devices)[:MAX_FINDINGS]
     return Study(seed=seed, index=index, findings=found, acquisition=acquisition, **patient)
 
 
@@ -53,7 +53,7 @@ def _patient(rng: np.random.Generator) -> dict[str, Any]:
     wall = {"thin": (9, 15), "average": (14, 24), "large": (22, 38), "obese": (36, 62)}[habitus]
     wall = uniform(rng, *wall) * (0.65 + 0.35 * grown)
     inspiration = float(np.clip(rng.normal(0.68 if view == "PA" else 0.45, 0.2), 0.0, 1.0))
-    limit = F.ctr_limit(view, age)
+    limit = ctr_limit(view, age)
     rotation = float(np.clip(rng.normal(0.0, 2.5 if view == "PA" else 5.0), -12, 12))
     breast = 0.0
     if sex == "female" and age > 12:

@@ -12,8 +12,9 @@ from data_gen.pipelines.syncxr import work
 from data_gen.pipelines.syncxr.config import ORDER, SynCXRConfig
 from data_gen.pipelines.syncxr.drawing import STAGE
 from medvlp_jax.data.store.dataset import open_array_record
+from medvlp_jax.data.store.layout import from_example
 from medvlp_jax.data.store.manifest import ShardName, fingerprint
-from medvlp_jax.data.store.record import Record, from_example
+from medvlp_jax.data.store.record import Record
 
 #: (index of the shard of the stage before, place in it).
 Place = tuple[int, int]
@@ -24,9 +25,9 @@ class Choice:
     """Which studies stay.
 
     Attributes:
-        kept: split -> places of its studies, at most as many as were asked for, in order.
-        spare: split -> how many more there are.
-        duplicates: id of a study that goes -> id of the one that it is like.
+      kept: split -> places of its studies, at most as many as were asked for, in order.
+      spare: split -> how many more there are.
+      duplicates: id of a study that goes -> id of the one that it is like.
     """
 
     kept: dict[str, list[Place]]
@@ -45,9 +46,9 @@ def choose(
     """Goes through the accepted images in the order of their rows, held-out splits first.
 
     Args:
-        folder: of the images.
-        names: split -> its finished shards.
-        above: cosine above which the later one of two images goes; 1 keeps all.
+      folder: of the images.
+      names: split -> its finished shards.
+      above: cosine above which the later one of two images goes; 1 keeps all.
     """
     ids: list[str] = []
     places: list[tuple[str, Place]] = []
@@ -81,11 +82,11 @@ class FinalJob:
     """Implements :class:`data_gen.jobs.job.Job`: copies what stays.
 
     Attributes:
-        config: of the data set.
-        images: folder of the stage before.
-        kept: see :class:`Choice`.
-        fingerprint: see :func:`final_fingerprint`.
-        description: of the data set, for its metadata.
+      config: of the data set.
+      images: folder of the stage before.
+      kept: see :class:`Choice`.
+      fingerprint: see :func:`final_fingerprint`.
+      description: of the data set, for its metadata.
     """
 
     config: SynCXRConfig

@@ -8,11 +8,11 @@ from typing import Any, Literal
 from data_gen.chat.base import ChatConfig
 from data_gen.curation.gate import GateConfig
 from data_gen.entities.sampler import SamplerConfig
-from data_gen.images.makers import ImageMakerConfig
+from data_gen.images.base import ImageMakerConfig
 from data_gen.jobs.on_ray import Needs
-from data_gen.phantom.chest_xray.job import SplitCounts
+from data_gen.phantom.job import SplitCounts
+from data_gen.reports.base import ReportWriterConfig
 from data_gen.reports.check import CheckConfig
-from data_gen.reports.writers import ReportWriterConfig
 from medvlp_jax.core.config import ConfigError, group, parse, to_plain
 from medvlp_jax.core.fields import (
     Cosine,
@@ -33,9 +33,9 @@ Images = Literal["phantom", "jax", "diffusers"]
 ORDER = ("test", "validation", "train")
 #: Keys that change no byte: an interrupted run may go on with others.
 _PACE = (
-    "url", "key_variable", "concurrency", "timeout", "max_bytes", "attempts", "backoff", "patience",
-    "cache", "mesh",
-)  # fmt: skip
+    *("url", "key_variable", "concurrency", "timeout", "max_bytes", "attempts", "backoff"),
+    *("patience", "cache", "mesh"),
+)
 FREE = (
     "processes",
     "ray",
@@ -63,34 +63,34 @@ class SynCXRConfig:
     """What a synthetic data set is.
 
     Attributes:
-        name: of the data set, in the names of its shards.
-        seed: of the plan, the grammar and the pictures.
-        splits: studies per split; no two share a row of the plan.
-        spare: more rows than studies, as a share, to make up for what is refused for good. They are
-            used only as far as they are needed.
-        studies_per_shard: of which one is made, and resumed, at a time.
-        size: longer side of the stored pictures in pixels, which the phantom draws and to which a
-            diffusion model's are reduced; 0 leaves those as they are.
-        image_format, quality: gray PNG, or gray JPEG of this quality (1 to 100).
-        masks: store organs and findings of the phantom as masks too.
-        bank: a file of entities (:class:`data_gen.entities.bank.EntityBank`); empty is the bank of
-            the package.
-        sampler: how many entities a study has, and how often one may be used.
-        writer, chat: what writes the reports; ``chat`` is the language model's group.
-        checker, report_attempts: what a report has to fulfil, and how often it is written.
-        images, maker: what makes the images; ``maker`` is the diffusion model's group.
-        image_attempts: how often an image is made, each with a seed of its own.
-        gate: the checks of each image.
-        curate: False keeps what the gate refuses, and near-duplicates, to see what they are worth;
-            the verdicts stay in the provenance.
-        same_above: cosine above which two images count as one; 0 is the encoder's own threshold.
-        planted: share of studies whose first image is spoilt on purpose, to measure what share of
-            them the gate finds. None of them gets into the data.
-        pictures: small pictures of rejects to keep, per reason.
-        keep_work: keep what lies between the stages when all is done.
-        processes: 0 is one per CPU core; 1 works in the main process. Stages with a model of ours
-            work in the main process, on JAX's own device.
-        ray: what workers need of a Ray cluster, if the data are made on one.
+      name: of the data set, in the names of its shards.
+      seed: of the plan, the grammar and the pictures.
+      splits: studies per split; no two share a row of the plan.
+      spare: more rows than studies, as a share, to make up for what is refused for good. They are
+        used only as far as they are needed.
+      studies_per_shard: of which one is made, and resumed, at a time.
+      size: longer side of the stored pictures in pixels, which the phantom draws and to which a
+        diffusion model's are reduced; 0 leaves those as they are.
+      image_format, quality: gray PNG, or gray JPEG of this quality (1 to 100).
+      masks: store organs and findings of the phantom as masks too.
+      bank: a file of entities (:class:`data_gen.entities.bank.EntityBank`); empty is the bank of
+        the package.
+      sampler: how many entities a study has, and how often one may be used.
+      writer, chat: what writes the reports; ``chat`` is the language model's group.
+      checker, report_attempts: what a report has to fulfil, and how often it is written.
+      images, maker: what makes the images; ``maker`` is the diffusion model's group.
+      image_attempts: how often an image is made, each with a seed of its own.
+      gate: the checks of each image.
+      curate: False keeps what the gate refuses, and near-duplicates, to see what they are worth;
+        the verdicts stay in the provenance.
+      same_above: cosine above which two images count as one; 0 is the encoder's own threshold.
+      planted: share of studies whose first image is spoilt on purpose, to measure what share of
+        them the gate finds. None of them gets into the data.
+      pictures: small pictures of rejects to keep, per reason.
+      keep_work: keep what lies between the stages when all is done.
+      processes: 0 is one per CPU core; 1 works in the main process. Stages with a model of ours
+        work in the main process, on JAX's own device.
+      ray: what workers need of a Ray cluster, if the data are made on one.
     """
 
     generator: Literal["syncxr"] = "syncxr"
@@ -180,7 +180,7 @@ def read(config: Mapping[str, Any]) -> SynCXRConfig:
     is read; a model or server that is named without its word is an error, not a silent default.
 
     Raises:
-        ConfigError: see :func:`medvlp_jax.core.config.parse`.
+      ConfigError: see :func:`medvlp_jax.core.config.parse`.
     """
     plain: dict[str, Any] = to_plain(config)
     writer, images = plain.get("writer", "grammar"), plain.get("images", "phantom")

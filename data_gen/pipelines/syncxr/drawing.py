@@ -19,19 +19,12 @@ from data_gen.curation.gate import Gate, GateConfig
 from data_gen.curation.rejects import RejectRow, small
 from data_gen.entities.entity import Entity
 from data_gen.entities.phantom import findings_of
-from data_gen.images.makers import (
-    Drawing,
-    ImageMaker,
-    ImageMakerConfig,
-    ImageRequest,
-    Picture,
-    Truth,
-    draw,
-    make_maker,
-    maker_fingerprint,
-)
+from data_gen.images.base import Drawing, ImageMaker, ImageMakerConfig, ImageRequest, draw
+from data_gen.images.registry import make_maker, maker_fingerprint
 from data_gen.jobs.job import Shard
-from data_gen.phantom.chest_xray.job import encode, joined_masks
+from data_gen.phantom.base import Picture, Truth
+from data_gen.phantom.chest_xray.requested import patient
+from data_gen.phantom.records import image_of, joined_masks
 from data_gen.pipelines.syncxr import work
 from data_gen.pipelines.syncxr.config import SynCXRConfig
 from data_gen.pipelines.syncxr.writing import entities_of
@@ -88,10 +81,10 @@ class ImagesJob:
     """Implements :class:`data_gen.jobs.job.Job`: whole records from those of the reports.
 
     Attributes:
-        config: of the data set.
-        folder: of this stage.
-        reports: folder of the stage before.
-        fingerprint: see :func:`images_fingerprint`.
+      config: of the data set.
+      folder: of this stage.
+      reports: folder of the stage before.
+      fingerprint: see :func:`images_fingerprint`.
     """
 
     config: SynCXRConfig
@@ -182,8 +175,6 @@ class ImagesJob:
         prompt = texts.get("impression") or texts.get("findings", "")
         findings = None
         if c.images == "phantom":
-            from data_gen.images.phantom import patient
-
             findings = findings_of(study.entities, seed, patient(seed).position)
         return ImageRequest(report.id, prompt, seed, report.labels, findings)
 
@@ -224,11 +215,8 @@ class ImagesJob:
 
     def _image(self, pixels: UInt8[np.ndarray, "y x"], truth: Truth | None) -> Image:
         c = self.config
-        options = [cv2.IMWRITE_JPEG_QUALITY, c.quality] if c.image_format == "jpeg" else []
-        data = encode(f".{c.image_format}", pixels, options)
-        height, width = pixels.shape
         view = truth.study.view if truth else "FRONTAL"
-        return Image(data, c.image_format, view, "xray", width, height)
+        return image_of(pixels, c.image_format, c.quality, view, "xray")
 
 
 def fitted(picture: Picture, size: int) -> Picture:

@@ -17,24 +17,24 @@ from typing import Any
 from absl import logging
 
 import medvlp_jax
-from data_gen.curation.encoders import thresholds
+from data_gen.curation.encoders.registry import thresholds
 from data_gen.curation.rejects import Pictures, write_rejects
 from data_gen.data_page import write_data_report
 from data_gen.entities.sampler import plan_in
 from data_gen.jobs import run as jobs
 from data_gen.jobs import summary
 from data_gen.jobs.job import JobError, Shard
+from data_gen.phantom.registry import without_default
 from data_gen.pipelines.syncxr import drawing, writing
 from data_gen.pipelines.syncxr.choosing import Choice, FinalJob, choose, final_fingerprint
 from data_gen.pipelines.syncxr.config import FREE, SynCXRConfig
 from data_gen.pipelines.syncxr.drawing import ImagesJob, images_fingerprint
 from data_gen.pipelines.syncxr.fan_out import FanOut
-from data_gen.pipelines.syncxr.telling import Way, reasons
+from data_gen.pipelines.syncxr.outcome import Outcome, reasons
 from data_gen.pipelines.syncxr.writing import ReportsJob, bank_of, reports_fingerprint
 from medvlp_jax.core.config import differences, to_plain
 from medvlp_jax.core.errors import one_net
 from medvlp_jax.core.files import jsonl
-from medvlp_jax.core.processes.lock import workdir_lock
 from medvlp_jax.data.store.dataset import splits, verify
 from medvlp_jax.data.store.manifest import ShardName
 from medvlp_jax.data.store.shards import remove_leftovers, whole_file
@@ -51,9 +51,9 @@ class Made:
     """What :func:`generate` did.
 
     Attributes:
-        made, found: shards of the data folder that were made now, and that were there.
-        summary: of the data folder; its part ``syncxr`` counts what happened on the way.
-        report: the page.
+      made, found: shards of the data folder that were made now, and that were there.
+      summary: of the data folder; its part ``syncxr`` counts what happened on the way.
+      report: the page.
     """
 
     made: int
@@ -71,19 +71,18 @@ def generate(
     """Makes the data set ``config`` in ``out``, or what of it is missing there.
 
     Args:
-        config: what to make.
-        out: empty, or where the same command was interrupted.
-        fan_out: where the stages run; the caller closes it. None is this machine.
-        progress: a line on stderr per stage, if that is a terminal.
+      config: what to make.
+      out: empty, or where the same command was interrupted.
+      fan_out: where the stages run; the caller closes it. None is this machine.
+      progress: a line on stderr per stage, if that is a terminal.
 
     Raises:
-        UserError: see :func:`data_gen.jobs.run.run_job`; or the bank is too small for the data set,
-            or too few studies passed; or ``out`` holds another data set.
-        KeyboardInterrupt: Ctrl-C; its message says how many shards of the stage are finished.
+      UserError: see :func:`data_gen.jobs.run.run_job`; or the bank is too small for the data set,
+        or too few studies passed; or ``out`` holds another data set.
+      KeyboardInterrupt: Ctrl-C; its message says how many shards of the stage are finished.
     """
-    folder = jobs.make_folder(out).absolute()
-    with workdir_lock(folder, "data generation"):
-        remove_leftovers(folder)
+    with jobs.output(out, "data generation") as given:
+        folder = given.absolute()
         if _is_finished(folder, config):
             made = _found(folder)
         else:
@@ -95,7 +94,7 @@ def generate(
 
 
 def _is_finished(folder: Path, config: SynCXRConfig) -> bool:
-    path, settings = folder / SETTINGS, to_plain(config)
+    path, settings = folder / SETTINGS, without_default(to_plain(config))
     if not path.exists():
         _write_settings(folder, config, finished=False)
         return False
@@ -121,7 +120,7 @@ def _write_settings(folder: Path, config: SynCXRConfig, finished: bool) -> None:
     state = {
         "version": medvlp_jax.__version__,
         "finished": finished,
-        "config": to_plain(config),
+        "config": without_default(to_plain(config)),
     }
     with whole_file(folder / SETTINGS) as temporary:
         temporary.write_text(json.dumps(state, indent=1), encoding="utf-8")
@@ -137,10 +136,10 @@ class _Run:
 
     def __init__(self, config: SynCXRConfig, folder: Path, fan_out: FanOut, progress: bool) -> None:
         self.config, self.folder, self.fan_out, self.progress = config, folder, fan_out, progress
-        self.plan_folder = folder / WORK / "plan"
+        self.plan_folder = jobs.make_folder(folder / WORK / "plan")
         self.reports_folder = jobs.make_folder(folder / WORK / writing.STAGE)
         self.images_folder = jobs.make_folder(folder / WORK / drawing.STAGE)
-        for place in (self.reports_folder, self.images_folder):
+        for place in (self.plan_folder, self.reports_folder, self.images_folder):
             remove_leftovers(place)
 
     def run(self) -> Made:
@@ -164,10 +163,10 @@ class _Run:
             images_fingerprint(c, self.reports.fingerprint),
         )
         choice, names = self._choose()
-        way = Way(c, self.reports_folder, self.images_folder, names, choice)
-        rejects = list(way.rejects(Pictures(self.folder, c.pictures)))
+        outcome = Outcome(c, self.reports_folder, self.images_folder, names, choice)
+        rejects = list(outcome.rejects(Pictures(self.folder, c.pictures)))
         write_rejects(self.folder, rejects)
-        numbers = way.numbers(plan.balance, rejects)
+        numbers = outcome.numbers(plan.balance, rejects)
         if not any(choice.kept.values()):
             raise JobError(
                 f"none of {numbers['reports']['written']} reports got an image that passed the "

@@ -16,8 +16,9 @@ from data_gen.pipelines.syncxr.config import SynCXRConfig
 from medvlp_jax.core.errors import one_net
 from medvlp_jax.core.files import jsonl, npz
 from medvlp_jax.data.store.dataset import open_array_record
+from medvlp_jax.data.store.layout import from_example
 from medvlp_jax.data.store.manifest import ShardError, ShardName
-from medvlp_jax.data.store.record import Record, from_example
+from medvlp_jax.data.store.record import Record
 from medvlp_jax.data.store.shards import whole_file
 
 
@@ -38,7 +39,7 @@ def read_shard(folder: Path, name: ShardName) -> list[Record]:
     """The records of a finished shard.
 
     Raises:
-        ShardError: the file is missing or damaged.
+      ShardError: the file is missing or damaged.
     """
     reader = open_array_record(folder / name.filename)
     count = reader.num_records()
@@ -55,7 +56,7 @@ def read_beside(folder: Path, name: ShardName, kind: str) -> str:
     """What :func:`write_beside` wrote.
 
     Raises:
-        ShardError: the file is missing or damaged.
+      ShardError: the file is missing or damaged.
     """
     path = _beside(folder, name, kind)
     with _mendable(path):

@@ -19,9 +19,10 @@ from data_gen.jobs.job import Shard
 from data_gen.phantom.chest_xray.findings import NO_FINDING
 from data_gen.pipelines.syncxr import work
 from data_gen.pipelines.syncxr.config import SynCXRConfig
+from data_gen.reports.base import ReportWriter, ReportWriterConfig
 from data_gen.reports.check import ReportChecker
 from data_gen.reports.checked import CheckedReport, checked_reports, request_for
-from data_gen.reports.writers import ReportWriter, ReportWriterConfig, make_writer
+from data_gen.reports.registry import make_writer
 from medvlp_jax.core.config import to_plain
 from medvlp_jax.data.store.manifest import fingerprint
 from medvlp_jax.data.store.record import Record, Text
@@ -76,10 +77,10 @@ class ReportsJob:
     """Implements :class:`data_gen.jobs.job.Job`: records without images.
 
     Attributes:
-        config: of the data set.
-        folder: of this stage.
-        plan: folder of the stage before.
-        fingerprint: see :func:`reports_fingerprint`.
+      config: of the data set.
+      folder: of this stage.
+      plan: folder of the stage before.
+      fingerprint: see :func:`reports_fingerprint`.
     """
 
     config: SynCXRConfig

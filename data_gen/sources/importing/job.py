@@ -22,10 +22,9 @@ from data_gen.sources.importing.source import check_counts, listed
 from data_gen.sources.registry import SOURCES
 from medvlp_jax.core.config import parse
 from medvlp_jax.core.files import jsonl
-from medvlp_jax.core.processes.lock import workdir_lock
 from medvlp_jax.data.store.dataset import finalise
 from medvlp_jax.data.store.manifest import ShardInfo, read_manifest, write_errors
-from medvlp_jax.data.store.shards import remove_leftovers, whole_file
+from medvlp_jax.data.store.shards import whole_file
 
 REJECTS = "rejects.jsonl"
 _LOOK = 50  # images looked for before the work begins
@@ -112,8 +111,7 @@ def run_import(
     if not isinstance(config, SourceConfig):
         config = parse(source.config, config)
     runner = runner or local(processes)
-    with workdir_lock(jobs.make_folder(out_dir), f"import of {config.name}") as directory:
-        remove_leftovers(directory)
+    with jobs.output(out_dir, f"import of {config.name}") as directory:
         rejects = Rejects()
         items = listed(source, config, rejects)
         if not items:

@@ -13,7 +13,8 @@ from data_gen.sources.importing.base import ImageFile, Item, PixelBox, Rejects, 
 from data_gen.sources.importing.masks import MaskFile, MaskRuns, encode_mask, read_mask, resize_mask
 from medvlp_jax.core.errors import UserError, one_net
 from medvlp_jax.core.files.opening import open_regular, read_bytes, shown
-from medvlp_jax.data.images.decoding import ImageError, decode, decode_unchanged, sniff
+from medvlp_jax.data.images.base import ImageError
+from medvlp_jax.data.images.decoding import decode, decode_unchanged, sniff
 from medvlp_jax.data.store.record import (
     Box,
     Image,

@@ -24,7 +24,8 @@ import numpy as np
 import PIL.Image
 from jaxtyping import Bool, Shaped
 
-from medvlp_jax.data.images.decoding import ImageError, decode, decode_unchanged, sniff
+from medvlp_jax.data.images.base import ImageError
+from medvlp_jax.data.images.decoding import decode, decode_unchanged, sniff
 
 Region = Bool[np.ndarray, "h w"]
 

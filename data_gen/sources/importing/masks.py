@@ -10,7 +10,7 @@ from jaxtyping import Bool
 
 from data_gen.sources.importing.mask_pixels import region_of
 from medvlp_jax.core.files.opening import read_bytes
-from medvlp_jax.data.images.decoding import MAX_PIXELS, ImageError
+from medvlp_jax.data.images.base import MAX_PIXELS, ImageError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,19 +9,18 @@ changed.
 
 import dataclasses
 import hashlib
-import math
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from data_gen.jobs.job import Shard
+from data_gen.jobs.job import Shard, cut
 from data_gen.sources.importing.base import Item, Reject, Rejects, SourceConfig, SourceError
 from data_gen.sources.importing.masks import MaskFile
 from data_gen.sources.importing.source import load
 from data_gen.sources.registry import SOURCES
 from medvlp_jax.core.config import to_plain
-from medvlp_jax.data.store.manifest import ShardError, ShardInfo, ShardName, fingerprint
+from medvlp_jax.data.store.manifest import ShardError, ShardInfo, fingerprint
 from medvlp_jax.data.store.record import Record
 
 _HERE = os.uname().nodename
@@ -172,10 +171,8 @@ def _cut(
         by_split.setdefault(item.split, []).append(item)
     shards = []
     for split, chosen in sorted(by_split.items()):
-        count = math.ceil(len(chosen) / size)
-        for i in range(count):
-            part = tuple(chosen[i * size : (i + 1) * size])
+        for shard in cut(dataset, split, len(chosen), size):
+            part = tuple(chosen[shard.start : shard.stop])
             files = sum(there[str(path)] for item in part for path in _files(item))
-            name = ShardName(dataset, split, i, count)
-            shards.append(ImportShard(name, i * size, i * size + len(part), part, files))
+            shards.append(ImportShard(shard.name, shard.start, shard.stop, part, files))
     return tuple(shards)

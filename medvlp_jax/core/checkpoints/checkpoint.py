@@ -15,7 +15,7 @@ import math
 import os
 import pathlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import jax
@@ -53,6 +53,7 @@ class CheckpointConfig:
       keep_last: the newest this many.
       keep_best: besides, the best this many by ``best_metric`` (of those saved at an evaluation).
       best_metric: name of an evaluation metric such as ``zeroshot/macro_auc``; empty = none.
+      best_mode: whether a larger or a smaller ``best_metric`` is better.
       asynchronous: write in the background while training goes on.
       directory: where the folder of checkpoints is, instead of the workdir. Processes on several
         machines need one that all can reach: a shared disk, or a bucket (``gs://...``, with
@@ -237,7 +238,11 @@ class Checkpointer:
         return read(self.folder / str(step), step, abstract)
 
     def restore_latest(
-        self, abstract: TrainState, may_differ: tuple[str, ...] = (), resume_anyway: bool = False
+        self,
+        abstract: TrainState,
+        may_differ: tuple[str, ...] = (),
+        resume_anyway: bool = False,
+        as_of_today: Callable[[dict[str, Any]], dict[str, Any]] = dict,
     ) -> Restored | None:
         """Reads the newest checkpoint that is whole; ``None`` if there never was one.
 
@@ -249,6 +254,7 @@ class Checkpointer:
             the one that saved.
           may_differ: config keys (prefixes, ``mesh`` or ``loop.save_every``) that may have changed.
           resume_anyway: go on although the config differs.
+          as_of_today: what makes a config that an older version stored one of this version.
 
         Raises:
           CheckpointError: the config differs in a key that matters, the arrays are not those of
@@ -259,7 +265,7 @@ class Checkpointer:
         for step in reversed(steps):
             try:
                 if not resume_anyway:
-                    self._check(self._config_of(step), may_differ, step)
+                    self._check(as_of_today(self._config_of(step)), may_differ, step)
                 restored = self.restore(abstract, step)
             except DamagedError as e:
                 damaged[step] = e

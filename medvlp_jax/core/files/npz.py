@@ -1,4 +1,4 @@
-"""``.npz`` files that this package keeps: every array comes back as it was written, or an error."""
+"""``.npz`` files: every array as it was written, or an error; written whole or not at all."""
 
 import io
 import os
@@ -33,9 +33,13 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 
 def write(
-    path: str | os.PathLike[str], arrays: Mapping[str, Any], *, compressed: bool = True
+    path: str | os.PathLike[str], arrays: Mapping[str, Any], *, compressed: bool = False
 ) -> None:
-    """Writes the arrays by name; the file is there whole or not at all."""
+    """Writes a file that appears whole or not at all; one that is there is replaced.
+
+    Raises:
+      OSError: the folder is not there or cannot be written, or the disk is full.
+    """
     save: Any = np.savez_compressed if compressed else np.savez
-    with whole(path) as file:
-        save(file, **arrays)
+    with whole(path) as out:
+        save(out, **arrays)

@@ -20,8 +20,9 @@ from pydicom.pixels.utils import pixel_array
 from pydicom.uid import RLELossless
 
 from medvlp_jax.core.errors import UserError, reason
-from medvlp_jax.data.images.decoding import CLIP, ImageError, Pixels, histogram, look_up
+from medvlp_jax.data.images.base import CLIP, ImageError, Pixels
 from medvlp_jax.data.images.dicom_file import frame_index, open_dicom
+from medvlp_jax.data.images.value_tables import histogram, look_up
 
 T = TypeVar("T")
 _END = 1e-6  # a sigmoid never reaches its ends

@@ -23,8 +23,8 @@ from pydicom.uid import (
     JPEGBaseline8Bit,
 )
 
+from medvlp_jax.data.images.base import MAX_PIXELS, ImageError
 from medvlp_jax.data.images.codestream import read_codestream, syntax_of
-from medvlp_jax.data.images.decoding import MAX_PIXELS, ImageError
 
 #: Bytes that a deflated data set may have when inflated: the largest picture of 16 bits, and more.
 MAX_INFLATED = 2 * MAX_PIXELS + (1 << 24)
@@ -45,7 +45,7 @@ def open_dicom(data: bytes) -> tuple[Dataset, tuple[str, ...]]:
     """The data set, complete for :func:`pydicom.pixels.pixel_array`, and what was guessed.
 
     Raises:
-      ImageError: no pixels, or a claim beyond :data:`~medvlp_jax.data.images.decoding.MAX_PIXELS`.
+      ImageError: no pixels, or a claim beyond :data:`~medvlp_jax.data.images.base.MAX_PIXELS`.
       Exception: whatever pydicom raises for damage.
     """
     guesses: list[str] = []

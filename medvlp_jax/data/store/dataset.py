@@ -13,6 +13,7 @@ from etils import epath
 
 from medvlp_jax.core.checkpoints import digests
 from medvlp_jax.core.errors import reason
+from medvlp_jax.data.store.layout import from_example
 from medvlp_jax.data.store.manifest import (
     MANIFEST,
     LabelCounts,
@@ -23,7 +24,7 @@ from medvlp_jax.data.store.manifest import (
     read_lines,
 )
 from medvlp_jax.data.store.metadata import write_metadata
-from medvlp_jax.data.store.record import Record, RecordError, from_example
+from medvlp_jax.data.store.record import Record, RecordError
 
 _REGENERATE = "delete it and rerun the command that made the folder"
 #: The small files that stand beside the shards; ``digests.json`` has theirs.
@@ -164,6 +165,7 @@ def finalise(directory: str | os.PathLike, description: str = "") -> dict[str, i
         shard_lengths={k: [s.records for s in v] for k, v in by_split.items()},
         sizes={k: sum(s.bytes for s in v) for k, v in by_split.items()},
         description=description,
+        turns=any(s.turns for v in by_split.values() for s in v),
     )
     keep_digests(directory)
     return {split: sum(s.records for s in shards) for split, shards in by_split.items()}

@@ -1,7 +1,5 @@
 """Arrays that are kept beside the data so that a pass over it is made once: .npz files."""
 
-import contextlib
-import os
 import pathlib
 from collections.abc import Mapping
 
@@ -11,6 +9,7 @@ from absl import logging
 from medvlp_jax.core.errors import reason
 from medvlp_jax.core.files import npz
 from medvlp_jax.core.files.opening import MissingFileError
+from medvlp_jax.core.files.replacing import replacing
 
 
 def read_arrays(path: pathlib.Path, again: str) -> dict[str, np.ndarray] | None:
@@ -31,14 +30,8 @@ def read_arrays(path: pathlib.Path, again: str) -> dict[str, np.ndarray] | None:
 
 def write_arrays(path: pathlib.Path, arrays: Mapping[str, np.ndarray], mend: str) -> None:
     """Writes a file whole; one that cannot be written costs a warning that ends in ``mend``."""
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as f:
+        with replacing(path) as temporary, open(temporary, "wb") as f:
             np.savez_compressed(f, **arrays)  # pyright: ignore[reportArgumentType]
-        os.replace(temporary, path)
     except OSError as error:
         logging.warning("%s cannot be written (%s); %s", path, reason(error), mend)
-    finally:
-        with contextlib.suppress(OSError):  # renamed, or never made
-            temporary.unlink()

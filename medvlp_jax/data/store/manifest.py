@@ -82,7 +82,7 @@ class ShardInfo:
       bytes, sha256: of the file.
       fingerprint: of the job that wrote it (see :func:`fingerprint`).
       labels: name -> counts of [positive, negative, uncertain].
-      images, texts, boxes, masks: how many the records hold together.
+      images, texts, boxes, masks, turns: how many the records hold together.
       extra: what the job wants to remember, e.g. rejected rows.
     """
 
@@ -96,6 +96,7 @@ class ShardInfo:
     texts: int = 0
     boxes: int = 0
     masks: int = 0
+    turns: int = 0
     extra: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
@@ -151,7 +152,10 @@ def write_errors(path: str | os.PathLike) -> Iterator[None]:
 def append_manifest(directory: str | os.PathLike, info: ShardInfo) -> None:
     """Adds a line, safe beside other processes; a line that a crash cut short is closed first."""
     path = pathlib.Path(directory) / MANIFEST
-    line = json.dumps(jsonl.seal(dataclasses.asdict(info)), sort_keys=True) + "\n"
+    told = dataclasses.asdict(info)
+    if not info.turns:  # the lines of folders without conversations are those of older versions
+        del told["turns"]
+    line = json.dumps(jsonl.seal(told), sort_keys=True) + "\n"
     with write_errors(path), open(path, "a+b") as f:
         fcntl.flock(f, fcntl.LOCK_EX)
         end = f.seek(0, os.SEEK_END)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from medvlp_jax.data.store.record import schema
+from medvlp_jax.data.store.layout import schema
 
 VERSION = "1.1.0"  # of the record's layout, which is what TFDS calls the version of a data set
 
@@ -21,6 +21,7 @@ def write_metadata(
     sizes: Mapping[str, int],
     description: str = "",
     file_format: str = "array_record",
+    turns: bool = False,
 ) -> None:
     """Writes ``features.json`` and ``dataset_info.json`` into ``directory``.
 
@@ -30,6 +31,7 @@ def write_metadata(
       sizes: split -> bytes.
       description: shown by ``builder.info``.
       file_format: ``array_record`` or ``tfrecord``; the shard files carry it in their names.
+      turns: whether some record holds a conversation.
     """
     # TFDS takes seconds to import, and only the end of a job needs it.
     from tensorflow_datasets.core import (
@@ -58,7 +60,7 @@ def write_metadata(
         builder=DatasetIdentity(
             name=dataset, version=Version(VERSION), data_dir=str(directory), module_name=__name__
         ),
-        features=features.FeaturesDict({k: feature(v) for k, v in schema().items()}),
+        features=features.FeaturesDict({k: feature(v) for k, v in schema(turns).items()}),
         description=description,
     )
     info.set_file_format(file_format)

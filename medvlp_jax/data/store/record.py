@@ -1,4 +1,4 @@
-"""The record: what one study is on disk, and how it becomes a ``tf.train.Example`` and back.
+"""The record: what one study is on disk.
 
 Every data set of the package, generated or imported, is a folder of these. A record keeps images
 as the encoded files they came as, all texts with the section they stand in, and labels as
@@ -11,17 +11,18 @@ import json
 import math
 import re
 import struct
-from collections.abc import Sequence
 from typing import Any, Protocol
 
-from medvlp_jax.core.errors import UserError, reason
-from medvlp_jax.data.store import example
+from medvlp_jax.core.errors import UserError
 
 FORMATS = ("png", "jpeg", "dicom")
 LABEL_VALUES = (1, 0, -1)
+ROLES = ("system", "user", "assistant")
 #: Split names are part of file names (of 255 bytes at most) and of TFDS split expressions
 #: (``train[:10%]``).
 SPLIT_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,63}")
+#: Between the names of a list that is stored as one string.
+JOIN = ";"
 _MAGIC = {"png": b"\x89PNG\r\n\x1a\n", "jpeg": b"\xff\xd8\xff"}
 
 
@@ -36,7 +37,7 @@ class Image:
     data: bytes = dataclasses.field(repr=False)
     format: str  # one of FORMATS
     view: str = ""  # "PA", "AP", "FRONTAL" (either), "LATERAL" for radiographs; "" unknown
-    modality: str = "xray"
+    modality: str = ""  # "xray", "ct", ...; "" unknown
     width: int = 0
     height: int = 0
 
@@ -85,6 +86,19 @@ class Mask:
 
 
 @dataclasses.dataclass(frozen=True)
+class Turn:
+    """One turn of a conversation: who speaks, what, and which images it refers to.
+
+    ``role`` is "system", "user" or "assistant"; ``images`` are indices into ``Record.images``, in
+    the order in which they stand in front of the text.
+    """
+
+    role: str  # one of ROLES
+    text: str
+    images: tuple[int, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
 class Record:
     """One study: images, texts, labels and truth, with where all of it came from.
 
@@ -93,6 +107,7 @@ class Record:
       labels: lower-case name -> 1 positive, 0 negative, -1 uncertain; absent = not judged.
       provenance: JSON values: generator, seed, prompt, versions, ``content_sha256``, structured
         ``findings``. Comes back from disk as JSON gives it (a tuple becomes a list).
+      turns: a conversation about the study, in its order; most records have none.
     """
 
     id: str
@@ -104,6 +119,7 @@ class Record:
     patient_id: str = ""
     split: str = "train"
     provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
+    turns: tuple[Turn, ...] = ()
 
     def validate(self) -> "Record":
         """Returns self, or raises what :func:`check_record` finds."""
@@ -129,7 +145,7 @@ def check_record(record: Record) -> None:
         raise bad("id", "is empty", "give each study an id that is unique in the data set")
     if not SPLIT_PATTERN.fullmatch(record.split):
         raise bad("split", f"{record.split!r} is no split name", "use e.g. train, val or test")
-    if not record.images and not record.texts:
+    if not (record.images or record.texts or record.turns):
         raise bad("images", "and texts are both empty", "drop the record")
     for i, image in enumerate(record.images):
         field = f"images[{i}]"
@@ -148,7 +164,7 @@ def check_record(record: Record) -> None:
         if not text.section:
             raise bad(f"texts[{i}].section", "is empty", "name it, e.g. findings or caption")
     for name, value in record.labels.items():
-        if not name or name != name.lower().strip() or _JOIN in name:
+        if not name or name != name.lower().strip() or JOIN in name:
             raise bad(
                 f"labels[{name!r}]", "is no label name", "use lower case, no outer spaces, no ';'"
             )
@@ -177,6 +193,13 @@ def check_record(record: Record) -> None:
         if not mask.data.startswith(_MAGIC["png"]):
             raise bad(f"{field}.data", "is not a PNG", "encode the mask as 8-bit PNG")
         _check_reference(bad, field, mask, record)
+    for i, turn in enumerate(record.turns):
+        if turn.role not in ROLES:
+            raise bad(f"turns[{i}].role", f"is {turn.role!r}", f"use one of {ROLES}")
+        if not turn.text.strip() and not turn.images:
+            raise bad(f"turns[{i}].text", "is empty", "leave the turn out")
+        for image in turn.images:
+            _check_image(bad, f"turns[{i}].images", image, record)
     try:
         json.dumps(record.provenance, allow_nan=False)
     except (TypeError, ValueError) as e:
@@ -184,18 +207,22 @@ def check_record(record: Record) -> None:
 
 
 def _check_reference(bad: Any, field: str, item: Box | Mask, record: Record) -> None:
-    if not 0 <= item.image < len(record.images):
-        raise bad(
-            f"{field}.image",
-            f"is {item.image} but the record has {len(record.images)} images",
-            "count images from 0",
-        )
+    _check_image(bad, f"{field}.image", item.image, record)
     if not item.label:
         raise bad(f"{field}.label", "is empty", "name what it shows")
 
 
+def _check_image(bad: Any, field: str, image: int, record: Record) -> None:
+    if not 0 <= image < len(record.images):
+        raise bad(
+            field,
+            f"is {image} but the record has {len(record.images)} images",
+            "count images from 0",
+        )
+
+
 def content_sha256(record: Record) -> str:
-    """Hex SHA-256 of image bytes, texts with sections, and labels.
+    """Hex SHA-256 of image bytes, texts with sections, labels, and turns.
 
     Neither id, split nor provenance enters, so equal content found twice has equal hashes.
     """
@@ -213,6 +240,8 @@ def content_sha256(record: Record) -> str:
         add("text", text.section, text.text, *text.labels)
     for name in sorted(record.labels):
         add("label", name, str(int(record.labels[name])))
+    for turn in record.turns:
+        add("turn", turn.role, turn.text, *map(str, turn.images))
     return h.hexdigest()
 
 
@@ -220,109 +249,6 @@ def with_content_hash(record: Record) -> Record:
     """The record with ``provenance["content_sha256"]`` set."""
     provenance = {**record.provenance, "content_sha256": content_sha256(record)}
     return dataclasses.replace(record, provenance=provenance)
-
-
-#: Between the names of a list that is stored as one string.
-_JOIN = ";"
-
-# The one table that encoder, decoder and TFDS metadata share: field of Record -> its class and
-# that class's fields with their kinds. An Example holds them as parallel lists, "images/data" etc.
-_SEQUENCES: dict[str, tuple[type, tuple[tuple[str, str], ...]]] = {
-    "images": (
-        Image,
-        (
-            ("data", "bytes"),
-            ("format", "str"),
-            ("view", "str"),
-            ("modality", "str"),
-            ("width", "int"),
-            ("height", "int"),
-        ),
-    ),
-    "texts": (
-        Text,
-        (("text", "str"), ("section", "str"), ("source", "str"), ("labels", "names")),
-    ),
-    "boxes": (
-        Box,
-        (
-            ("x0", "float"),
-            ("y0", "float"),
-            ("x1", "float"),
-            ("y1", "float"),
-            ("label", "str"),
-            ("phrase", "str"),
-            ("image", "int"),
-        ),
-    ),
-    "masks": (Mask, (("data", "bytes"), ("label", "str"), ("image", "int"))),
-}
-_SCALARS = ("id", "patient_id", "split")
-
-
-def schema() -> dict[str, Any]:
-    """Nested ``{key: kind}``, a dict being a sequence; kinds: bytes, str, int, float."""
-    out: dict[str, Any] = dict.fromkeys(_SCALARS, "str")
-    for name, (_, fields) in _SEQUENCES.items():
-        out[name] = {field: "str" if kind == "names" else kind for field, kind in fields}
-    out["labels"] = {"name": "str", "value": "int"}
-    out["provenance"] = "str"  # JSON
-    return out
-
-
-def to_example(record: Record) -> bytes:
-    """The record as a serialized ``tf.train.Example``; equal records give equal bytes."""
-    features: dict[str, tuple[str, Sequence]] = {
-        name: ("bytes", [getattr(record, name).encode()]) for name in _SCALARS
-    }
-    for name, (_, fields) in _SEQUENCES.items():
-        items = getattr(record, name)
-        for field, kind in fields:
-            values = [getattr(item, field) for item in items]
-            if kind == "names":
-                kind, values = "str", [_JOIN.join(v) for v in values]
-            if kind == "str":
-                kind, values = "bytes", [v.encode() for v in values]
-            features[f"{name}/{field}"] = (kind, values)
-    names = sorted(record.labels)
-    features["labels/name"] = ("bytes", [n.encode() for n in names])
-    features["labels/value"] = ("int", [int(record.labels[n]) for n in names])
-    provenance = json.dumps(record.provenance, sort_keys=True, ensure_ascii=False)
-    features["provenance"] = ("bytes", [provenance.encode()])
-    return example.encode(features)
-
-
-def from_example(data: bytes) -> Record:
-    """Inverse of :func:`to_example`; raises :class:`RecordError` for foreign bytes."""
-    try:
-        features: dict[str, list[Any]] = dict(example.decode(data))
-        scalars = {name: features[name][0].decode() for name in _SCALARS}
-        sequences: dict[str, tuple[Any, ...]] = {}
-        for name, (build, fields) in _SEQUENCES.items():
-            columns = []
-            for field, kind in fields:
-                values = features[f"{name}/{field}"]
-                if kind in ("str", "names"):
-                    values = [v.decode() for v in values]
-                if kind == "names":
-                    values = [tuple(v.split(_JOIN)) if v else () for v in values]
-                columns.append(values)
-            sequences[name] = tuple(build(*row) for row in zip(*columns, strict=True))
-        names = [n.decode() for n in features["labels/name"]]
-        labels = dict(zip(names, features["labels/value"], strict=True))
-        provenance = json.loads(features["provenance"][0])
-    except KeyError as e:
-        raise RecordError(
-            f"the example has no feature {e}; it was not written by this package, import it with "
-            "data_gen/sources instead"
-        ) from e
-    except Exception as e:  # bytes of others: what they make of the parser is not to be listed
-        what = reason(e)
-        raise RecordError(
-            f"the example does not hold a record ({what}); regenerate its shard"
-        ) from e
-    arguments: dict[str, Any] = {**scalars, **sequences}
-    return Record(labels=labels, provenance=provenance, **arguments)
 
 
 def _float32(value: float) -> float:

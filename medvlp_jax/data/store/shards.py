@@ -7,13 +7,14 @@ import contextlib
 import hashlib
 import os
 import pathlib
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from array_record.python import array_record_module  # pyright: ignore[reportAttributeAccessIssue]
 
+from medvlp_jax.core.files.replacing import TEMPORARY, replacing
+from medvlp_jax.data.store.layout import to_example
 from medvlp_jax.data.store.manifest import (
     LabelCounts,
     ShardError,
@@ -22,9 +23,7 @@ from medvlp_jax.data.store.manifest import (
     append_manifest,
     write_errors,
 )
-from medvlp_jax.data.store.record import Record, check_record, to_example
-
-_TEMPORARY = re.compile(r"\..+\.tmp-\d+")
+from medvlp_jax.data.store.record import Record, check_record
 
 
 def write_shard(
@@ -64,7 +63,7 @@ def write_shard(
                 )
             ids.add(record.id)
             counts.add(record.labels)
-            for field in ("images", "texts", "boxes", "masks"):
+            for field in ("images", "texts", "boxes", "masks", "turns"):
                 totals[field] += len(getattr(record, field))
             yield to_example(record)
 
@@ -91,17 +90,8 @@ def whole_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
     On any error the temporary file is removed and what stood under ``path`` stays as it was.
     """
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-    with write_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with replacing(path, sync=True, errors=lambda: write_errors(path)) as temporary:
         yield temporary
-        with write_errors(path):
-            _sync(temporary)
-            os.replace(temporary, path)
-            _sync(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_array_record(
@@ -124,14 +114,6 @@ def write_array_record(
         writer.close()
 
 
-def _sync(path: pathlib.Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 def file_sha256(path: str | os.PathLike) -> str:
     """Hex SHA-256 of a file."""
     with open(path, "rb") as f:
@@ -142,7 +124,7 @@ def remove_leftovers(directory: str | os.PathLike) -> list[str]:
     """Deletes temporary files of killed processes; only for the holder of the folder's lock."""
     gone = []
     for path in pathlib.Path(directory).iterdir():
-        if _TEMPORARY.fullmatch(path.name):
+        if TEMPORARY.fullmatch(path.name):
             path.unlink(missing_ok=True)
             gone.append(path.name)
     return sorted(gone)

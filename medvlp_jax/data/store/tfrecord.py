@@ -17,6 +17,7 @@ import google_crc32c
 from medvlp_jax.core.errors import one_net
 from medvlp_jax.core.files import jsonl
 from medvlp_jax.data.store.dataset import finalise, open_dataset, splits
+from medvlp_jax.data.store.layout import from_example
 from medvlp_jax.data.store.manifest import (
     ShardError,
     ShardName,
@@ -25,7 +26,7 @@ from medvlp_jax.data.store.manifest import (
     write_errors,
 )
 from medvlp_jax.data.store.metadata import write_metadata
-from medvlp_jax.data.store.record import Record, RecordError, from_example
+from medvlp_jax.data.store.record import Record, RecordError
 from medvlp_jax.data.store.shards import file_sha256, whole_file, write_shard
 
 _PATTERN = re.compile(
@@ -108,18 +109,20 @@ def export(source: str | os.PathLike, target: str | os.PathLike) -> dict[str, in
     """
     _check_apart(source, target)
     target, lengths, sizes, name = pathlib.Path(target), {}, {}, ""
+    turns = False
     for split, shards in splits(source).items():
         dataset, start = open_dataset(source, split), 0
         lengths[split] = [info.records for info in shards if info.records]
         sizes[split] = 0
         name = shards[0].name.dataset
+        turns = turns or any(info.turns for info in shards)
         for i, records in enumerate(lengths[split]):
             path = target / _filename(ShardName(name, split, i, len(lengths[split])))
             write_frames(path, map(dataset.example, range(start, start + records)))
             start += records
             sizes[split] += path.stat().st_size
     lengths = {split: counts for split, counts in lengths.items() if counts}
-    write_metadata(target, name, lengths, sizes, file_format="tfrecord")
+    write_metadata(target, name, lengths, sizes, file_format="tfrecord", turns=turns)
     return {split: sum(counts) for split, counts in lengths.items()}
 
 

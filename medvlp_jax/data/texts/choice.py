@@ -31,7 +31,6 @@ class TextConfig:
       buckets: text lengths in tokens that batches may have, ascending; the last one truncates.
       window: global batches among which texts of similar length are put together; 0 switches
         buckets off, then every batch has the last length.
-      with_words: whether batches say which word each token belongs to (``word_ids``).
       variant: share of the words that a second version of the text (``text_variant``) has changed;
         0: there is none. See :func:`medvlp_jax.data.texts.vary.vary`.
     """
@@ -44,7 +43,6 @@ class TextConfig:
     missing: Literal["skip", "empty"] = "skip"
     buckets: tuple[Extent, ...] = (32, 64, 128, 256)
     window: Count = 16
-    with_words: bool = False
     variant: Fraction = 0.0
 
     def __post_init__(self) -> None:

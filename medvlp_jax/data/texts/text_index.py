@@ -201,7 +201,8 @@ def scan(
 
 def _names_a_side(record: Record) -> bool:
     names = [*record.labels, *(b.label for b in record.boxes), *(m.label for m in record.masks)]
-    return any(names_a_side(s) for s in (*(t.text for t in record.texts), *names))
+    texts = (t.text for t in (*record.texts, *record.turns))
+    return any(names_a_side(s) for s in (*texts, *names))
 
 
 def _read(path: pathlib.Path, content: str) -> TextIndex | None:

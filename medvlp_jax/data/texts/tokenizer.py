@@ -43,6 +43,7 @@ class Tokenizer:
       name: the folder or id it came from.
       vocab_size: ids are in [0, vocab_size).
       pad_id: id in padded places; where the tokenizer has none, its end token, or 0.
+      end_id: id that ends a text; ``None`` where the tokenizer has none.
       unk_id: id of unknown pieces, ``None`` where every text can be spelled out.
       hash: 16 hex digits of everything that decides about ids; equal hash, equal ids.
     """
@@ -53,6 +54,8 @@ class Tokenizer:
         self.vocab_size = len(hf)
         self.unk_id: int | None = hf.unk_token_id
         self.pad_id: int = next((i for i in (hf.pad_token_id, hf.eos_token_id) if i is not None), 0)
+        ends = (hf.eos_token_id, hf.sep_token_id)
+        self.end_id: int | None = next((i for i in ends if i is not None), None)
         self._fast: tokenizers.Tokenizer | None = None
         self._slow = None
         if hf.is_fast:
@@ -185,12 +188,13 @@ class Tokenizer:
         """Fraction of pieces (special tokens not counted) that are unknown."""
         total = unknown = 0
         for text in texts:
-            for i in self._pieces(text):
+            for i in self.pieces(text):
                 total += 1
                 unknown += i == self.unk_id
         return unknown / total if total else 0.0
 
-    def _pieces(self, text: str) -> list[int]:
+    def pieces(self, text: str) -> list[int]:
+        """Ids without special tokens, of any length."""
         if self._fast is not None:
             return self._fast.encode(text, add_special_tokens=False).ids
         assert self._slow is not None

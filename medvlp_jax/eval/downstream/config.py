@@ -19,8 +19,11 @@ class TuneConfig:
     """The length of one training run and what may end it early.
 
     Attributes:
+      steps: of one training run.
+      batch_size: rows of a batch.
       eval_every: steps between evaluations on validation data; the best checkpoint is tested.
       patience: evaluations without improvement after which a run ends; 0 = never.
+      optim: see :class:`medvlp_jax.core.optim.OptimConfig`.
     """
 
     steps: Size = 3000
@@ -113,6 +116,10 @@ class DownstreamConfig:
       dense_fractions: the same for segmentation and detection.
       seeds: subsets of a share, and runs where a run draws more than the subset.
       starts: ``pretrained``, the checkpoint's tower; ``random``, the same network untrained.
+      probe: the linear probe.
+      finetune: full fine-tuning.
+      segmentation: the segmentation of ``masks``.
+      detection: the detection of ``boxes``.
     """
 
     train: tuple[SourceConfig, ...] = ()

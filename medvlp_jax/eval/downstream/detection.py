@@ -32,6 +32,8 @@ from medvlp_jax.models.detector import DetectorConfig
 from medvlp_jax.tasks.detection import known_classes
 
 _BOXES = Predicted("boxes")
+#: What a pass over a set reads.
+COLUMNS = ("image", "labels", "boxes")
 #: Resamples of an interval of mAP; each sorts nothing anew, but walks every detection.
 _RESAMPLES = 500
 #: Films that the report shows with true and predicted boxes.
@@ -91,9 +93,8 @@ class Detection:
         classes, c = self.plan.classes, self.config
         tower = self.tower(predict)
         towers = Towers(tower, self.sets, classes)
-        batches: dict[str, Any] = {"labels": classes, "with_boxes": True, "with_masks": False}
-        validation = self.sets.embedded("validation", **batches)
-        test = self.sets.embedded("test", **batches)
+        validation = self.sets.embedded("validation", COLUMNS, labels=classes)
+        test = self.sets.embedded("test", COLUMNS, labels=classes)
         for embedded in (validation, test):
             for column in (_BOXES, FromBatch("boxes"), FromBatch("box_label")):
                 embedded.want(column)
@@ -103,12 +104,12 @@ class Detection:
             return float(mean_defined(mean_precision(found)))
 
         task: dict[str, Any] = {
-            "name": "detection", **to_plain(tower.pixels), "num_labels": len(classes),
-            "max_boxes": self.sets.data.max_boxes, "candidates": c.candidates, "frozen": c.frozen,
+            "name": "detection", **to_plain(tower.pixels),
+            "candidates": c.candidates, "frozen": c.frozen,
         }  # fmt: skip
         tuner = self.tuner(
             DetectorConfig(tower.config, len(classes), c.width),
-            task, c, self.sets, dataclasses.replace(self.sets.data, **batches), score,
+            task, c, self.sets, dataclasses.replace(self.sets.data, labels=classes), score,
         )  # fmt: skip
         found: dict[float, dict[str, list[list[ClassDetections]]]] = {}
         sizes: dict[float, list[int]] = {}

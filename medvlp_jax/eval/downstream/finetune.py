@@ -19,6 +19,8 @@ from medvlp_jax.eval.metrics.bootstrap import Bootstrap
 from medvlp_jax.models.heads import ClassifierConfig
 
 _LOGITS = Predicted("logits")
+#: What a pass over a set reads.
+COLUMNS = ("image", "labels")
 
 
 class Finetune:
@@ -71,12 +73,9 @@ class Finetune:
         classes, c = self.plan.classes, self.config
         tower = self.tower(predict)
         towers = Towers(tower, self.sets, classes)
-        data = dataclasses.replace(
-            self.sets.data, labels=classes, with_masks=False, with_boxes=False
-        )
-        plain = {"with_masks": False, "with_boxes": False}
-        validation = self.sets.embedded("validation", labels=classes, **plain)
-        test = self.sets.embedded("test", labels=classes, **plain)
+        data = dataclasses.replace(self.sets.data, labels=classes)
+        validation = self.sets.embedded("validation", COLUMNS, labels=classes)
+        test = self.sets.embedded("test", COLUMNS, labels=classes)
         for embedded in (validation, test):
             embedded.want(_LOGITS)
 
@@ -85,9 +84,11 @@ class Finetune:
             return macro_auc(rows[FromBatch("labels")], rows[_LOGITS])
 
         task: dict[str, Any] = {
-            "name": "supervised", **to_plain(tower.pixels), "num_labels": len(classes),
-            "frozen": c.frozen, "uncertain": c.uncertain,
-        }  # fmt: skip
+            "name": "supervised",
+            **to_plain(tower.pixels),
+            "frozen": c.frozen,
+            "uncertain": c.uncertain,
+        }
         tuner = self.tuner(
             ClassifierConfig(tower.config, len(classes)),
             task, c, self.sets, data, score,

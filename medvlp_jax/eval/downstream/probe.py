@@ -25,6 +25,8 @@ from medvlp_jax.eval.metrics.bootstrap import Bootstrap
 from medvlp_jax.models.heads import TowerOnly
 
 _FEATURES = Predicted("features")
+#: What a pass over a set reads.
+COLUMNS = ("image", "labels")
 
 
 class Linear:
@@ -144,7 +146,7 @@ class Probe:
     def __call__(self, predict: PredictFn) -> EvalResult:
         classes = self.plan.classes
         towers = Towers(self.tower(predict), self.sets, classes)
-        held = {w: self.sets.embedded(w, labels=classes) for w in ("validation", "test")}
+        held = {w: self.sets.embedded(w, COLUMNS, labels=classes) for w in ("validation", "test")}
         for embedded in held.values():
             embedded.want(_FEATURES)
         results = Collected()
@@ -191,7 +193,7 @@ def _training_features(
     parts: list[tuple[np.ndarray, np.ndarray, dict[str, int]]] = []
     for source in sets.data.sources:
         one = dataclasses.replace(sets, test=SourceConfig(source.path, source.split))
-        embedded = one.embedded("test", labels=tuple(classes))
+        embedded = one.embedded("test", COLUMNS, labels=tuple(classes))
         embedded.want(_FEATURES)
         rows = embedded.rows(predict)
         at = {str(name): i for i, name in enumerate(rows.ids)}

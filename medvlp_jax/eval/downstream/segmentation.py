@@ -22,6 +22,9 @@ from medvlp_jax.eval.metrics.overlap import MEASURES, Counts, Shown, overlap, ov
 from medvlp_jax.eval.metrics.scores import mean_defined
 from medvlp_jax.models.segmenter import SegmenterConfig
 
+#: What a pass over a set reads.
+COLUMNS = ("image", "labels", "masks")
+
 
 class Segmentation:
     """Dice over all records and over positives, and IoU, at a threshold of one half.
@@ -84,12 +87,10 @@ class Segmentation:
         tower = self.tower(predict)
         towers = Towers(tower, self.sets, labels)
         which = tuple(labels.index(m) if m in labels else -1 for m in self.masks)
-        batches: dict[str, Any] = {
-            "labels": labels, "masks": self.masks, "with_masks": True, "with_boxes": False,
-        }  # fmt: skip
+        batches: dict[str, Any] = {"labels": labels, "masks": self.masks}
         counts, shown = Counts(which), Shown(c.pictures)
-        validation = self.sets.embedded("validation", **batches)
-        test = self.sets.embedded("test", **batches)
+        validation = self.sets.embedded("validation", COLUMNS, **batches)
+        test = self.sets.embedded("test", COLUMNS, **batches)
         validation.want(counts)
         test.want(counts)
         test.want(shown)
@@ -100,7 +101,7 @@ class Segmentation:
 
         task: dict[str, Any] = {
             "name": "segmentation", **to_plain(tower.pixels), "loss": c.loss, "frozen": c.frozen,
-            "label_of_mask": list(which), "num_labels": len(labels),
+            "label_of_mask": list(which),
         }  # fmt: skip
         tuner = self.tuner(
             SegmenterConfig(tower.config, len(self.masks), c.widths, c.stride),

@@ -8,7 +8,7 @@ from jax.sharding import Mesh
 
 from medvlp_jax.core.processes import distributed
 from medvlp_jax.data.config import DataConfig, SourceConfig
-from medvlp_jax.data.labelled import NO_TEXT, LabelIndex, NoTokenizer, label_indices
+from medvlp_jax.data.labelled import NO_TEXT, LabelIndex, label_indices
 from medvlp_jax.data.pipeline import eval_batches
 from medvlp_jax.data.store.dataset import open_dataset, positive_labels
 from medvlp_jax.eval.base import EvalError
@@ -33,8 +33,15 @@ class Sets:
     eval_batch: int
     mesh: Mesh
 
-    def embedded(self, which: Literal["validation", "test"], **changes: Any) -> Embedded:
-        """One of the two sets, with fields of ``data`` replaced."""
+    def embedded(
+        self, which: Literal["validation", "test"], columns: Sequence[str], **changes: Any
+    ) -> Embedded:
+        """One of the two sets.
+
+        Args:
+          columns: what its batches hold; none of them holds tokens.
+          changes: fields of ``data`` that are replaced.
+        """
         source = getattr(self, which)
         config = dataclasses.replace(
             self.data, sources=(source,), text=NO_TEXT, workers=0, **changes
@@ -43,11 +50,7 @@ class Sets:
         index, count = distributed.data_slice(self.mesh)
 
         def batches() -> Any:
-            return eval_batches(
-                config, opened, self.eval_batch, index, count,
-                with_boxes=config.with_boxes, with_masks=config.with_masks,
-                tokenizer=NoTokenizer(),  # type: ignore[arg-type]
-            )  # fmt: skip
+            return eval_batches(config, opened, self.eval_batch, index, count, columns=columns)
 
         return Embedded(self.name, batches, config.labels, split=source.split)
 

@@ -149,11 +149,10 @@ def random_tower(
     model_def = ModelDef.of(lambda rngs: TowerOnly(like.config, rngs=rngs))
     params, buffers = jax.device_get(jax.jit(model_def.init)(jax.random.key(seed)))
     fresh = dataclasses.replace(like, params=params["vision"], buffers=buffers.get("vision", {}))
-    data = dataclasses.replace(sets.data, with_masks=False, with_boxes=False, seed=seed,
-                               batch_size=sets.eval_batch)  # fmt: skip
+    data = dataclasses.replace(sets.data, seed=seed, batch_size=sets.eval_batch)
     with labelled_iterator(
         data, CALIBRATION, [open_dataset(s.path, s.split) for s in data.sources],
-        indices, rows, *distributed.data_slice(sets.mesh),
+        indices, rows, *distributed.data_slice(sets.mesh), columns=("image",),
     ) as batches:  # fmt: skip
         return settled(fresh, (batch["image"] for batch in batches), sets.mesh)
 

@@ -93,7 +93,8 @@ class AveragePrecision:
             | {"patients": None if clusters is None else len(np.unique(clusters))},
         }
         ends = {"map": "value", "map_low": "low", "map_high": "high"}
-        metrics = {
-            key: float("nan") if macro[end] is None else macro[end] for key, end in ends.items()
-        }
+        metrics: dict[str, float] = {}
+        for key, end in ends.items():
+            value = macro[end]
+            metrics[key] = float("nan") if value is None else value
         return EvalResult(metrics, details)

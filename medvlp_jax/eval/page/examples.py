@@ -15,7 +15,6 @@ from medvlp_jax.data.pipeline import eval_batches
 from medvlp_jax.data.store.dataset import RecordSource
 from medvlp_jax.data.store.record import Record
 from medvlp_jax.data.texts.choice import candidates
-from medvlp_jax.data.texts.tokenizer import Tokenizer
 from medvlp_jax.eval.base import EvalResult
 from medvlp_jax.eval.metrics.calibration import Calibration
 from medvlp_jax.pages.boxes import LabelledBox
@@ -77,8 +76,8 @@ class Detected:
 class SetRecords:
     """Finds the records of a set by the position and id that an evaluation gave them."""
 
-    def __init__(self, source: RecordSource, data: DataConfig, tokenizer: Tokenizer):
-        self._source, self._data, self._tokenizer = source, data, tokenizer
+    def __init__(self, source: RecordSource, data: DataConfig):
+        self._source, self._data = source, data
 
     def find(self, position: int, id_: str) -> Record | None:
         """The record; None where it is not near its position (records in an order of their own)."""
@@ -96,7 +95,7 @@ class SetRecords:
 
     def seen(self, record: Record) -> Pixels:
         """The image as the model was given it."""
-        (batch,) = eval_batches(self._data, [record], 1, tokenizer=self._tokenizer)
+        (batch,) = eval_batches(self._data, [record], 1, columns=("image",))
         return batch["image"][0]
 
 

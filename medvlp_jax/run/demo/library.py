@@ -6,7 +6,6 @@ The same pass notes what training images look like, see :mod:`.familiar`.
 import dataclasses
 import hashlib
 import logging
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,13 +15,12 @@ from jaxtyping import Float
 from medvlp_jax.core.config import dumps
 from medvlp_jax.core.errors import UserError, one_net
 from medvlp_jax.core.files import npz
-from medvlp_jax.core.predict import Predictor
-from medvlp_jax.data.config import DataConfig, SourceConfig
+from medvlp_jax.data.config import SourceConfig
 from medvlp_jax.data.pipeline import eval_batches
 from medvlp_jax.data.store.dataset import open_dataset
 from medvlp_jax.data.store.record import Record
-from medvlp_jax.data.texts.tokenizer import Tokenizer
 from medvlp_jax.eval.vectors import normalise
+from medvlp_jax.run.api.trained import OpenedRun
 from medvlp_jax.run.demo.familiar import Familiar, layouts, patch_statistics
 
 _log = logging.getLogger(__name__)
@@ -70,11 +68,7 @@ class Library:
     @classmethod
     def open(
         cls,
-        workdir: pathlib.Path,
-        step: str,
-        data: DataConfig,
-        tokenizer: Tokenizer,
-        predict: Predictor,
+        opened: OpenedRun,
         limit: int,
         held: SourceConfig | None = None,
     ) -> "Library":
@@ -83,16 +77,19 @@ class Library:
         A table that cannot be read is made again.
 
         Args:
+          opened: the checkpoint.
+          limit: at most so many training images.
           held: images of the same kind that were not trained on, which say how far from training
             an image may be; None: every fifth training image stands in for them.
 
         Raises:
           UserError: a data folder is missing or cannot be read.
         """
+        data = opened.data
         sources = [open_dataset(s.path, s.split) for s in data.sources]
-        said = [_VERSION, step, limit, dumps(data), [len(s) for s in sources], held]
+        said = [_VERSION, opened.step, limit, dumps(data), [len(s) for s in sources], held]
         key = hashlib.sha256(repr(said).encode()).hexdigest()[:16]
-        file = workdir / "library" / f"{key}.npz"
+        file = opened.workdir / "library" / f"{key}.npz"
         if file.exists():
             try:
                 with one_net(file, "it is made again"):
@@ -101,7 +98,7 @@ class Library:
                 _log.warning("%s", error)
 
         def read(source: Any, count: int) -> _Pass:
-            return _Pass(data, _Head(source, count), tokenizer, predict)
+            return _Pass(opened, _Head(source, count))
 
         passes, places = [], []
         total = sum(map(len, sources))
@@ -134,7 +131,7 @@ class Library:
         }
         arrays["embeddings"] = arrays["embeddings"].astype(np.float32)
         file.parent.mkdir(exist_ok=True)
-        npz.write(file, arrays, compressed=False)
+        npz.write(file, arrays)
         return cls(arrays, sources)
 
     def spread(self, count: int) -> list[Record]:
@@ -180,11 +177,11 @@ class _Pass:
       places: position of each row in its source.
     """
 
-    def __init__(
-        self, data: DataConfig, source: _Head, tokenizer: Tokenizer, predict: Predictor
-    ) -> None:
+    def __init__(self, opened: OpenedRun, source: _Head) -> None:
         rows: list[tuple[np.ndarray, ...]] = []
-        for i, batch in enumerate(eval_batches(data, source, _BATCH, tokenizer=tokenizer)):
+        predict = opened.predict
+        batches = eval_batches(opened.data, source, _BATCH, columns=("image",))
+        for i, batch in enumerate(batches):
             shown = {"image": batch["image"]}
             valid = np.flatnonzero(batch["valid"])
             rows.append(

@@ -4,25 +4,23 @@ import dataclasses
 import pathlib
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from medvlp_jax.core.checkpoints import pretrained
 from medvlp_jax.core.errors import UserError, one_net
-from medvlp_jax.data.config import DataConfig, SourceConfig
+from medvlp_jax.data.config import SourceConfig
 from medvlp_jax.data.images.augment import load_image
-from medvlp_jax.data.images.decoding import decode
 from medvlp_jax.eval.grounding import heatmap
 from medvlp_jax.eval.metrics.calibration import Calibration, fit_calibration
-from medvlp_jax.eval.vectors import cosine, embed_texts
+from medvlp_jax.eval.vectors import cosine, normalise
 from medvlp_jax.eval.zeroshot.evaluator import ZeroShot
-from medvlp_jax.run.build import Run
-from medvlp_jax.run.config import stored_config, workdir_of
+from medvlp_jax.run.api.images import film, to_image
+from medvlp_jax.run.api.model import Model
+from medvlp_jax.run.api.trained import open_run
 from medvlp_jax.run.demo.familiar import layouts, patch_statistics
 from medvlp_jax.run.demo.library import Library, Neighbour
 from medvlp_jax.run.demo.maps import MEANINGLESS, PhraseMaps
-from medvlp_jax.run.demo.upload import to_image
 from medvlp_jax.run.evaluators import evaluators_of
 from medvlp_jax.run.train import tuner
 
@@ -104,32 +102,20 @@ class Reader:
         step: pretrained.Which = "latest",
         library: int = 20_000,
     ):
-        folder, workdir = pretrained.resolve(checkpoint, step), workdir_of(checkpoint, step)
-        self._experiment = experiment = Run(stored_config(checkpoint, step))
-        self.name = f"{experiment.config.name}, step {folder.name}"
-        self._tokenizer = experiment.tokenizer()
-        self._predict = experiment.load(checkpoint, step)
-        self._length = experiment.model_config.text.prompt_length
-        self._data: DataConfig = dataclasses.replace(experiment.config.data, workers=0)
-        self._bank = experiment.config.eval.map_bank()
-        self.library = Library.open(
-            workdir,
-            folder.name,
-            self._data,
-            self._tokenizer,
-            self._predict,
-            library,
-            held=self._held(),
-        )
+        self._opened = opened = open_run(checkpoint, step)
+        self._model = Model(opened)
+        self.name = opened.name
+        self._bank = opened.eval.map_bank()
+        self.library = Library.open(opened, library, held=self._held())
         self._evaluator, self.calibration, self.calibrated_on = self._calibrate()
-        known = [c for c in experiment.config.data.labels if c in self._bank.classes]
+        known = [c for c in self._model.labels if c in self._bank.classes]
         queries = self._queries(known) if known else np.zeros((0, self.library.embeddings.shape[1]))
         # Against all that was learnt: texts have much in common, and a map of that would show
         # whatever is remarkable.
         self._common = queries.mean(0) if len(known) > 1 else 0.0
-        films = [image for r in self.library.spread(_SCALE_IMAGES) for image in r.images[:1]]
+        shown = [i for r in self.library.spread(_SCALE_IMAGES) for i in r.images[:1]]
         self._maps = PhraseMaps(
-            self._patches([load_image(f.data, f.format, self._data.image, None)[0] for f in films]),
+            self._model.embed_patches(shown).astype(np.float64),
             self._queries(MEANINGLESS) - self._common,
             queries - self._common,
         )
@@ -153,21 +139,23 @@ class Reader:
         phrases = _checked(phrases)
         image, read_as = to_image(data)
         with one_net("this image", "save it again, or as PNG"):
-            pixels, matrix = load_image(image.data, image.format, self._data.image, None)
-            film = _shown(decode(image.data, image.format, SIDE))
-        embedded = self._embed("image_embed", pixels[None])
+            pixels, matrix = load_image(image.data, image.format, self._opened.data.image, None)
+            shown = film(image, SIDE)
+        embedded, patches = (
+            self._opened.rows(name, [pixels]).astype(np.float64)
+            for name in ("image_embed", "patch_embed")
+        )
         queries = self._queries(phrases)
-        patches = self._embed("patch_embed", pixels[None])
         scaled = self._maps(patches[0], queries - self._common)
         plain = heatmap.MapConfig(sigma=0.0)
         maps = [
-            heatmap.on_film(m, matrix, film.shape[0], film.shape[1], plain) for m in scaled.maps
+            heatmap.on_film(m, matrix, shown.shape[0], shown.shape[1], plain) for m in scaled.maps
         ]
         strangeness = self.library.familiar.strangeness(
             layouts(pixels[None]), patch_statistics(patches)
         )
         return Reading(
-            film=film,
+            film=shown,
             read_as=read_as,
             scores=tuple(self._scores(phrases, embedded, queries, scaled.peaks)),
             maps=np.stack(maps),
@@ -186,20 +174,9 @@ class Reader:
             f"{familiar.held:,} images of the same kind."
         )
 
-    def _tokenize(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        return self._tokenizer(texts, self._length)
-
-    def _embed(self, name: str, images: UInt8[np.ndarray, "b s s c"]) -> np.ndarray:
-        """The rows of a predict function of images, one at a time: one shape to compile."""
-        rows = [np.asarray(self._predict(name, {"image": one[None]}))[:1] for one in images]
-        return np.concatenate(rows).astype(np.float64)
-
-    def _patches(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        return self._embed("patch_embed", np.stack(images))
-
     def _held(self) -> SourceConfig | None:
         """The validation set of the run, where its data is at hand."""
-        sets = self._experiment.config.eval.sets
+        sets = self._opened.eval.sets
         for name in dict.fromkeys([*(one.validation for one in sets.values()), *sets]):
             if name in sets and pathlib.Path(sets[name].path).exists():
                 return SourceConfig(sets[name].path, sets[name].split)
@@ -211,8 +188,7 @@ class Reader:
         for phrase in phrases:
             prompts = self._bank.classes.get(phrase.lower())
             texts = [phrase] if prompts is None else list(prompts.positive)
-            row = embed_texts(self._predict, self._tokenize, texts).mean(0)
-            rows.append(row / np.linalg.norm(row))
+            rows.append(normalise(self._model.embed_texts(texts).astype(np.float64).mean(0)))
         return np.stack(rows)
 
     def _scores(
@@ -227,7 +203,9 @@ class Reader:
         known: dict[str, tuple[float, float]] = {}
         if self.calibration is not None and self._evaluator is not None:
             scores = self._evaluator.class_scores
-            found = self.calibration.probabilities(scores(image, scores.text(self._predict)))[0]
+            found = self.calibration.probabilities(
+                scores(image, scores.text(self._opened.predict))
+            )[0]
             for name, p, prior in zip(self.classes, found, self.calibration.prior, strict=True):
                 if np.isfinite(p):
                     known[name] = float(p), float(prior)
@@ -238,19 +216,18 @@ class Reader:
 
     def _calibrate(self) -> tuple[ZeroShot | None, Calibration | None, str]:
         """Logistic curves from the run's own validation set, where it has one."""
-        sets = self._experiment.config.eval.sets
+        sets, run = self._opened.eval.sets, self._opened.run
         wanted = [one.validation for one in sets.values() if one.validation in sets]
         for name in wanted:
             one = sets[name]
             if not pathlib.Path(one.path).exists():
                 continue
-            built = evaluators_of(
-                self._experiment, self._tokenizer, tuner=tuner, during_training=False
-            )
+            tokenizer = self._opened.tokenize.tokenizer
+            built = evaluators_of(run, tokenizer, tuner=tuner, during_training=False)
             evaluator = built.get(f"{name}-zeroshot")
             if not isinstance(evaluator, ZeroShot) or evaluator.recipe.score != "cosine":
                 continue
-            result = evaluator(self._predict)
+            result = evaluator(self._opened.predict)
             classes = [row["name"] for row in result.details["classes"]]
             labels, scores = result.arrays["labels"], result.arrays["scores"]
             records = f"{len(labels)} records of {name}, split {one.split}"
@@ -276,11 +253,3 @@ def _checked(phrases: Sequence[str]) -> list[str]:
                 f"{LONGEST_PHRASE}"
             )
     return found
-
-
-def _shown(pixels: np.ndarray) -> np.ndarray:
-    """At most ``SIDE`` pixels long; small images in a size that can be looked at."""
-    scale = SIDE / max(pixels.shape[:2])
-    size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
-    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    return cv2.resize(pixels, size, interpolation=way)

@@ -19,7 +19,12 @@ from medvlp_jax.run.config import RunConfig
 
 @dataclasses.dataclass(frozen=True)
 class Budget:
-    """How long a run trains: so many optimizer ``steps``, or ``epochs`` over its own data."""
+    """How long a run trains: so many optimizer ``steps``, or ``epochs`` over its own data.
+
+    Attributes:
+      steps: optimizer steps; 0 = ``epochs`` says it.
+      epochs: passes over the run's own data; 0 = ``steps`` says it.
+    """
 
     steps: Count = 0
     epochs: NonNegative = 0.0

@@ -66,7 +66,7 @@ class Outcome:
         }
         # The names, too: a zip file has no checksum of them.
         said = json.dumps({"facts": self.facts, "metrics": self.metrics, "names": sorted(arrays)})
-        npz.write(file, {"said": np.array(said), **arrays})
+        npz.write(file, {"said": np.array(said), **arrays}, compressed=True)
         return file
 
     @classmethod

@@ -6,7 +6,7 @@ from typing import Any
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.models.lm.config import LMConfig
 from medvlp_jax.weights import settings
-from medvlp_jax.weights.convert import Row
+from medvlp_jax.weights.rows import Row
 from medvlp_jax.weights.tables.common import norm
 from medvlp_jax.weights.tables.gpt2 import OPTIONS
 from medvlp_jax.weights.transforms import behind, identity, linear

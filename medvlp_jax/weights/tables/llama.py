@@ -6,7 +6,7 @@ from typing import Any
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.models.lm.config import LMConfig
 from medvlp_jax.models.lm.rope import RopeConfig, Scaling
-from medvlp_jax.weights.convert import Row
+from medvlp_jax.weights.rows import Row
 from medvlp_jax.weights.transforms import identity, linear
 
 _BLOCK = "model.layers.{i}."

@@ -122,13 +122,13 @@ def _text_to(
 
 #: What ``hf_tokenizer_name`` says of a tokenizer that lies beside the weights: open_clip reads that
 #: of a ``local-dir:`` itself and only asks that there be a name.
-_BESIDE = "tokenizer-of-this-folder"
+BESIDE = "tokenizer-of-this-folder"
 
 
 def _tokenizer_to(inputs: Inputs) -> dict[str, Any]:
     if inputs.tokenizer_id:
         return {"hf_tokenizer_name": inputs.tokenizer_id}
-    return {} if inputs.tokenizer is None else {"hf_tokenizer_name": _BESIDE}
+    return {} if inputs.tokenizer is None else {"hf_tokenizer_name": BESIDE}
 
 
 def _bert_to(

@@ -26,10 +26,14 @@ def said(text):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("There is a small left pleural effusion and no pneumothorax.",
-         ["+pleural effusion/left", "-pneumothorax"]),
-        ("No effusion, consolidation, or pneumothorax.",
-         ["-pleural effusion", "-consolidation", "-pneumothorax"]),
+        (
+            "There is a small left pleural effusion and no pneumothorax.",
+            ["+pleural effusion/left", "-pneumothorax"],
+        ),
+        (
+            "No effusion, consolidation, or pneumothorax.",
+            ["-pleural effusion", "-consolidation", "-pneumothorax"],
+        ),
         ("No evidence of a mass.", ["-mass"]),
         ("Lungs free of consolidation; cardiomegaly.", ["-consolidation", "+cardiomegaly"]),
         ("No effusion, but there is edema.", ["-pleural effusion", "+edema"]),
@@ -37,8 +41,10 @@ def said(text):
         ("No effusion. Edema.", ["-pleural effusion", "+edema"]),
         ("Pneumothorax is not seen.", ["-pneumothorax"]),
         ("Pneumothorax and effusion are not seen.", ["-pneumothorax", "-pleural effusion"]),
-        ("There is a left effusion and pneumothorax is not seen.",
-         ["+pleural effusion/left", "-pneumothorax"]),
+        (
+            "There is a left effusion and pneumothorax is not seen.",
+            ["+pleural effusion/left", "-pneumothorax"],
+        ),
         ("Neither edema nor effusion is seen.", ["-edema", "-pleural effusion"]),
         ("Pneumothorax: none.", ["-pneumothorax"]),
         ("No change in the left effusion.", ["+pleural effusion/left"]),
@@ -52,8 +58,10 @@ def said(text):
         ("The remaining ribs are intact.", []),
         ("Large mass. No other acute cardiopulmonary abnormality.", ["+mass"]),
         ("LINES AND TUBES: none seen.", []),
-        ("Consolidation in the left lower lobe and right effusion.",
-         ["+consolidation/left", "+pleural effusion/right"]),
+        (
+            "Consolidation in the left lower lobe and right effusion.",
+            ["+consolidation/left", "+pleural effusion/right"],
+        ),
         ("Fracture of the left 5th rib.", ["+rib fracture/left"]),
         ("Left fifth rib fracture.", ["+rib fracture/left"]),
         ("Bilateral effusions.", ["+pleural effusion/bilateral"]),
@@ -62,7 +70,7 @@ def said(text):
         ("Effusion without pneumothorax with cardiomegaly is absent", None),
         ("", []),
     ],
-)  # fmt: skip
+)
 def test_statements(text, expected):
     if expected is None:  # nonsense is read somehow, without an error
         assert said(text)

@@ -27,9 +27,9 @@ def splat(
     """Sum of Gaussians at (x, y).
 
     Args:
-        x, y, columns, rows, sigma, pitch: in one unit of length; ``pitch`` is the pixel size, below
-            which a Gaussian is widened with its mass kept, as a detector element would.
-        mass: integral of each Gaussian over the plane.
+      x, y, columns, rows, sigma, pitch: in one unit of length; ``pitch`` is the pixel size, below
+        which a Gaussian is widened with its mass kept, as a detector element would.
+      mass: integral of each Gaussian over the plane.
     """
     sigma = jnp.sqrt(sigma**2 + (0.42 * pitch) ** 2)
     scale = 0.5 / sigma**2
@@ -68,11 +68,11 @@ def vessel_tree(
     """Pulmonary vessels of one lung: four generations of tapering, slightly bent segments.
 
     Args:
-        a: parameters of the study; side: -1 right, +1 left; hilum: its (x, y) in mm.
-        chance: :data:`TREE_CHANCES` independent unit normals.
+      a: parameters of the study; side: -1 right, +1 left; hilum: its (x, y) in mm.
+      chance: :data:`TREE_CHANCES` independent unit normals.
 
     Returns:
-        (x mm, y mm, sigma mm, mass): ``mass`` is mm of blood times mm², before the lung's own air.
+      (x mm, y mm, sigma mm, mass): ``mass`` is mm of blood times mm², before the lung's own air.
     """
     used = 0
 

@@ -196,9 +196,9 @@ def device_arrays(study: Study) -> dict[str, np.ndarray]:
     """Points and pads of all devices of a study.
 
     Returns:
-        ``wire``: float32 [MAX_POINTS, 5] rows (x mm, y mm, half width mm, peak x step, owner);
-        ``pad``: float32 [MAX_PADS, 7] rows (x, y, half width, half height, angle, peak, owner).
-        Unused rows have weight 0 and owner -1.
+      ``wire``: float32 [MAX_POINTS, 5] rows (x mm, y mm, half width mm, peak x step, owner);
+      ``pad``: float32 [MAX_PADS, 7] rows (x, y, half width, half height, angle, peak, owner).
+      Unused rows have weight 0 and owner -1.
     """
     wire = np.zeros((MAX_POINTS, 5), np.float32)
     wire[:, 2], wire[:, 4] = 1.0, -1.0

@@ -95,10 +95,11 @@ def _taps(image: Map, sigma: Array) -> Map:
             image, [(reach, reach) if d == axis else (0, 0) for d in (0, 1)], mode="edge"
         )
         size = image.shape[axis]
-        image = sum(
+        shifted = (
             weights[k] * (padded[k : k + size] if axis == 0 else padded[:, k : k + size])
             for k in range(2 * reach + 1)
-        )  # type: ignore[assignment]
+        )
+        image = jnp.asarray(sum(shifted))
     return image
 
 

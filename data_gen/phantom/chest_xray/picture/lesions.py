@@ -25,15 +25,15 @@ class Change(NamedTuple):
     """What findings do to the lungs.
 
     Attributes:
-        kept: 0 to 1, the share of the air path that stays air.
-        veil: 0 to 1, the share that stays air, where vessels remain visible through the loss.
-        density: factor of the density of the lung that still holds air.
-        vessels: 0 to 1, factor of the vessels.
-        bronchi: 0 to 1, how far bronchi show as dark branches where vessels would be.
-        soft: mm of added soft tissue.
-        mineral: mm of added mineral.
-        interstitium: factor of the fine lung texture.
-        truth: bits.
+      kept: 0 to 1, the share of the air path that stays air.
+      veil: 0 to 1, the share that stays air, where vessels remain visible through the loss.
+      density: factor of the density of the lung that still holds air.
+      vessels: 0 to 1, factor of the vessels.
+      bronchi: 0 to 1, how far bronchi show as dark branches where vessels would be.
+      soft: mm of added soft tissue.
+      mineral: mm of added mineral.
+      interstitium: factor of the fine lung texture.
+      truth: bits.
     """
 
     kept: Map
@@ -179,12 +179,12 @@ def apply(a: Params, used: Mapping[str, Array], c: Params, x: Map, y: Map, noise
     """All findings of the lungs and pleurae.
 
     Args:
-        a: parameters of the study.
-        used: slots to draw of the kinds in :data:`signs.LOOPED`, for the whole batch; unused slots
-            change nothing, so a smaller number only saves time.
-        c: the maps of :func:`anatomy.cavity`.
-        noise: unit-variance noise maps ``broad``, ``broad_2`` (centimetres), ``patch`` (about
-            10 mm), ``fine`` (about 4 mm).
+      a: parameters of the study.
+      used: slots to draw of the kinds in :data:`signs.LOOPED`, for the whole batch; unused slots
+        change nothing, so a smaller number only saves time.
+      c: the maps of :func:`anatomy.cavity`.
+      noise: unit-variance noise maps ``broad``, ``broad_2`` (centimetres), ``patch`` (about
+        10 mm), ``fine`` (about 4 mm).
     """
     one = jnp.ones_like(x)
     kept, veil, density, vessels = one, one, one, one

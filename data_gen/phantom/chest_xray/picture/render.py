@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8, UInt32
 
+from data_gen.phantom.base import PhantomBox, Rendered
 from data_gen.phantom.chest_xray.findings import SUPPORT_DEVICES, Study
 from data_gen.phantom.chest_xray.picture import (
     anatomy,
@@ -25,34 +26,6 @@ Params = dict[str, Any]
 
 CHUNK = 8
 """Studies per call of the compiled function: constant, so no picture depends on its batch."""
-
-
-class PhantomBox(NamedTuple):
-    """A box in fractions of the picture, origin top left, and the finding that it encloses."""
-
-    x0: float
-    y0: float
-    x1: float
-    y1: float
-    label: str
-    finding: int
-
-
-class Rendered(NamedTuple):
-    """Pictures and truth.
-
-    Attributes:
-        images: uint8 [b, s, s], bones white (except the rare inverted film).
-        masks: name -> uint8 [b, s, s] of 0 and 1: ``"left lung"``, ``"right lung"``, ``"heart"``
-            and ``"finding 0"`` to ``"finding 9"`` (the study's i-th finding); empty if not asked
-            for.
-        boxes: per study, the boxes of its findings; a bilateral finding has one per side, and
-            what lies outside the picture has none.
-    """
-
-    images: np.ndarray
-    masks: dict[str, np.ndarray]
-    boxes: list[list[PhantomBox]]
 
 
 def _derive(a: Params) -> Params:
@@ -197,12 +170,16 @@ def render_batch(studies: Sequence[Study], size: int, masks: bool = True) -> Ren
     study at several sizes show the same patient.
 
     Args:
-        studies: one or more.
-        size: side of the square pictures in pixels, at least 32.
-        masks: whether to unpack the masks; boxes are always returned.
+      studies: one or more.
+      size: side of the square pictures in pixels, at least 32.
+      masks: whether to unpack the masks; boxes are always returned.
+
+    Returns:
+      Bones are white, except in the rare inverted film. The organs are ``"left lung"``,
+      ``"right lung"`` and ``"heart"``; a bilateral finding has a box per side.
 
     Raises:
-        ValueError: no study, or a size below 32.
+      ValueError: no study, or a size below 32.
     """
     if not studies:
         raise ValueError("render_batch needs at least one study")

@@ -49,7 +49,7 @@ def ribs(a: Params, x: Map, y: Map) -> tuple[Map, Map]:
     """Posterior and anterior ribs with their fractures.
 
     Returns:
-        (mineral path in mm, truth of the fractures as a map of 1 + slot index, 0 elsewhere).
+      (mineral path in mm, truth of the fractures as a map of 1 + slot index, 0 elsewhere).
     """
     xs = x - a["spine_bend"] * (1.0 - ((y - 0.5 * a["height"]) / a["height"]) ** 2)
     side = jnp.abs(xs)

@@ -3,7 +3,7 @@
 from data_gen.phantom.chest_xray.findings import SEVERITIES, SUPPORT_DEVICES, Finding, Study
 from data_gen.phantom.chest_xray.words import lexicon, normals
 from data_gen.phantom.chest_xray.words.facts import facts_of
-from data_gen.phantom.chest_xray.words.slots import slots_of
+from data_gen.phantom.chest_xray.words.values import values_of
 from data_gen.phantom.grammar import Chooser, Grammar, listing, sentence
 
 #: Rank of a mild finding; a grade of severity adds one.
@@ -93,7 +93,7 @@ def _rank(finding: Finding) -> float:
 
 
 def _noun(finding: Finding, study: Study, grammar: Grammar, chooser: Chooser) -> str:
-    slots = slots_of(finding, study.view, chooser)
+    slots = values_of(finding, study.view, chooser)
     text = grammar.expand(f"{finding.name}.np", slots, chooser)
     if finding.name == "consolidation" and chooser.chance(0.3):
         text += chooser.pick((", possibly infectious", ", infection not excluded"))
@@ -109,7 +109,7 @@ def _device_items(
     """Wrongly placed devices nearly always; the rest, summed up, at the given rate."""
     astray = [f for f in devices if str(f.attributes.get("tip")).startswith("too")]
     items = [
-        grammar.expand(f"{f.name}.note", slots_of(f, "", chooser), chooser)
+        grammar.expand(f"{f.name}.note", values_of(f, "", chooser), chooser)
         for f in astray
         if chooser.chance(0.85)
     ]

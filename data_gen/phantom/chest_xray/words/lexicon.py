@@ -4,7 +4,7 @@ Each finding has ``np`` (noun phrases, short enough to caption a box), ``full`` 
 prose), ``note`` (fragments for terse styles) and where it makes sense ``hedge`` (prose for a mild,
 uncertain appearance). :func:`rules` adds the sentences that any noun phrase can carry. The notation
 is that of :mod:`data_gen.phantom.grammar`, the slots are those of
-:mod:`data_gen.phantom.chest_xray.words.slots`.
+:mod:`data_gen.phantom.chest_xray.words.values`.
 """
 
 from data_gen.phantom.chest_xray.findings import SUPPORT_DEVICES

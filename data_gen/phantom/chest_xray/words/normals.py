@@ -15,11 +15,11 @@ class Normal:
     """A statement that something is normal.
 
     Attributes:
-        topic: at most one statement per topic goes into a report.
-        group: one of :data:`facts.GROUPS`.
-        blocked: facts with which it must not be said.
-        needs: facts without which it must not be said.
-        full, note: wordings, in the notation of :mod:`data_gen.phantom.grammar`.
+      topic: at most one statement per topic goes into a report.
+      group: one of :data:`facts.GROUPS`.
+      blocked: facts with which it must not be said.
+      needs: facts without which it must not be said.
+      full, note: wordings, in the notation of :mod:`data_gen.phantom.grammar`.
     """
 
     topic: str
@@ -255,11 +255,11 @@ class Negation:
     """A thing that is denied.
 
     Attributes:
-        label: what it denies, used to deny each thing once.
-        group: one of :data:`facts.GROUPS`.
-        blocked: facts with which it must not be denied.
-        words: noun phrases that follow "no".
-        weight: how often a report troubles to deny it.
+      label: what it denies, used to deny each thing once.
+      group: one of :data:`facts.GROUPS`.
+      blocked: facts with which it must not be denied.
+      words: noun phrases that follow "no".
+      weight: how often a report troubles to deny it.
     """
 
     label: str

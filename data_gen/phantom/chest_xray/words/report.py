@@ -7,13 +7,13 @@ telegraphic, structured by organ), the order and the words vary with (seed, inde
 """
 
 import functools
-from dataclasses import dataclass
 
+from data_gen.phantom.base import Report
 from data_gen.phantom.chest_xray.findings import Finding, Study
 from data_gen.phantom.chest_xray.words import lexicon, normals
 from data_gen.phantom.chest_xray.words.facts import GROUPS, facts_of, group_of
 from data_gen.phantom.chest_xray.words.impression import write_impression
-from data_gen.phantom.chest_xray.words.slots import slots_of
+from data_gen.phantom.chest_xray.words.values import values_of
 from data_gen.phantom.grammar import Chooser, Grammar, listing, sentence, tidy
 
 STYLES = {"prose": 0.42, "terse": 0.2, "telegraphic": 0.12, "structured": 0.26}
@@ -81,20 +81,6 @@ _HEADINGS = (
 )
 
 
-@dataclass(frozen=True)
-class Report:
-    """Two sections of text, and a short phrase per finding.
-
-    Attributes:
-        findings, impression: the sections, without their headings.
-        phrases: index in ``study.findings`` -> e.g. ``"moderate left pleural effusion"``.
-    """
-
-    findings: str
-    impression: str
-    phrases: dict[int, str]
-
-
 @functools.cache
 def grammar() -> Grammar:
     """The rules for what is present, parsed once per process."""
@@ -114,16 +100,16 @@ def write_report(study: Study, seed: int, index: int) -> Report:
     """Writes the report of ``study``; equal arguments give equal words on any machine.
 
     Args:
-        study: the truth; its view, position, age, inspiration and rotation may be remarked upon.
-        seed, index: choose style, order and words. Another pair gives another report of the
-            same study.
+      study: the truth; its view, position, age, inspiration and rotation may be remarked upon.
+      seed, index: choose style, order and words. Another pair gives another report of the
+        same study.
     """
     chooser = Chooser(f"report {seed} {index}")
     style = chooser.pick(tuple(STYLES), tuple(STYLES.values()))
     writer = _Writer(study, chooser, style)
     body = writer.structured() if style == "structured" else writer.running()
     phrases = {
-        i: tidy(grammar().expand(f"{f.name}.np", slots_of(f, study.view, chooser), chooser))
+        i: tidy(grammar().expand(f"{f.name}.np", values_of(f, study.view, chooser), chooser))
         for i, f in enumerate(study.findings)
     }
     impression = write_impression(study, grammar(), chooser)
@@ -208,7 +194,7 @@ class _Writer:
         return [self._say(f) for f in found]
 
     def _noun(self, finding: Finding) -> str:
-        slots = slots_of(finding, self.study.view, self.chooser)
+        slots = values_of(finding, self.study.view, self.chooser)
         article = f"{slots['a']} " if self.form == "full" else ""
         return article + grammar().expand(f"{finding.name}.np", slots, self.chooser)
 
@@ -220,7 +206,7 @@ class _Writer:
             elif form == "note" and chooser.chance(0.15):
                 word = chooser.pick(("possible", "probable", "suspected", "likely"))
                 return f"{word} {self._noun(finding)}"
-        slots = slots_of(finding, self.study.view, chooser)
+        slots = values_of(finding, self.study.view, chooser)
         return grammar().expand(f"{finding.name}.{form}", slots, chooser)
 
     def _normals(self, group: str) -> list[str]:
