@@ -37,11 +37,10 @@ class Page(NamedTuple):
 
 def pages() -> list[Page]:
     """All pages, from the registries as they are now."""
-    from data_gen.phantom.chest_xray.job import PhantomConfig
-
     from data_gen.curation.clean import CurateConfig
     from data_gen.entities.build import BankConfig
     from data_gen.images.sampling import SampleImagesConfig
+    from data_gen.phantom.job import PhantomConfig
     from data_gen.pipelines.syncxr.config import SynCXRConfig
     from data_gen.reports.sampling import SampleTextsConfig
     from data_gen.sources.registry import SOURCES
