@@ -9,6 +9,11 @@ launch/generate.py has imported it:
     --data=data/nih --split=test --classes=pneumonia --validation=data/nih:validation \\
     --evaluators=zeroshot,baseline,pictures
 
+or by a config file, whose keys are those of ``config.eval``; flags go before it:
+
+.venv/bin/python launch/evaluate.py --checkpoint=runs/quickstart/train --out=runs/nih \\
+    --config=configs/cxr/evaluate.py:data/nih --config.sets.test.classes="('pneumonia',)"
+
 Real films beside the sets of the run, with heat-maps, in the same report:
 
 .venv/bin/python launch/evaluate.py --checkpoint=runs/quickstart/train --out=runs/quickstart/eval \\
@@ -20,11 +25,22 @@ from typing import Any
 from absl import flags
 
 from medvlp_jax.core.checkpoints import pretrained, provenance
+from medvlp_jax.core.config_flag import define_config
 from medvlp_jax.core.errors import run
 from medvlp_jax.core.files.folders import output_folder
 from medvlp_jax.core.presets import apply_cpu_preset
 from medvlp_jax.core.processes import distributed
 
+
+def schema(_: Any) -> type:
+    from medvlp_jax.eval.config import EvalConfig
+
+    return EvalConfig
+
+
+CONFIG = define_config(
+    "what to measure, instead of the run's own config.eval", schema, required=False
+)
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "workdir of a run, or one checkpoint", required=True
 )
@@ -67,7 +83,9 @@ def main(_: list[str]) -> None:
     from medvlp_jax.run.evaluate import evaluate_checkpoint
     from medvlp_jax.run.sets import set_configs
 
-    overrides: dict[str, Any] = {"subgroups": tuple(SUBGROUPS.value)}
+    overrides: dict[str, Any] = dict(CONFIG.value or {})
+    if SUBGROUPS.present or "subgroups" not in overrides:
+        overrides["subgroups"] = tuple(SUBGROUPS.value)
     if PROTOCOL.value:  # with its own prompts, unless others are asked for
         changes = ("prompts", "ensemble", "score", "max_prompts", "prompt_seed", "temperature")
         overrides |= dict.fromkeys(changes) | {"protocol": PROTOCOL.value, "prompts": ""}

@@ -42,7 +42,7 @@ def _enough(entry: Entry) -> bool:
     """Whether a set can carry a headline: enough records, and a class whose interval counts."""
     if (entry["pairs"] if "pairs" in entry else entry["records"]) < FEW_RECORDS:
         return False
-    if entry["kind"] != "zeroshot":
+    if entry["kind"] not in ("zeroshot", "classification"):
         return True
     return any(row["auc"]["value"] is not None and not has_few(row) for row in entry["classes"])
 
@@ -65,7 +65,8 @@ def _zeroshot(shown: Shown, name: str, entry: Entry) -> str:
     classes = len(entry["macro"]["classes"])
     what = f"{_size(entry)}, {classes} class{'es' * (classes != 1)}"
     scale = whisker(**macro, domain=AUC_DOMAIN, marks=marks, reference=0.5, width=230)
-    return _card("Zero-shot macro AUC", entry, macro, what, scale, line, kind)
+    title = "Zero-shot macro AUC" if entry["kind"] == "zeroshot" else "Macro AUC"
+    return _card(title, entry, macro, what, scale, line, kind)
 
 
 def _grounding(shown: Shown, name: str, entry: Entry) -> str:
@@ -133,9 +134,23 @@ def _learnt(shown: Shown, name: str, entry: Entry) -> str:
 
 _BEATS = {"rule": "what it has to beat"}
 _CHANCE = {"chance": "chance"}
+
+
+def _predicted(shown: Shown, name: str, entry: Entry) -> str:
+    """The card of a model that was trained on masks or boxes."""
+    dice = entry["kind"] == "dice"
+    part = entry["measures"]["dice_positive"]["macro"] if dice else entry["macro"]
+    title = "Segmentation, Dice of positives" if dice else "Detection, mAP"
+    scale = whisker(part["value"], part["low"], part["high"], (0, 1), width=230)
+    return _card(title, entry, part, _size(entry), scale, "", "open")
+
+
 #: Kind of an evaluation -> its card, and what the marks of it mean, in page order.
 CARDS: dict[str, tuple[Draw, dict[str, str]]] = {
     "zeroshot": (_zeroshot, _BEATS | {"reference": "an AUC of 0.5"}),
+    "classification": (_zeroshot, {"reference": "an AUC of 0.5"}),
+    "dice": (_predicted, {}),
+    "average_precision": (_predicted, {}),
     "grounding": (_grounding, _CHANCE),
     "retrieval": (_retrieval, _CHANCE),
     **dict.fromkeys(LEARNT, (_learnt, _BEATS)),

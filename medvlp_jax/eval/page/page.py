@@ -12,6 +12,7 @@ from medvlp_jax.eval.page.downstream import efficiency_section
 from medvlp_jax.eval.page.headline import headline
 from medvlp_jax.eval.page.heatmaps import other_heatmaps, strip
 from medvlp_jax.eval.page.inputs import Heatmap, Segmented
+from medvlp_jax.eval.page.labelled import average_precision_section, dice_section
 from medvlp_jax.eval.page.sections import grounding_section, retrieval_section, zeroshot_section
 from medvlp_jax.eval.page.shown import Draw, Shown
 from medvlp_jax.pages.html import esc, facts, tag
@@ -57,6 +58,9 @@ SECTIONS: dict[str, tuple[str, Draw]] = {
     "zeroshot": ("Zero-shot classification", zeroshot_section),
     "retrieval": ("Image-report retrieval", retrieval_section),
     "grounding": ("Phrases on images", grounding_section),
+    "classification": ("Classification", zeroshot_section),
+    "dice": ("Segmentation, as trained", dice_section),
+    "average_precision": ("Detection, as trained", average_precision_section),
     "probe": ("Linear probe", efficiency_section),
     "finetune": ("Fine-tuning", efficiency_section),
     "segmentation": ("Segmentation", segmentation_section),

@@ -108,7 +108,8 @@ def zeroshot_section(shown: Shown, name: str, entry: Entry) -> str:
 def _marks(entry: Entry, rules: bool) -> dict[str, str]:
     """What the marks of a table of AUC mean."""
     interval = f"with its {percent(entry)} interval" if entry["bootstrap"]["resamples"] else ""
-    marks = {"value": f"AUC of the zero-shot model {interval}".strip()}
+    kind = "zero-shot model" if entry["kind"] == "zeroshot" else "model"
+    marks = {"value": f"AUC of the {kind} {interval}".strip()}
     marks |= {"rule": "AUC of a rule without training"} if rules else {}
     return marks | {"reference": "chance, 0.5"}
 

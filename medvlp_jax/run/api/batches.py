@@ -10,13 +10,13 @@ import numpy as np
 from jaxtyping import Int, Shaped
 
 from medvlp_jax.core.errors import UserError
+from medvlp_jax.data.columns.base import Batch
 from medvlp_jax.data.images.augment import ImageConfig, load_image
-from medvlp_jax.data.images.decoding import ImageError
+from medvlp_jax.data.images.base import ImageError
 from medvlp_jax.data.pipeline import eval_batches
 from medvlp_jax.data.store.record import Record, Source
 from medvlp_jax.data.texts.text_index import eligible_images
 from medvlp_jax.data.unreadable import BAD_RECORD, first_line
-from medvlp_jax.eval.base import Batch
 from medvlp_jax.run.api.images import as_image, called
 from medvlp_jax.run.api.opened import Opened
 
@@ -68,8 +68,8 @@ class Files(Given):
         return self._images[index].relative_to(self._folder).as_posix()
 
 
-class WithoutTexts:
-    """The records of a source without texts, which need not be tokenized then."""
+class Records:
+    """The records of a source, by their ids."""
 
     def __init__(self, source: Source):
         self._source = source
@@ -78,7 +78,7 @@ class WithoutTexts:
         return len(self._source)
 
     def __getitem__(self, index: int) -> Record:
-        return dataclasses.replace(self._source[index], texts=())
+        return self._source[index]
 
     def called(self, index: int) -> str:
         try:
@@ -106,7 +106,7 @@ class Pass:
 
 def look(
     opened: Opened,
-    source: Given | WithoutTexts,
+    source: Given | Records,
     read: ReadFn,
     batch_size: int = 0,
     any_view: bool = True,
@@ -150,7 +150,7 @@ def look(
     return Pass(np.concatenate(rows), where, ids, refused)
 
 
-def _why(source: Given | WithoutTexts, index: int, config: ImageConfig) -> str:
+def _why(source: Given | Records, index: int, config: ImageConfig) -> str:
     """Why an image is not among those that were read: it is tried once more."""
     try:
         images = eligible_images(source[index], config)

@@ -11,10 +11,10 @@ from jaxtyping import Float
 from medvlp_jax.core.errors import UserError, one_net
 from medvlp_jax.core.files import npz
 from medvlp_jax.core.files.folders import output_file
+from medvlp_jax.data.columns.base import Batch
 from medvlp_jax.data.store.dataset import open_dataset, splits
 from medvlp_jax.data.store.manifest import MANIFEST
-from medvlp_jax.eval.base import Batch
-from medvlp_jax.run.api.batches import Files, WithoutTexts, look
+from medvlp_jax.run.api.batches import Files, Records, look
 from medvlp_jax.run.api.opened import Opened
 
 
@@ -52,7 +52,7 @@ def features(
     file = None if out is None else _target(out)
     records = (pathlib.Path(folder) / MANIFEST).is_file()
     if records:
-        source = WithoutTexts(open_dataset(folder, _split(folder, split)))
+        source = Records(open_dataset(folder, _split(folder, split)))
     elif split is None:
         source = Files(folder)
     else:

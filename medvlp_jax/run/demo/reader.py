@@ -216,14 +216,14 @@ class Reader:
 
     def _calibrate(self) -> tuple[ZeroShot | None, Calibration | None, str]:
         """Logistic curves from the run's own validation set, where it has one."""
-        sets = self._opened.eval.sets
+        sets, run = self._opened.eval.sets, self._opened.run
         wanted = [one.validation for one in sets.values() if one.validation in sets]
         for name in wanted:
             one = sets[name]
             if not pathlib.Path(one.path).exists():
                 continue
             tokenizer = self._opened.tokenize.tokenizer
-            built = evaluators_of(self._opened.run, tokenizer, tuner=tuner, during_training=False)
+            built = evaluators_of(run, tokenizer, tuner=tuner, during_training=False)
             evaluator = built.get(f"{name}-zeroshot")
             if not isinstance(evaluator, ZeroShot) or evaluator.recipe.score != "cosine":
                 continue

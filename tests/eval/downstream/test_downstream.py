@@ -53,7 +53,7 @@ LABELS = ("square", "bright", "no finding")
 VISION = ResNetConfig(
     width=4, stage_sizes=(1, 1), stem="fold", block="basic", channels=1, zero_init=False
 )
-PIXELS = PixelConfig(16, 1)
+PIXELS = PixelConfig(1)
 SIDE = 16
 
 
