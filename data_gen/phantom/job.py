@@ -26,7 +26,13 @@ _BATCH = 16  # studies rendered at a time; has no influence on the pictures
 
 @dataclasses.dataclass(frozen=True)
 class SplitCounts:
-    """Studies per split; 0 leaves the split out."""
+    """Studies per split; 0 leaves the split out.
+
+    Attributes:
+      train: studies to train on.
+      validation: studies that settings and thresholds are chosen on.
+      test: studies that results come from.
+    """
 
     train: Count = 4000
     validation: Count = 500
@@ -43,6 +49,7 @@ class PhantomConfig:
     """What a set of phantom studies is.
 
     Attributes:
+      generator: the word that picks this config.
       name: of the data set, in the names of its shards.
       seed: another seed gives other studies.
       size: side of the square pictures in pixels.

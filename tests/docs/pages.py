@@ -78,6 +78,7 @@ class Copy:
         environment = os.environ | {
             "PYTHONPATH": str(self.root),
             "JAX_PLATFORMS": "cpu",
+            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
             "XLA_FLAGS": "",
         }
         done = subprocess.run(

@@ -243,4 +243,4 @@ def test_an_evaluator(repo_root, copy, folder):
     (entry,) = [e for e in results["evaluations"].values() if e["kind"] == "margin"]
     assert entry["records"] == 16
     assert entry["margin"]["low"] <= entry["margin"]["value"] <= entry["margin"]["high"]
-    assert "own text less the others" in (copy.root / "runs/out/report.html").read_text()
+    assert "cosine, own text less the others" in (copy.root / "runs/out/report.html").read_text()

@@ -52,7 +52,12 @@ FREE = (
 
 @dataclasses.dataclass(frozen=True)
 class RayNeeds:
-    """What workers take of a Ray cluster: ``plain`` ones, and those that hold a model."""
+    """What workers take of a Ray cluster: ``plain`` ones, and those that hold a model.
+
+    Attributes:
+      plain: of workers without a model.
+      model: of workers that hold a model.
+    """
 
     plain: Needs = dataclasses.field(default_factory=Needs)
     model: Needs = dataclasses.field(default_factory=Needs)
@@ -63,6 +68,7 @@ class SynCXRConfig:
     """What a synthetic data set is.
 
     Attributes:
+      generator: the word that picks this config.
       name: of the data set, in the names of its shards.
       seed: of the plan, the grammar and the pictures.
       splits: studies per split; no two share a row of the plan.
