@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from task_cases import CASES, SIDE, TOWERS, config_of
 
+from configs.cxr import labelled
 from medvlp_jax.core.config import ConfigError
 from medvlp_jax.core.metrics import FILE, read_metrics
 from medvlp_jax.data.store.manifest import ShardName
@@ -137,3 +138,13 @@ def test_what_the_data_never_hold_stops_at_the_start(task, folder, tmp_path):
     config["data"]["sources"] = [{"path": str(tmp_path / "plain")}]
     with pytest.raises(ConfigError, match=r"has no mask of square|needs boxes"):
         training.train(Run(config, jax.devices()[:1]), tmp_path / "run")
+
+
+@pytest.mark.parametrize("word", labelled.WORDS)
+def test_every_word_of_the_config_is_a_run(word):
+    config = labelled.get_config(f"{word}:somewhere")
+    if word == "segmentation":
+        config.data.masks = ("left lung",)
+    run = Run(config, jax.devices()[:1])
+    assert run.config.name == word
+    assert "vision" in run.describe()
