@@ -136,6 +136,7 @@ def test_the_readme_has_about_ten_lines(repo_root):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(4 * 3600)
 def test_the_readme_on_the_quickstart(repo_root, tmp_path, monkeypatch):
     place = repo_root / "runs" / "quickstart"
     if not (place / "train" / "checkpoints").is_dir():
