@@ -24,7 +24,7 @@ from data_gen.entities.tokens import content_words
 from data_gen.phantom.chest_xray.findings import SEVERITIES
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.core.files import jsonl
-from medvlp_jax.core.files.replacing import replace_text
+from medvlp_jax.core.files.replacing import replace
 from medvlp_jax.data.store.record import Record
 
 #: Sections of a record that are a report's.
@@ -74,7 +74,7 @@ class EntityBank:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes JSON lines, one entity each; the file appears whole or not at all."""
-        replace_text(path, "".join(map(_line, self.entities)))
+        replace(path, "".join(map(_line, self.entities)))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "EntityBank":

@@ -25,7 +25,7 @@ from data_gen.entities.entity import NON_ANATOMY, Entity
 from data_gen.entities.rules import rules_of
 from medvlp_jax.core.config import to_plain
 from medvlp_jax.core.errors import UserError, one_net
-from medvlp_jax.core.files.replacing import replace_text, replacing
+from medvlp_jax.core.files.replacing import replace, replacing
 from medvlp_jax.data.store.manifest import fingerprint
 
 PLAN, META = "plan.npy", "plan.json"
@@ -89,7 +89,7 @@ class SamplePlan:
         folder = pathlib.Path(folder)
         with replacing(folder / PLAN) as temporary, temporary.open("wb") as stream:
             np.save(stream, self.indices)
-        replace_text(folder / META, json.dumps({**self.meta, **self.balance}, indent=1))
+        replace(folder / META, json.dumps({**self.meta, **self.balance}, indent=1))
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], bank: EntityBank) -> "SamplePlan":

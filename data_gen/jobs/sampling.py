@@ -19,7 +19,7 @@ from data_gen.jobs.job import Runner, Shard, cut
 from data_gen.jobs.local import InProcess, local
 from medvlp_jax.core.errors import UserError, one_net
 from medvlp_jax.core.files import jsonl
-from medvlp_jax.core.files.replacing import replace_text
+from medvlp_jax.core.files.replacing import replace
 from medvlp_jax.core.processes.lock import workdir_lock
 from medvlp_jax.data.store.shards import remove_leftovers
 
@@ -240,7 +240,7 @@ def check_settings(folder: Path, sampler: Sampler, backend: Any) -> None:
     settings = sampler.settings(backend)
     path, key = folder / SETTINGS, next(iter(settings))
     if not path.exists():
-        replace_text(path, json.dumps(settings, indent=1))
+        replace(path, json.dumps(settings, indent=1))
         return
     with one_net(path, _ELSEWHERE):
         before = json.loads(path.read_text(encoding="utf-8"))

@@ -24,7 +24,7 @@ from data_gen.reports.on_chat import ChatWriter
 from data_gen.reports.registry import make_writer
 from medvlp_jax.core.errors import UserError, one_net
 from medvlp_jax.core.fields import Count, Workers
-from medvlp_jax.core.files.replacing import replace_text
+from medvlp_jax.core.files.replacing import replace
 from medvlp_jax.data.store.dataset import open_dataset
 
 SUMMARY = "summary.json"
@@ -148,7 +148,7 @@ class TextSampler:
 
     def finish(self, folder: pathlib.Path, result: sampling.Sampled) -> None:
         told = json.dumps(dataclasses.asdict(_counted(result)), indent=1)
-        replace_text(folder / SUMMARY, told)
+        replace(folder / SUMMARY, told)
 
 
 def sample_texts(

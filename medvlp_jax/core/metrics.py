@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.core.files import jsonl
-from medvlp_jax.core.files.replacing import replace_text
+from medvlp_jax.core.files.replacing import replace
 from medvlp_jax.core.processes import distributed
 
 FILE = "metrics.jsonl"
@@ -159,7 +159,7 @@ def _drop_after(path: pathlib.Path, step: int) -> None:
     if not path.exists():
         return
     kept = [r for r in read_metrics(path) if r["step"] <= step]
-    replace_text(path, jsonl.dump(kept))
+    replace(path, jsonl.dump(kept))
 
 
 def _json_number(value: Any) -> Any:

@@ -17,7 +17,7 @@ import numpy as np
 
 from medvlp_jax.core.checkpoints.provenance import commit
 from medvlp_jax.core.config import dumps, to_plain
-from medvlp_jax.core.files.writing import write
+from medvlp_jax.core.files.replacing import replace
 from medvlp_jax.eval.base import EvalResult
 from medvlp_jax.eval.metrics.bootstrap import Bootstrap
 from medvlp_jax.eval.metrics.calibration import Calibration, reliability
@@ -164,4 +164,4 @@ def _version(package: str) -> str:
 
 def write_results(path: str | os.PathLike[str], results: Mapping[str, Any]) -> pathlib.Path:
     """Writes JSON atomically; a reader never sees half of it."""
-    return write(path, json.dumps(results, indent=1, allow_nan=False) + "\n")
+    return replace(path, json.dumps(results, indent=1, allow_nan=False) + "\n")

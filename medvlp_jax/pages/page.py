@@ -5,7 +5,7 @@ import pathlib
 import string
 from collections.abc import Mapping, Sequence
 
-from medvlp_jax.core.files.writing import write
+from medvlp_jax.core.files.replacing import replace
 from medvlp_jax.pages.html import esc, tag
 
 _FOLDER = pathlib.Path(__file__).parent
@@ -33,7 +33,7 @@ def write_page(
             tag("section", tag("h2", esc(title)), body, id=key) for key, title, body in sections
         ),
     )
-    return write(path, page)
+    return replace(path, page)
 
 
 #: The page of a data folder, as ``data_gen/data_page/page.py`` writes it.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from medvlp_jax.core.files.opening import read_bytes
-from medvlp_jax.core.files.writing import whole
+from medvlp_jax.core.files.replacing import replacing
 
 _LIMIT = 1 << 36  # bytes; millions of records take megabytes
 
@@ -38,8 +38,8 @@ def write(
     """Writes a file that appears whole or not at all; one that is there is replaced.
 
     Raises:
-      OSError: the folder is not there or cannot be written, or the disk is full.
+      OSError: the folder cannot be made or written, or the disk is full.
     """
     save: Any = np.savez_compressed if compressed else np.savez
-    with whole(path) as out:
+    with replacing(path) as temporary, temporary.open("wb") as out:
         save(out, **arrays)

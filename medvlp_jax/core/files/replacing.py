@@ -43,10 +43,11 @@ def replacing(
             temporary.unlink()
 
 
-def replace_text(path: str | os.PathLike[str], text: str) -> None:
-    """Writes a file of text in UTF-8; see :func:`replacing`."""
+def replace(path: str | os.PathLike[str], content: str | bytes) -> pathlib.Path:
+    """Writes a file of bytes, or of text in UTF-8; see :func:`replacing`. Returns its path."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+    return pathlib.Path(path)
 
 
 def _sync(path: pathlib.Path) -> None:

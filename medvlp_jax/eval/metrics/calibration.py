@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from scipy.special import expit
 
 from medvlp_jax.core.errors import UserError
-from medvlp_jax.core.files.writing import write
+from medvlp_jax.core.files.replacing import replace
 from medvlp_jax.eval.metrics.bootstrap import finite
 
 Method = Literal["platt", "temperature"]
@@ -97,7 +97,7 @@ class Calibration:
     ) -> pathlib.Path:
         """Writes JSON, atomically; ``about`` says under ``scores`` how the scores were made."""
         value = self.to_json() | ({"scores": dict(about)} if about else {})
-        return write(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+        return replace(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Calibration":

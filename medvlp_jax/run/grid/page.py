@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medvlp_jax.core.checkpoints.provenance import commit
-from medvlp_jax.core.files.writing import write
+from medvlp_jax.core.files.replacing import replace
 from medvlp_jax.eval.results import to_json
 from medvlp_jax.pages import page as kit
 from medvlp_jax.pages.html import esc, facts, interval, legend, tag
@@ -53,16 +53,16 @@ def write_page(
       data: name -> data folder, whose own pages are linked where there are some.
     """
     rows = [r for r in summary["rows"] if "value" in r]
-    write(out / "results.json", json.dumps(to_json(dict(summary)), indent=1) + "\n")
-    write(out / "table.csv", _csv(rows))
+    replace(out / "results.json", json.dumps(to_json(dict(summary)), indent=1) + "\n")
+    replace(out / "table.csv", _csv(rows))
     markdown = _markdown(rows, summary)
-    write(out / "table.md", markdown)
+    replace(out / "table.md", markdown)
     for evaluation in dict.fromkeys(r["evaluation"] for r in rows):
         shown = [r for r in rows if r["evaluation"] == evaluation]
         for kind, draw in (("values", figures.values), ("differences", figures.differences)):
             picture = draw(shown, summary, evaluation)
             if picture is not None:
-                write(out / f"{evaluation}_{kind}.png".replace("/", "_"), picture)
+                replace(out / f"{evaluation}_{kind}.png".replace("/", "_"), picture)
     header = (
         tag("p", "medvlp_jax · experiment", class_="eyebrow")
         + tag("h1", esc(name))

@@ -88,7 +88,7 @@ def largest(folder):
     return max((folder / "state").rglob("*"), key=lambda p: p.stat().st_size * p.is_file())
 
 
-def replace_text(path, old, new):
+def replace(path, old, new):
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
@@ -98,17 +98,17 @@ DAMAGE = {
     "a bit of the arrays": lambda f: flip(largest(f), 4321),
     "cut arrays": lambda f: largest(f).write_bytes(b"short"),
     "a file of the arrays gone": lambda f: largest(f).unlink(),
-    "a letter of the tree": lambda f: replace_text(f / "state/_METADATA", "vision", "visoin"),
-    "another number in the config": lambda f: replace_text(f / "config/metadata", "0.1", "0.3"),
-    "another number in the data": lambda f: replace_text(f / "data/metadata", "12", "11"),
-    "another number in progress": lambda f: replace_text(f / "progress/metadata", "192", "193"),
+    "a letter of the tree": lambda f: replace(f / "state/_METADATA", "vision", "visoin"),
+    "another number in the config": lambda f: replace(f / "config/metadata", "0.1", "0.3"),
+    "another number in the data": lambda f: replace(f / "data/metadata", "12", "11"),
+    "another number in progress": lambda f: replace(f / "progress/metadata", "192", "193"),
     "progress is a list": lambda f: (f / "progress/metadata").write_text("[]"),
     "config is not UTF-8": lambda f: (f / "config/metadata").write_bytes(b"\xff\xfe{}"),
     "no state": lambda f: shutil.rmtree(f / "state"),
     "no data": lambda f: shutil.rmtree(f / "data"),
     "nothing at all": lambda f: [shutil.rmtree(p) for p in f.iterdir() if p.is_dir()],
     "digests cut": lambda f: (f / "digests.json").write_text('{"files": {'),
-    "a letter of a digest": lambda f: replace_text(f / "digests.json", "sha256", "sha257"),
+    "a letter of a digest": lambda f: replace(f / "digests.json", "sha256", "sha257"),
 }
 
 
@@ -230,7 +230,7 @@ def test_checkpoints_of_older_versions_are_read_and_said_to_be_unverified(run, s
 def test_best_is_that_one_or_an_error(run):
     workdir, states = run
     assert_equal(to_evaluate(workdir, "best"), states[4].model_params(use_ema=True))
-    replace_text(workdir / "checkpoints/8/progress/metadata", '"score": 0.125', '"score": 0.725')
+    replace(workdir / "checkpoints/8/progress/metadata", '"score": 0.125', '"score": 0.725')
     with pytest.raises(CheckpointError, match="is best is not known, for 8 is damaged"):
         resolve(workdir, "best")
     DAMAGE["no state"](workdir / "checkpoints" / "12")
