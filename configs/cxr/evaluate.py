@@ -9,12 +9,10 @@ FOLDER: a labelled data folder with the splits ``validation`` and ``test``.
 
 import ml_collections
 
-from configs import common
-
 
 def get_config(folder: str = "data/cxr") -> ml_collections.ConfigDict:
     asked = ("zeroshot", "baseline", "retrieval", "pictures")
-    return common.to_config(
+    return ml_collections.ConfigDict(
         {
             "sets": {
                 "validation": {"path": folder, "split": "validation", "evaluators": ("zeroshot",)},

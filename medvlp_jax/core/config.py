@@ -34,7 +34,7 @@ def parse(schema: type[T], config: Mapping[str, Any], where: str = "config") -> 
     if not isinstance(config, Mapping | ml_collections.ConfigDict):
         raise ConfigError(f"{where} must be a group of keys, not {_shown(config)}")
     hints = typing.get_type_hints(schema, include_extras=True)
-    fields = {f.name: f for f in dataclasses.fields(schema)}  # type: ignore[arg-type]
+    fields = {f.name: f for f in dataclasses.fields(typing.cast(Any, schema))}
     for key in config:
         if key not in fields:
             raise ConfigError(unknown_key(where, str(key), fields))
@@ -100,7 +100,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             raise ConfigError(f"{where}={_shown(value)} must be one of {list(args)}{hint_text}")
         return value
     if dataclasses.is_dataclass(hint):
-        return parse(hint, value, where)  # type: ignore[type-var]
+        return parse(typing.cast(type, hint), value, where)
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise ConfigError(f"{where} must be a list, not {_shown(value)}")

@@ -149,9 +149,9 @@ def _settings(argv: list[str]) -> tuple[list[str], dict[str, list[tuple[str, str
             continue
         negated, name, rest = match.groups()
         # An = inside of a quoted key is part of it.
-        path, equals, text = re.fullmatch(
-            r"((?:\['[^']*'\]|\[\"[^\"]*\"\]|[^=])*)(=?)(.*)", rest, re.DOTALL
-        ).groups()  # type: ignore[union-attr]
+        before = re.match(r"(?:\['[^']*'\]|\[\"[^\"]*\"\]|[^=])*", rest)
+        assert before is not None  # it matches nothing, too
+        path, equals, text = before[0], rest[before.end() :][:1], rest[before.end() + 1 :]
         value: str | None = text if equals else None
         if negated and not equals:
             value = "false"

@@ -17,6 +17,7 @@ import numpy as np
 
 from medvlp_jax.core.checkpoints.provenance import commit
 from medvlp_jax.core.config import dumps, to_plain
+from medvlp_jax.core.files.writing import write
 from medvlp_jax.eval.base import EvalResult
 from medvlp_jax.eval.metrics.bootstrap import Bootstrap
 from medvlp_jax.eval.metrics.calibration import Calibration, reliability
@@ -163,8 +164,4 @@ def _version(package: str) -> str:
 
 def write_results(path: str | os.PathLike[str], results: Mapping[str, Any]) -> pathlib.Path:
     """Writes JSON atomically; a reader never sees half of it."""
-    path = pathlib.Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
-    return path
+    return write(path, json.dumps(results, indent=1, allow_nan=False) + "\n")

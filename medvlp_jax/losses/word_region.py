@@ -15,7 +15,7 @@ Two products of the size of ``c`` are spared: ``<c_t, w_t> = sum_r a_tr s_rt``, 
 regions than channels ``|c_t|^2 = a_t V V' a_t``.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -97,7 +97,7 @@ def gathered_word_region_scores(
     patches: Float[Array, "b r d"],
     words: Float[Array, "b t d"],
     present: Bool[Array, "b t"],
-    **options: float | int | str,
+    **options: Any,
 ) -> Float[Array, "b b"]:
     """:func:`word_region_scores` of a batch that lies on ``mesh``, its rows where the images are.
 
@@ -105,12 +105,12 @@ def gathered_word_region_scores(
     transpose of the all-gather returns the words' gradients to their homes.
     """
     if mesh is None or batch_shards(mesh) == 1:
-        return word_region_scores(patches, words, present, **options)  # type: ignore[arg-type]
+        return word_region_scores(patches, words, present, **options)
     check_divisible(patches.shape[0], mesh)
 
     def shard(patches: Array, words: Array, present: Array) -> Array:
         words, present = lax.all_gather((words, present), BATCH_AXES, axis=0, tiled=True)
-        return word_region_scores(patches, words, present, **options)  # type: ignore[arg-type]
+        return word_region_scores(patches, words, present, **options)
 
     return jax.shard_map(shard, mesh=mesh, in_specs=(ROWS, ROWS, ROWS), out_specs=ROWS)(
         patches, words, present

@@ -89,6 +89,13 @@ class BlockConfig:
         if self.remat != "none" and self.remat not in REMAT:
             raise ValueError(f"remat {self.remat!r} is not one of none, {', '.join(REMAT)}")
 
+    @classmethod
+    def of(cls, tower: Any) -> "BlockConfig":
+        """Those of a tower, whose config has fields of the same names; others keep defaults."""
+        names = {f.name for f in dataclasses.fields(tower)}
+        shared = [f.name for f in dataclasses.fields(cls) if f.name in names]
+        return cls(**{name: getattr(tower, name) for name in shared})
+
 
 class Attention(nnx.Module):
     """Multi-head attention of ``x`` on ``context`` (on itself by default)."""

@@ -14,7 +14,7 @@ from flax import nnx
 from jax.nn import initializers
 from jaxtyping import Array, Float
 
-from medvlp_jax.core.fields import Size
+from medvlp_jax.core.fields import Dtype, Size
 from medvlp_jax.models.base import parameters
 from medvlp_jax.models.features import ImageFeatures
 from medvlp_jax.models.flops import conv_flops
@@ -40,12 +40,14 @@ class ClassifierConfig:
     Attributes:
       vision: the tower.
       classes: each is a question of its own; said once, by ``config.data.labels``.
+      dtype: compute dtype of the linear layer; the tower has its own.
     """
 
     TOWERS: ClassVar[tuple[str, ...]] = ("vision",)
 
     vision: VisionConfig = dataclasses.field(default_factory=ViTConfig)
     classes: Size = 1
+    dtype: Dtype = "float32"
 
     def build(self, *, rngs: nnx.Rngs) -> "Classifier":
         return Classifier(self, rngs=rngs)
@@ -68,6 +70,7 @@ class Classifier(nnx.Module):
             config.classes,
             axes=("embed", None),
             init=initializers.zeros,
+            dtype=config.dtype,
             rngs=rngs,
         )
 

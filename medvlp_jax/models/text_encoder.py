@@ -103,23 +103,7 @@ class TextConfig:
         return blocks_flops(self.blocks(), text_len)
 
     def blocks(self) -> BlockConfig:
-        return BlockConfig(
-            width=self.width,
-            depth=self.depth,
-            heads=self.heads,
-            mlp_width=self.mlp_width,
-            activation=self.activation,
-            norm=self.norm,
-            eps=self.eps,
-            bias=self.bias,
-            dropout=self.dropout,
-            causal=self.causal,
-            init_std=self.init_std,
-            dtype=self.dtype,
-            remat=self.remat,
-            unroll=self.unroll,
-            attention=self.attention,
-        )
+        return BlockConfig.of(self)
 
 
 def _bert(name: str, width: int, depth: int, heads: int) -> TextConfig:

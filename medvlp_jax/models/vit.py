@@ -112,23 +112,7 @@ class ViTConfig:
         self.blocks()
 
     def blocks(self) -> BlockConfig:
-        return BlockConfig(
-            width=self.width,
-            depth=self.depth,
-            heads=self.heads,
-            mlp_width=self.mlp_width,
-            activation=self.activation,
-            eps=self.eps,
-            bias=self.bias,
-            layer_scale=self.layer_scale,
-            gated=self.gated,
-            dropout=self.dropout,
-            init_std=self.init_std,
-            dtype=self.dtype,
-            remat=self.remat,
-            unroll=self.unroll,
-            attention=self.attention,
-        )
+        return BlockConfig.of(self)
 
     @property
     def grid(self) -> Grid:

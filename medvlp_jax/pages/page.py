@@ -5,6 +5,7 @@ import pathlib
 import string
 from collections.abc import Mapping, Sequence
 
+from medvlp_jax.core.files.writing import write
 from medvlp_jax.pages.html import esc, tag
 
 _FOLDER = pathlib.Path(__file__).parent
@@ -23,7 +24,6 @@ def write_page(
     Returns:
       ``path``.
     """
-    path = pathlib.Path(path)
     page = string.Template((_FOLDER / "page.html").read_text(encoding="utf-8")).substitute(
         title=esc(title),
         style=(_FOLDER / "page.css").read_text(encoding="utf-8"),
@@ -33,10 +33,7 @@ def write_page(
             tag("section", tag("h2", esc(title)), body, id=key) for key, title, body in sections
         ),
     )
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(path)
-    return path
+    return write(path, page)
 
 
 #: The page of a data folder, as ``data_gen/data_page/page.py`` writes it.

@@ -17,9 +17,9 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any, NoReturn
 
-from medvlp_jax.weights.convert import Row
 from medvlp_jax.weights.families import HALF, IMAGENET, OPENAI, Family, Pixels, Shapes, Side
 from medvlp_jax.weights.faults import WeightsError
+from medvlp_jax.weights.rows import Row
 from medvlp_jax.weights.tables import bert, open_clip, resnet, timm_vit
 
 
@@ -53,7 +53,7 @@ class _Tower:
     """Where a publication keeps a tower among its other tensors.
 
     Attributes:
-      names: as :data:`medvlp_jax.weights.convert.Rename`; leaves the tower's own names.
+      names: as :data:`medvlp_jax.weights.rows.Rename`; leaves the tower's own names.
       key: the tensor that shows that it is there.
     """
 

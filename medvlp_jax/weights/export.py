@@ -8,7 +8,7 @@ from typing import Any
 from medvlp_jax.core.errors import one_net
 from medvlp_jax.models.clip import CLIPConfig
 from medvlp_jax.models.text_encoder import TextConfig
-from medvlp_jax.weights import convert
+from medvlp_jax.weights import saving
 from medvlp_jax.weights.families import FAMILIES, Family
 from medvlp_jax.weights.faults import WeightsError
 from medvlp_jax.weights.inputs import UNKNOWN, Inputs, write_tokenizer
@@ -73,7 +73,7 @@ def export(
     """
     family, folder = family_of(layout, config), pathlib.Path(folder)
     config, params, files = _prepared(family, config, params, inputs)
-    convert.save(
+    saving.save(
         folder,
         family.table(config),
         params,

@@ -12,7 +12,6 @@ from typing import Any, Literal
 from flax import nnx
 
 from medvlp_jax.models.clip import CLIPConfig
-from medvlp_jax.weights.convert import Rename, Row
 from medvlp_jax.weights.fold import straight_pooler, to_colour, unit_layer_scale, without_local
 from medvlp_jax.weights.inputs import (
     Inputs,
@@ -21,6 +20,7 @@ from medvlp_jax.weights.inputs import (
     timm_preprocess,
     tower_processor,
 )
+from medvlp_jax.weights.rows import Rename, Row
 from medvlp_jax.weights.settings import group, read_json
 from medvlp_jax.weights.tables import (
     bert,

@@ -20,7 +20,7 @@ from medvlp_jax.core.step import abstract_model
 from medvlp_jax.models.lm.config import LMConfig
 from medvlp_jax.models.lm.decoder import build_lm
 from medvlp_jax.models.lm.linear import Storage, quantize
-from medvlp_jax.weights import convert, settings
+from medvlp_jax.weights import loading, saving, settings
 from medvlp_jax.weights.tables import biogpt, gemma, gpt2, llama, qwen
 
 #: ``model_type`` of a ``config.json`` -> its table.
@@ -127,7 +127,7 @@ def load(
     config = dataclasses.replace(tables.config_from(found), dtype=dtype, **(overrides or {}))
     model_def = ModelDef.of(build_lm(config))
     params, buffers = abstract_model(model_def, mesh)
-    params, _ = convert.load(
+    params, _ = loading.load(
         folder, tables.table(config), params, buffers, dtype=dtype, rename=tables.RENAME
     )
     if storage == "int8":
@@ -179,9 +179,7 @@ def save(
     stored = dtype or str(jnp.dtype(jax.tree.leaves(params)[0].dtype))
     content = {**tables.config_to(config), "dtype": stored, "torch_dtype": stored, **(extra or {})}
     settings.expect_same(config, tables.config_from(content), content["model_type"])
-    convert.save(
-        folder, tables.table(config), params, configs={"config.json": content}, dtype=dtype
-    )
+    saving.save(folder, tables.table(config), params, configs={"config.json": content}, dtype=dtype)
 
 
 def _kind(config: LMConfig) -> str:

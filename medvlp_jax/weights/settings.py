@@ -53,7 +53,7 @@ _SIZES = {
     "img_size",
 }
 #: Those of language models: the same, and SiLU.
-DECODER_ACTIVATIONS = {**_ACTIVATIONS, "silu": "silu", "swish": "silu"}
+DECODER_ACTIVATIONS: dict[str, Any] = {**_ACTIVATIONS, "silu": "silu", "swish": "silu"}
 #: What of a config does not change the function that weights compute, or the weights' shapes.
 _FREE = {
     "name",

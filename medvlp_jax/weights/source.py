@@ -15,7 +15,7 @@ from typing import Any
 
 from medvlp_jax.core.config import ConfigError, parse, to_plain
 from medvlp_jax.core.errors import one_net
-from medvlp_jax.weights import bare, convert, settings
+from medvlp_jax.weights import bare, loading, rows, settings
 from medvlp_jax.weights.families import (
     FAMILIES,
     MODEL_TYPES,
@@ -83,8 +83,8 @@ class Source:
         *,
         dtype: str | None = None,
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """All arrays of the model; see :func:`medvlp_jax.weights.convert.load`."""
-        return convert.load(
+        """All arrays of the model; see :func:`medvlp_jax.weights.loading.load`."""
+        return loading.load(
             self.weights,
             self.family.table(self.config),
             abstract_params,
@@ -273,4 +273,4 @@ def _raw_shapes(path: pathlib.Path) -> dict[str, tuple[int, ...]]:
 
 
 def _shapes(path: pathlib.Path, family: Family) -> dict[str, tuple[int, ...]]:
-    return {convert.new_name(n, family.rename): s for n, s in _raw_shapes(path).items()}
+    return {rows.new_name(n, family.rename): s for n, s in _raw_shapes(path).items()}

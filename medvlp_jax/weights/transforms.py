@@ -69,10 +69,10 @@ def split(parts: int | Sequence[int], then: Transform = identity) -> Transform:
     """
 
     def load(x: np.ndarray) -> tuple[np.ndarray, ...]:
-        return tuple(then.load(part) for part in _parts(x, parts))  # type: ignore[misc]
+        return tuple(_one(then.load(part)) for part in _parts(x, parts))
 
     def save(*arrays: np.ndarray) -> np.ndarray:
-        return np.concatenate([then.save(a) for a in arrays])  # type: ignore[list-item]
+        return np.concatenate([_one(then.save(a)) for a in arrays])
 
     return Transform(f"split({parts}, {then.name})", load, save)
 
@@ -89,9 +89,14 @@ def fuse(parts: int | Sequence[int], then: Transform = identity) -> Transform:
         return then.load(np.concatenate(tensors))
 
     def save(x: np.ndarray) -> tuple[np.ndarray, ...]:
-        return tuple(_parts(then.save(x), parts))  # type: ignore[arg-type]
+        return tuple(_parts(_one(then.save(x)), parts))
 
     return Transform(f"fuse({parts}, {then.name})", load, save)
+
+
+def _one(arrays: Arrays) -> np.ndarray:
+    assert not isinstance(arrays, tuple), "a transform of several arrays inside of another"
+    return arrays
 
 
 def _parts(x: np.ndarray, parts: int | Sequence[int]) -> list[np.ndarray]:

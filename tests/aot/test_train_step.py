@@ -1,6 +1,7 @@
 """Ahead-of-time compilation of a training step, for a slice that is not here."""
 
 import pytest
+from task_cases import CASES, config_of
 
 from medvlp_jax.aot import topology
 from medvlp_jax.aot.train_step import compile_step
@@ -50,3 +51,13 @@ def test_what_does_not_fit_is_said():
     assert not report.fits
     assert "hbm" in report.compiled.refusal.lower()
     assert "DOES NOT FIT" in str(report)
+
+
+@pytest.mark.aot
+@pytest.mark.parametrize("task", CASES)
+def test_every_task_compiles_for_a_slice(task, tmp_path):
+    pytest.importorskip("libtpu")
+    topology.prepare()
+    report = compile_step(config_of(task, tmp_path), "v5e:2x2")
+    assert report.fits, report
+    assert report.flops > 0

@@ -285,7 +285,7 @@ def test_a_row_that_fails_is_padding_again(config, tokenizer):
     builder = BatchBuilder(names, config, tokenizer)
     batch = builder.empty(ROWS, LENGTH)
     with pytest.raises(ImageError, match="PNG"):
-        builder.fill(batch, 1, broken, REPORT, np.random.default_rng(0))
+        builder.fill(batch, 1, broken, REPORT, None)
     for name, values in builder.empty(ROWS, LENGTH).items():
         np.testing.assert_array_equal(batch[name], values)
 

@@ -167,6 +167,7 @@ def test_a_damaged_index_is_counted_again(folder, tokenizer, caplog):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(4 * 3600)
 def test_two_hundred_turned_bits_of_the_kept_indices(folder, tokenizer, caplog):
     said = check_kept_indices(folder, tokenizer, caplog, 200)
     print(f"made again: {said} of 204 each; the others changed no value")

@@ -53,6 +53,7 @@ def test_a_worker_that_dies_is_replaced_and_no_batch_lost_or_doubled(tmp_path, c
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(4 * 3600)
 @pytest.mark.multiprocess
 def test_workers_that_never_get_there_end_the_run_in_one_line(tmp_path):
     load = Load((0,), fuse(tmp_path / "f", 9))

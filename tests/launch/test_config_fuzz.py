@@ -33,6 +33,7 @@ def test_a_sample_of_all_changes(starts):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(4 * 3600)
 def test_every_change(starts):
     ends = tried(starts, 1.0)
     assert sum(ends.values()) > 50_000

@@ -23,7 +23,7 @@ from medvlp_jax.generation.images.text_to_image import PRESETS, TextToImage, ima
 from medvlp_jax.models.stable_diffusion.unet import UNet
 from medvlp_jax.models.stable_diffusion.vae import AutoencoderKL
 from medvlp_jax.models.text_encoder import TextEncoder
-from medvlp_jax.weights import convert
+from medvlp_jax.weights import loading, rows, saving
 from medvlp_jax.weights.faults import WeightsError
 from medvlp_jax.weights.settings import read_json
 from medvlp_jax.weights.tables import clip, stable_diffusion_unet, stable_diffusion_vae
@@ -64,7 +64,7 @@ def read(table, build, folder, rename=(), dtype=None):
     config = table.config_from(read_json(folder / "config.json"))
     model = ModelDef.of(lambda rngs: build(config, rngs=rngs))
     rows = table.table(config)
-    params, _ = convert.load(folder, rows, model.abstract_params, rename=rename, dtype=dtype)
+    params, _ = loading.load(folder, rows, model.abstract_params, rename=rename, dtype=dtype)
     return config, model, params
 
 
@@ -81,7 +81,7 @@ def test_unet_both_ways(version, tmp_path):
         wanted = theirs(first(latents), torch.from_numpy(t), torch.from_numpy(context)).sample
     check(run(params, latents, t.astype(np.float32), context), last(wanted))
 
-    convert.save(
+    saving.save(
         tmp_path / "out",
         stable_diffusion_unet.table(config),
         params,
@@ -107,7 +107,7 @@ def test_unet_in_bfloat16(tmp_path):
     half = type(config)(**{**vars(config), "dtype": "bfloat16"})
     model = ModelDef.of(lambda rngs: UNet(half, rngs=rngs))
     rows = stable_diffusion_unet.table(half)
-    params, _ = convert.load(tmp_path, rows, model.abstract_params, dtype="bfloat16")
+    params, _ = loading.load(tmp_path, rows, model.abstract_params, dtype="bfloat16")
     assert {x.dtype for x in jax.tree.leaves(params)} == {jnp.dtype("bfloat16")}
     run = jax.jit(lambda p, *args: model.merge(p, {})(*args))
     ours = np.asarray(run(params, latents, t.astype(np.float32), context))
@@ -134,7 +134,7 @@ class TestAutoencoder:
         theirs.save_pretrained(tmp_path / "in")
         config, model, params = read(stable_diffusion_vae, AutoencoderKL, tmp_path / "in")
         self.compare(theirs, model, params, config.scaling)
-        convert.save(
+        saving.save(
             tmp_path / "out",
             stable_diffusion_vae.table(config),
             params,
@@ -187,7 +187,7 @@ def test_text_with_and_without_prefix(tmp_path):
         path = tmp_path / f"{n}.safetensors"
         save_file({k: v.contiguous() for k, v in content.items()}, path)
         rows = clip.text_table(config)
-        params, _ = convert.load(path, rows, model.abstract_params, rename=clip.RENAME_TOWER)
+        params, _ = loading.load(path, rows, model.abstract_params, rename=clip.RENAME_TOWER)
         check(run(params), wanted)
 
 
@@ -239,7 +239,7 @@ def test_real_sizes_have_the_published_tensors(preset):
     for part, theirs in parts.items():
         wanted = {path_str(p): x for p, x in flatten(ours[part].abstract_params).items()}
         named = {}
-        for step in convert.plan(tables[part], wanted):
+        for step in rows.plan(tables[part], wanted):
             named.update(zip(step.sources, step.source_shapes(wanted), strict=True))
         published = {
             name.removeprefix("text_model."): tuple(x.shape)

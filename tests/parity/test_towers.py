@@ -17,7 +17,7 @@ from medvlp_jax.models.positions import resize_positions
 from medvlp_jax.models.resnet import ResNet, ResNetConfig
 from medvlp_jax.models.text_encoder import TextConfig, TextEncoder
 from medvlp_jax.models.vit import ViT, ViTConfig
-from medvlp_jax.weights import convert
+from medvlp_jax.weights import loading
 from medvlp_jax.weights.faults import WeightsError
 from medvlp_jax.weights.tables import bert, clip, open_clip, resnet, siglip, vit
 
@@ -56,7 +56,7 @@ def read(rows, weights, model):
     """``(params, buffers)`` from tensors under the origin's names, by way of a file."""
     with tempfile.TemporaryDirectory() as folder:
         save_file(weights, pathlib.Path(folder) / "model.safetensors")
-        return convert.load(
+        return loading.load(
             folder, rows, model.abstract_params, model.abstract_buffers, rename=open_clip.RENAME
         )
 

@@ -8,7 +8,9 @@ import cv2
 import jax
 import numpy as np
 import pytest
+from task_cases import CASES, SIDE, TOWERS, config_of
 
+from configs.cxr import labelled
 from medvlp_jax.core.config import ConfigError
 from medvlp_jax.core.metrics import FILE, read_metrics
 from medvlp_jax.data.store.manifest import ShardName
@@ -20,26 +22,6 @@ from medvlp_jax.run.build import Run
 from medvlp_jax.run.evaluate import evaluate_checkpoint
 from medvlp_jax.tasks.registry import TASKS
 
-SIDE, LABELS = 16, ("square", "bright")
-VISION = {
-    "name": "resnet",
-    "width": 4,
-    "stage_sizes": (1, 1),
-    "stem": "fold",
-    "block": "basic",
-}
-TEXT = {"name": "bert", "vocab": 160, "max_length": 16, "width": 8, "depth": 3, "heads": 2}
-TOWERS = {"vision": VISION, "text": TEXT | {"mlp_width": 8}, "embed_dim": 8}
-#: Task -> its model, its other keys, what is measured, and where the number stands.
-CASES = {
-    "contrastive": (TOWERS, {"multi_positive": "labels"}, "zeroshot", "auc_macro"),
-    "gloria": (TOWERS | {"patch_map": "middle", "token_map": "own"}, {}, "zeroshot", "auc_macro"),
-    "mgca": (TOWERS | {"prototypes": 6}, {}, "retrieval", "image_to_text/r@1"),
-    "medclip": (TOWERS, {}, "zeroshot", "auc_macro"),
-    "supervised": ({"vision": VISION}, {}, "classification", "auc_macro"),
-    "segmentation": ({"vision": VISION, "widths": (8,)}, {}, "dice", "dice_positive"),
-    "detection": ({"vision": VISION, "width": 8}, {"candidates": 10}, "average_precision", "map"),
-}
 BANK = {
     "name": "films",
     "description": "squares and exposure",
@@ -93,33 +75,6 @@ def folder(tmp_path_factory):
         write_shard(path, ShardName("films", split, 0, 1), films, "test")
     (path / "bank.json").write_text(json.dumps(BANK))
     return path
-
-
-def config_of(task: str, folder) -> dict:
-    model, keys, evaluator, _ = CASES[task]
-    return {
-        "name": task,
-        "model": model,
-        "task": {"name": task, **keys},
-        "data": {
-            "sources": [{"path": str(folder)}],
-            "batch_size": 8,
-            "threads": 1,
-            "labels": LABELS if task != "detection" else LABELS[:1],
-            "masks": ("square",) if task == "segmentation" else (),
-            "image": {"size": SIDE, "channels": 1},
-            "text": {"policy": "impression", "vocab": 160, "buckets": (16,), "window": 0},
-        },
-        "loop": {"steps": 6, "log_every": 1, "eval_every": 3, "save_every": 100},
-        "optim": {"warmup_steps": 0, "lr": 1e-3},
-        "log": {"tensorboard": False},
-        "eval": {
-            "batch_size": 8,
-            "prompts": str(folder / "bank.json"),
-            "bootstrap": {"resamples": 20},
-            "sets": {"test": {"path": str(folder), "evaluators": (evaluator,)}},
-        },
-    }
 
 
 def losses(workdir):
@@ -183,3 +138,13 @@ def test_what_the_data_never_hold_stops_at_the_start(task, folder, tmp_path):
     config["data"]["sources"] = [{"path": str(tmp_path / "plain")}]
     with pytest.raises(ConfigError, match=r"has no mask of square|needs boxes"):
         training.train(Run(config, jax.devices()[:1]), tmp_path / "run")
+
+
+@pytest.mark.parametrize("word", labelled.WORDS)
+def test_every_word_of_the_config_is_a_run(word):
+    config = labelled.get_config(f"{word}:somewhere")
+    if word == "segmentation":
+        config.data.masks = ("left lung",)
+    run = Run(config, jax.devices()[:1])
+    assert run.config.name == word
+    assert "vision" in run.describe()

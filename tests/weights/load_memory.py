@@ -16,7 +16,7 @@ import numpy as np
 
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.models.text_encoder import TextConfig, TextEncoder
-from medvlp_jax.weights import convert
+from medvlp_jax.weights import loading, saving
 from medvlp_jax.weights.tables import bert
 
 
@@ -37,12 +37,12 @@ def main(folder: str, megabytes: int) -> None:
     file = pathlib.Path(folder) / "model.safetensors"
     if not file.exists():
         ones = jax.tree.map(lambda s: np.ones(s.shape, s.dtype), model.abstract_params)
-        convert.save(folder, bert.table(config), ones)
+        saving.save(folder, bert.table(config), ones)
         del ones
     jax.block_until_ready(jnp.zeros(8))
     pathlib.Path("/proc/self/clear_refs").write_text("5")  # the most so far := now
     before, start = memory("VmRSS"), time.perf_counter()
-    params, _ = convert.load(folder, bert.table(config), model.abstract_params)
+    params, _ = loading.load(folder, bert.table(config), model.abstract_params)
     jax.block_until_ready(params)
     seconds = time.perf_counter() - start
     found = {

@@ -18,8 +18,10 @@ from safetensors.numpy import load_file, save_file
 from medvlp_jax.core.files.opening import MissingFileError
 from medvlp_jax.core.sharding import MeshConfig, make_mesh
 from medvlp_jax.core.state import flatten, path_str
-from medvlp_jax.weights.convert import Row, load, plan, save, under
 from medvlp_jax.weights.faults import WeightsError
+from medvlp_jax.weights.loading import load
+from medvlp_jax.weights.rows import Row, plan, under
+from medvlp_jax.weights.saving import save
 from medvlp_jax.weights.transforms import (
     conv,
     conv_as_linear,

@@ -246,7 +246,7 @@ def test_open_clip_and_transformers_hold_the_same_clip(tmp_path):
 def test_every_published_size_has_rows():
     """The table of a 50-layer ResNet fills every one of its parameters, without building it."""
     from medvlp_jax.models.resnet import PRESETS
-    from medvlp_jax.weights.convert import plan
+    from medvlp_jax.weights.rows import plan
     from medvlp_jax.weights.tables import resnet
 
     for name in ("resnet18", "resnet50"):

@@ -162,10 +162,10 @@ class Checkpointer:
             self._report(step, short)
             return False
         items = ocp.args.Composite(
-            state=ocp.args.StandardSave(state),  # type: ignore[call-arg]
-            data=ocp.args.JsonSave(_plain(data)),  # type: ignore[call-arg]
-            progress=ocp.args.JsonSave(_plain(progress)),  # type: ignore[call-arg]
-            config=ocp.args.JsonSave(self.run_config),  # type: ignore[call-arg]
+            state=ocp.args.StandardSave(state),
+            data=ocp.args.JsonSave(_plain(data)),
+            progress=ocp.args.JsonSave(_plain(progress)),
+            config=ocp.args.JsonSave(self.run_config),
         )
         self._writing, self._scores[step] = step, progress.get("score")
         try:

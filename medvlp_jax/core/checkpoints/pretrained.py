@@ -200,7 +200,7 @@ def load_model(
                 + (f"; and {len(problems) - 20} more" if len(problems) > 20 else "")
             )
         target = unflatten(wanted)
-        args = ocp.args.PyTreeRestore(  # type: ignore[call-arg]
+        args = ocp.args.PyTreeRestore(
             item=target,
             restore_args=ocp.checkpoint_utils.construct_restore_args(target),
             partial_restore=True,

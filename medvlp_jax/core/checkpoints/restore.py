@@ -175,7 +175,7 @@ def _read(folder: epath.Path, abstract: TrainState) -> tuple[TrainState, Any, di
     with contextlib.closing(ocp.StandardCheckpointHandler()) as reader:
         stored = leaf_names(reader.metadata(folder / "state").tree)
         _compare(folder, {k: tuple(x.shape) for k, x in stored.items()}, abstract)
-        args = ocp.args.StandardRestore(abstract)  # type: ignore[call-arg]
+        args = ocp.args.StandardRestore(abstract)
         state = reader.restore(folder / "state", args=args)
     data = json.loads((folder / "data" / "metadata").read_bytes())
     return state, data, jsonl.parse((folder / "progress" / "metadata").read_bytes())

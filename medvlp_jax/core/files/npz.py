@@ -2,13 +2,14 @@
 
 import io
 import os
-import pathlib
 import zipfile
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from medvlp_jax.core.files.opening import read_bytes
+from medvlp_jax.core.files.writing import whole
 
 _LIMIT = 1 << 36  # bytes; millions of records take megabytes
 
@@ -31,17 +32,14 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     }
 
 
-def write(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:
+def write(
+    path: str | os.PathLike[str], arrays: Mapping[str, Any], *, compressed: bool = False
+) -> None:
     """Writes a file that appears whole or not at all; one that is there is replaced.
 
     Raises:
       OSError: the folder is not there or cannot be written, or the disk is full.
     """
-    path = pathlib.Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as out:
-            np.savez(out, **arrays)  # pyright: ignore[reportArgumentType]
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    save: Any = np.savez_compressed if compressed else np.savez
+    with whole(path) as out:
+        save(out, **arrays)

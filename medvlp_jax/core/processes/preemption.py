@@ -4,6 +4,7 @@ import logging
 import signal
 import threading
 from types import FrameType
+from typing import Any
 
 import jax
 from jax.experimental import multihost_utils
@@ -24,7 +25,7 @@ class Preemption:
 
     def __init__(self) -> None:
         self._asked = False
-        self._old: dict[int, object] = {}
+        self._old: dict[int, Any] = {}
         self._service = jax.process_count() > 1
 
     def __enter__(self) -> "Preemption":
@@ -40,7 +41,7 @@ class Preemption:
     def _restore(self) -> None:
         while self._old:
             number, handler = self._old.popitem()
-            signal.signal(number, handler)  # type: ignore[arg-type]
+            signal.signal(number, handler)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self._asked = True

@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from scipy.special import expit
 
 from medvlp_jax.core.errors import UserError
+from medvlp_jax.core.files.writing import write
 from medvlp_jax.eval.metrics.bootstrap import finite
 
 Method = Literal["platt", "temperature"]
@@ -86,20 +87,17 @@ class Calibration:
         except (KeyError, TypeError, ValueError) as e:
             raise CalibrationError(f"no calibration: {type(e).__name__} {e}") from e
         if any(len(v) != len(classes) for v in numbers.values()):
-            raise CalibrationError(f"a calibration of {len(classes)} classes has lists of other "
-                                   "lengths")  # fmt: skip
+            raise CalibrationError(
+                f"a calibration of {len(classes)} classes has lists of other lengths"
+            )
         return cls(classes, **numbers, method=method)
 
     def save(
         self, path: str | os.PathLike[str], about: Mapping[str, Any] | None = None
     ) -> pathlib.Path:
         """Writes JSON, atomically; ``about`` says under ``scores`` how the scores were made."""
-        path = pathlib.Path(path)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
         value = self.to_json() | ({"scores": dict(about)} if about else {})
-        temporary.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
-        temporary.replace(path)
-        return path
+        return write(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Calibration":
@@ -128,8 +126,8 @@ def fit_calibration(
     """
     labels, scores = np.asarray(labels), np.asarray(scores, np.float64)
     if labels.shape != scores.shape or labels.shape[1:] != (len(classes),):
-        raise ValueError(f"labels {labels.shape} and scores {scores.shape} must both be "
-                         f"[records, {len(classes)} classes]")  # fmt: skip
+        wanted = f"[records, {len(classes)} classes]"
+        raise ValueError(f"labels {labels.shape} and scores {scores.shape} must both be {wanted}")
     fits = [fit_logistic(y, s, method) for y, s in zip(labels.T, scores.T, strict=True)]
     judged = (labels == 0) | (labels == 1)
     positive, total = (labels == 1).sum(0), judged.sum(0)

@@ -99,15 +99,13 @@ def overlap_table(
             samples = np.concatenate(drawn, 1) if drawn else np.full((len(names), 0), np.nan)
             kept[start][measure] = point, samples
             out[start][measure] = _cells(names, point, samples, bootstrap.level)
-            out[start][measure]["seeds"] = [float(mean_defined(mean_defined(r[measure])))
-                                            for r in runs]  # fmt: skip
+            means = [mean_defined(mean_defined(r[measure])) for r in runs]
+            out[start][measure]["seeds"] = list(map(float, means))
     if {"pretrained", "random"} <= set(values):
-        out["difference"] = {
-            m: _cells(names, a[0] - b[0], a[1] - b[1], bootstrap.level)
-            for m, a, b in (
-                (m, kept["pretrained"][m], kept["random"][m]) for m in MEASURES
-            )
-        }  # fmt: skip
+        out["difference"] = {}
+        for m in MEASURES:
+            (a, drawn_a), (b, drawn_b) = kept["pretrained"][m], kept["random"][m]
+            out["difference"][m] = _cells(names, a - b, drawn_a - drawn_b, bootstrap.level)
     return out
 
 

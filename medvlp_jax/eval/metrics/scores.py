@@ -16,8 +16,14 @@ from medvlp_jax.eval.metrics.bootstrap import ApCounts, AucCounts
 ThresholdRule = Literal["youden", "max_f1", "max_mcc"]
 #: What :func:`at_threshold` gives.
 THRESHOLDED = (
-    "f1", "accuracy", "balanced_accuracy", "mcc", "sensitivity", "specificity", "precision",
-)  # fmt: skip
+    "f1",
+    "accuracy",
+    "balanced_accuracy",
+    "mcc",
+    "sensitivity",
+    "specificity",
+    "precision",
+)
 
 
 def require_finite(

@@ -13,7 +13,12 @@ from medvlp_jax.eval.page.headline import headline
 from medvlp_jax.eval.page.heatmaps import other_heatmaps, strip
 from medvlp_jax.eval.page.inputs import Heatmap, Segmented
 from medvlp_jax.eval.page.labelled import average_precision_section, dice_section
-from medvlp_jax.eval.page.sections import grounding_section, retrieval_section, zeroshot_section
+from medvlp_jax.eval.page.sections import (
+    grounding_section,
+    metrics_section,
+    retrieval_section,
+    zeroshot_section,
+)
 from medvlp_jax.eval.page.shown import Draw, Shown
 from medvlp_jax.pages.html import esc, facts, tag
 from medvlp_jax.pages.page import link_list, write_page
@@ -66,6 +71,8 @@ SECTIONS: dict[str, tuple[str, Draw]] = {
     "segmentation": ("Segmentation", segmentation_section),
     "detection": ("Detection", detection_section),
 }
+#: Kinds that are shown in the sections of others; what has no section of its own gets a table.
+_ELSEWHERE = ("baseline", "pictures")
 #: Where the address of a section is not its kind: pictures of phrases need no evaluation.
 _ANCHORS = {"grounding": "phrases"}
 
@@ -87,6 +94,10 @@ def _sections(shown: Shown) -> list[tuple[str, str, str]]:
             body += other_heatmaps(shown)
         if body:
             sections.append((_ANCHORS.get(kind, kind), title, body))
+    for kind, entries in shown.of_kind.items():
+        if kind not in SECTIONS and kind not in _ELSEWHERE:
+            body = "".join(metrics_section(shown, *one) for one in entries.items())
+            sections.append((kind, kind.replace("_", " ").capitalize(), body))
     sections.append(("again", "To do it again", _reproduce(shown.results)))
     return sections
 

@@ -9,7 +9,13 @@ from medvlp_jax.eval.page.reliability import reliability_grid
 from medvlp_jax.eval.page.roc import roc_grid
 from medvlp_jax.eval.page.scores import calibration_table, multiway_block, threshold_table
 from medvlp_jax.eval.page.shown import Shown
-from medvlp_jax.eval.page.tables import class_table, grounding_table, groups_table, rules_table
+from medvlp_jax.eval.page.tables import (
+    class_table,
+    grounding_table,
+    groups_table,
+    metrics_table,
+    rules_table,
+)
 from medvlp_jax.pages.html import count, esc, interval, legend, number, tag
 from medvlp_jax.pages.tables import interval_cell, name_cell, nth, table, td, th
 from medvlp_jax.pages.whiskers import Mark, whisker, whisker_axis
@@ -166,6 +172,11 @@ def retrieval_section(shown: Shown, name: str, entry: Entry) -> str:
         + legend(value="recall, with its interval", chance="recall of a random order")
         + answered_figures(shown.examples_of(Answered, entry))
     )
+
+
+def metrics_section(shown: Shown, name: str, entry: Entry) -> str:
+    """The numbers of an evaluation that has no section of its own."""
+    return tag("h3", esc(where(entry))) + _how(entry) + metrics_table(entry)
 
 
 def grounding_section(shown: Shown, name: str, entry: Entry) -> str:

@@ -163,6 +163,22 @@ def groups_table(entry: Entry, rules: Mapping[str, Entry]) -> str:
     return table(head, rows) if rows else ""
 
 
+def metrics_table(entry: Entry) -> str:
+    """Every number of an evaluation, with its interval where it has one."""
+    metrics = entry["metrics"]
+    rows = [
+        [
+            name_cell(name.replace("_", " ")),
+            interval_cell(
+                {"value": value, **{k: metrics.get(f"{name}_{k}") for k in ("low", "high")}}
+            ),
+        ]
+        for name, value in metrics.items()
+        if not name.endswith(("_low", "_high"))
+    ]
+    return table([th("measure"), nth(f"value, {percent(entry)} interval")], rows)
+
+
 def grounding_table(entry: Entry) -> str:
     """Pointing game beside its chance level and controls, and the overlap scores."""
     domain = (0.0, 1.0)

@@ -20,12 +20,12 @@ from medvlp_jax.generation.images.text_to_image import (
     TextToImage,
     TextToImageConfig,
 )
-from medvlp_jax.weights import convert
-from medvlp_jax.weights.convert import Row
+from medvlp_jax.weights import loading, rows, saving
 from medvlp_jax.weights.faults import Faults
 from medvlp_jax.weights.files import hub
 from medvlp_jax.weights.files.tensors import open_checkpoint
 from medvlp_jax.weights.inputs import Inputs
+from medvlp_jax.weights.rows import Row
 from medvlp_jax.weights.tables import clip, stable_diffusion_unet, stable_diffusion_vae
 
 _WEIGHTS = {
@@ -140,13 +140,13 @@ def load_params(folder: Folder, model: TextToImage, mesh: Mesh, dtype: str = "fl
     for part in model.parts:
         place = folder.place(part)
         rows, rename = _rows(part, model.config, place)
-        loaded[part], _ = convert.load(place, rows, abstract[part], dtype=dtype, rename=rename)
+        loaded[part], _ = loading.load(place, rows, abstract[part], dtype=dtype, rename=rename)
     return loaded
 
 
 def _rows(
     part: str, config: TextToImageConfig, place: pathlib.Path | None = None
-) -> tuple[tuple[Row, ...], convert.Rename]:
+) -> tuple[tuple[Row, ...], rows.Rename]:
     if part == "text":
         return clip.text_table(config.text), clip.RENAME_TOWER
     if part == "unet":
@@ -256,7 +256,7 @@ def save(
     for part, content in configs.items():
         place = folder / ("text_encoder" if part == "text" else part)
         rows, _ = _rows(part, config)
-        convert.save(
+        saving.save(
             place, rows, params[part], configs={"config.json": content}, name=_WEIGHTS[part]
         )
     (folder / "scheduler").mkdir(exist_ok=True)

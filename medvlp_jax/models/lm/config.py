@@ -116,7 +116,7 @@ def _llama(name: str, width: int, depth: int, heads: int, mlp: int, **other: obj
         depth=depth,
         heads=heads,
         mlp_width=mlp,
-        **sizes,  # type: ignore[arg-type]
+        **sizes,
     )
 
 
@@ -142,17 +142,47 @@ def _qwen(name: str, width: int, depth: int, heads: int, mlp: int, **other: obje
 PRESETS: dict[str, LMConfig] = {
     c.name: c
     for c in (
-        _llama("smollm2_135m", 576, 30, 9, 1536, vocab=49152, kv_heads=3, max_length=8192,
-               rope=RopeConfig(theta=100000.0), tie_embeddings=True),
+        _llama(
+            "smollm2_135m",
+            576,
+            30,
+            9,
+            1536,
+            vocab=49152,
+            kv_heads=3,
+            max_length=8192,
+            rope=RopeConfig(theta=100000.0),
+            tie_embeddings=True,
+        ),
         _llama("llama2_7b", 4096, 32, 32, 11008),
         _llama3("llama3.2_1b", 2048, 16, 32, 8192, rope=_LLAMA32, tie_embeddings=True),
         _llama3("llama3.1_8b", 4096, 32, 32, 14336),
         _llama3("llama3.1_70b", 8192, 80, 64, 28672),
         _qwen("qwen2.5_0.5b", 896, 24, 14, 4864, kv_heads=2, tie_embeddings=True),
         _qwen("qwen2.5_7b", 3584, 28, 28, 18944, kv_heads=4, vocab=152064),
-        _qwen("qwen3_0.6b", 1024, 28, 16, 3072, kv_heads=8, head_dim=128, max_length=40960,
-              qkv_bias=False, qk_norm=True, tie_embeddings=True),
-        _qwen("qwen3_8b", 4096, 36, 32, 12288, kv_heads=8, max_length=40960, qkv_bias=False,
-              qk_norm=True),
+        _qwen(
+            "qwen3_0.6b",
+            1024,
+            28,
+            16,
+            3072,
+            kv_heads=8,
+            head_dim=128,
+            max_length=40960,
+            qkv_bias=False,
+            qk_norm=True,
+            tie_embeddings=True,
+        ),
+        _qwen(
+            "qwen3_8b",
+            4096,
+            36,
+            32,
+            12288,
+            kv_heads=8,
+            max_length=40960,
+            qkv_bias=False,
+            qk_norm=True,
+        ),
     )
-}  # fmt: skip
+}

@@ -10,6 +10,8 @@ from jaxtyping import Array, Float, Int
 
 from medvlp_jax.core.fields import Count, Positive
 
+Scaling = Literal["none", "linear", "dynamic", "llama3"]
+
 
 @dataclasses.dataclass(frozen=True)
 class RopeConfig:
@@ -27,7 +29,7 @@ class RopeConfig:
     """
 
     theta: Positive = 10000.0
-    scaling: Literal["none", "linear", "dynamic", "llama3"] = "none"
+    scaling: Scaling = "none"
     factor: Positive = 1.0
     low_freq_factor: Positive = 1.0
     high_freq_factor: Positive = 4.0

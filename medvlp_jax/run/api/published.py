@@ -66,8 +66,7 @@ def open_published(
     model = ModelDef.of(build(config))
     mesh = sharding.make_mesh(sharding.MeshConfig(), devices)
     arrays = source.load(*abstract_model(model, mesh))
-    seen = {"image_size": image.size, "channels": image.channels}
-    seen |= {"mean": pixels.mean, "std": pixels.std}
+    seen = {"channels": image.channels, "mean": pixels.mean, "std": pixels.std}
     task = make_task(model, {"name": "contrastive", **seen})
     title = f"{source.folder.name} ({source.family.name})"
     about = f"{title}: {param_count(model.abstract_params) / 1e6:.1f} M parameters"
@@ -77,7 +76,7 @@ def open_published(
     return Opened(
         name=title,
         about=about,
-        config={"name": title, "model": to_plain(config), "pixels": seen},
+        config={"name": title, "model": to_plain(config), "pixels": {"image_size": image.size, **seen}},
         data=DataConfig(
             sources=(SourceConfig(str(source.folder)),),
             batch_size=1,

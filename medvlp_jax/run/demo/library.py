@@ -57,9 +57,13 @@ class Library:
         self.embeddings, self._places = arrays["embeddings"], arrays["places"]
         self._sources = sources
         self.familiar = Familiar(
-            arrays["layouts"].astype(np.float32), arrays["mean"], arrays["precision"],
-            arrays["limits"], float(arrays["limit"]), int(arrays["held"]),
-        )  # fmt: skip
+            arrays["layouts"].astype(np.float32),
+            arrays["mean"],
+            arrays["precision"],
+            arrays["limits"],
+            float(arrays["limit"]),
+            int(arrays["held"]),
+        )
 
     @classmethod
     def open(
@@ -88,8 +92,8 @@ class Library:
         file = opened.workdir / "library" / f"{key}.npz"
         if file.exists():
             try:
-                with one_net(file, "it is made again"), np.load(file) as kept:
-                    return cls({name: kept[name] for name in kept.files}, sources)
+                with one_net(file, "it is made again"):
+                    return cls(npz.read(file), sources)
             except UserError as error:
                 _log.warning("%s", error)
 
@@ -119,9 +123,12 @@ class Library:
             "embeddings": normalise(np.concatenate([p.embeddings for p in passes])),
             "places": np.concatenate(places).astype(np.int64),
             "layouts": familiar.layouts.astype(np.float16),
-            "mean": familiar.mean, "precision": familiar.precision, "limits": familiar.limits,
-            "limit": np.float64(familiar.limit), "held": np.int64(familiar.held),
-        }  # fmt: skip
+            "mean": familiar.mean,
+            "precision": familiar.precision,
+            "limits": familiar.limits,
+            "limit": np.float64(familiar.limit),
+            "held": np.int64(familiar.held),
+        }
         arrays["embeddings"] = arrays["embeddings"].astype(np.float32)
         file.parent.mkdir(exist_ok=True)
         npz.write(file, arrays)

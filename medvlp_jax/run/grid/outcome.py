@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -61,15 +60,13 @@ class Outcome:
 
     def save(self, folder: pathlib.Path) -> pathlib.Path:
         """Writes :data:`FILE` atomically: it is there when the run is finished, and not before."""
-        file, temporary = folder / FILE, folder / f".{FILE}.{os.getpid()}"
+        file = folder / FILE
         arrays: dict[str, Any] = {
             f"{e}/{k}": v for e, values in self.arrays.items() for k, v in values.items()
         }
         # The names, too: a zip file has no checksum of them.
         said = json.dumps({"facts": self.facts, "metrics": self.metrics, "names": sorted(arrays)})
-        with temporary.open("wb") as out:
-            np.savez_compressed(out, said=np.array(said), **arrays)
-        temporary.replace(file)
+        npz.write(file, {"said": np.array(said), **arrays}, compressed=True)
         return file
 
     @classmethod

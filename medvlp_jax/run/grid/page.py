@@ -3,12 +3,12 @@
 import csv
 import io
 import json
-import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medvlp_jax.core.checkpoints.provenance import commit
+from medvlp_jax.core.files.writing import write
 from medvlp_jax.eval.results import to_json
 from medvlp_jax.pages import page as kit
 from medvlp_jax.pages.html import esc, facts, interval, legend, tag
@@ -53,16 +53,16 @@ def write_page(
       data: name -> data folder, whose own pages are linked where there are some.
     """
     rows = [r for r in summary["rows"] if "value" in r]
-    _write(out / "results.json", json.dumps(to_json(dict(summary)), indent=1) + "\n")
-    _write(out / "table.csv", _csv(rows))
+    write(out / "results.json", json.dumps(to_json(dict(summary)), indent=1) + "\n")
+    write(out / "table.csv", _csv(rows))
     markdown = _markdown(rows, summary)
-    _write(out / "table.md", markdown)
+    write(out / "table.md", markdown)
     for evaluation in dict.fromkeys(r["evaluation"] for r in rows):
         shown = [r for r in rows if r["evaluation"] == evaluation]
         for kind, draw in (("values", figures.values), ("differences", figures.differences)):
             picture = draw(shown, summary, evaluation)
             if picture is not None:
-                _write(out / f"{evaluation}_{kind}.png".replace("/", "_"), picture)
+                write(out / f"{evaluation}_{kind}.png".replace("/", "_"), picture)
     header = (
         tag("p", "medvlp_jax · experiment", class_="eyebrow")
         + tag("h1", esc(name))
@@ -207,12 +207,3 @@ def _domain(values: Sequence[float | None]) -> tuple[float, float]:
     low, high = min(known, default=0.0), max(known, default=1.0)
     room = 0.05 * (high - low) or 0.1
     return low - room, high + room
-
-
-def _write(file: pathlib.Path, content: str | bytes) -> None:
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    if isinstance(content, str):
-        temporary.write_text(content, encoding="utf-8")
-    else:
-        temporary.write_bytes(content)
-    temporary.replace(file)

@@ -183,7 +183,7 @@ def _write_tokenizer(fields: dict[str, Any], folder: pathlib.Path, path: Any) ->
     tokens = get("tokens")
     merges = [tuple(merge.split(" ", 1)) for merge in get("merges")]
     vocab = {token: i for i, token in enumerate(tokens)}
-    backend = tokenizers.Tokenizer(models.BPE(vocab=vocab, merges=merges))  # type: ignore[arg-type]
+    backend = tokenizers.Tokenizer(models.BPE(vocab=vocab, merges=merges))
     pattern = _SPLITS[cut]
     steps: list[Any] = []
     if pattern is not None:
@@ -194,8 +194,8 @@ def _write_tokenizer(fields: dict[str, Any], folder: pathlib.Path, path: Any) ->
             add_prefix_space=False, use_regex=cut in ("gpt-2", "default", "smollm")
         )
     )
-    backend.pre_tokenizer = pre_tokenizers.Sequence(steps)  # type: ignore[assignment]
-    backend.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    backend.pre_tokenizer = pre_tokenizers.Sequence(steps)
+    backend.decoder = decoders.ByteLevel()
     special = [
         tokens[i]
         for i, kind in enumerate(get("token_type") or [])

@@ -13,11 +13,11 @@ from medvlp_jax.models.clip import CLIPConfig
 from medvlp_jax.models.resnet import ResNetConfig
 from medvlp_jax.models.text_encoder import TextConfig
 from medvlp_jax.models.vit import ViTConfig
-from medvlp_jax.weights.convert import new_name
 from medvlp_jax.weights.faults import Faults
 from medvlp_jax.weights.files.tensors import open_checkpoint
 from medvlp_jax.weights.origin import library as origin
 from medvlp_jax.weights.origin.library import Absent, Arrays, Outputs
+from medvlp_jax.weights.rows import new_name
 from medvlp_jax.weights.source import Source
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from medvlp_jax.models.text_encoder import TextConfig
 from medvlp_jax.weights import settings
-from medvlp_jax.weights.convert import Row, under
 from medvlp_jax.weights.faults import WeightsError
 from medvlp_jax.weights.inputs import UNKNOWN, Inputs
+from medvlp_jax.weights.rows import Row, under
 from medvlp_jax.weights.tables.common import dense, norm
 
 #: Heads of published BERTs are this wide.

@@ -6,7 +6,7 @@ from typing import Any
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.models.lm.config import LMConfig
 from medvlp_jax.weights import settings
-from medvlp_jax.weights.convert import Row
+from medvlp_jax.weights.rows import Row
 from medvlp_jax.weights.tables.common import norm
 from medvlp_jax.weights.tables.gpt2 import OPTIONS
 from medvlp_jax.weights.transforms import behind, identity, linear
@@ -65,7 +65,7 @@ def config_from(folder_config: Mapping[str, Any]) -> LMConfig:
         tie_embeddings=bool(d.get("tie_word_embeddings", True)),
         init_std=d.get("initializer_range", 0.02),
         embed_scaled=bool(d.get("scale_embedding", True)),
-        activation=settings.DECODER_ACTIVATIONS[word],  # type: ignore[arg-type]
+        activation=settings.DECODER_ACTIVATIONS[word],
         **OPTIONS,
     )
 

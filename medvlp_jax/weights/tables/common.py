@@ -1,6 +1,6 @@
 """Rows that many architectures share."""
 
-from medvlp_jax.weights.convert import Row, under
+from medvlp_jax.weights.rows import Row, under
 from medvlp_jax.weights.transforms import conv, identity, linear, split
 
 

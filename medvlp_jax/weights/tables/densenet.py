@@ -5,8 +5,8 @@ from typing import Any
 
 from medvlp_jax.models.densenet import PRESETS, DenseNetConfig
 from medvlp_jax.weights import settings
-from medvlp_jax.weights.convert import Row, under
 from medvlp_jax.weights.faults import WeightsError
+from medvlp_jax.weights.rows import Row, under
 from medvlp_jax.weights.tables.common import batch_norm, convolution
 
 #: Torchvision's first files wrote ``norm.1`` for ``norm1``; a wrapped model, ``module.``.

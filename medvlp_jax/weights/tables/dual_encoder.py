@@ -13,9 +13,9 @@ from typing import Any, NoReturn
 from medvlp_jax.models.clip import CLIPConfig, ProjectionConfig
 from medvlp_jax.models.vit import ViTConfig
 from medvlp_jax.weights import settings
-from medvlp_jax.weights.convert import Row, under
 from medvlp_jax.weights.faults import WeightsError
 from medvlp_jax.weights.inputs import Inputs
+from medvlp_jax.weights.rows import Row, under
 from medvlp_jax.weights.tables import bert, vit
 from medvlp_jax.weights.tables.common import dense
 from medvlp_jax.weights.transforms import linear

@@ -7,7 +7,7 @@ from medvlp_jax.core.errors import UserError
 from medvlp_jax.models.lm.config import LMConfig
 from medvlp_jax.models.lm.rope import RopeConfig
 from medvlp_jax.weights import settings
-from medvlp_jax.weights.convert import Row
+from medvlp_jax.weights.rows import Row
 from medvlp_jax.weights.tables import llama
 
 #: Models that read images hold the language model inside; before and since transformers 4.52.

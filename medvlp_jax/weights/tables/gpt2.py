@@ -8,7 +8,7 @@ import numpy as np
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.models.lm.config import LMConfig
 from medvlp_jax.weights import settings
-from medvlp_jax.weights.convert import Row
+from medvlp_jax.weights.rows import Row
 from medvlp_jax.weights.tables.common import norm
 from medvlp_jax.weights.transforms import Transform, identity, linear, split
 
@@ -79,7 +79,7 @@ def config_from(folder_config: Mapping[str, Any]) -> LMConfig:
         tie_embeddings=bool(d.get("tie_word_embeddings", True)),
         init_std=d.get("initializer_range", 0.02),
         depth_scaled=bool(d.get("scale_attn_by_inverse_layer_idx", False)),
-        activation=settings.DECODER_ACTIVATIONS[word],  # type: ignore[arg-type]
+        activation=settings.DECODER_ACTIVATIONS[word],
         **OPTIONS,
     )
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.models.lm.config import LMConfig
-from medvlp_jax.models.lm.rope import RopeConfig
-from medvlp_jax.weights.convert import Row
+from medvlp_jax.models.lm.rope import RopeConfig, Scaling
+from medvlp_jax.weights.rows import Row
 from medvlp_jax.weights.transforms import identity, linear
 
 _BLOCK = "model.layers.{i}."
@@ -21,7 +21,12 @@ _LINEARS = {
     "mlp/down": "mlp.down_proj",
 }
 #: Their word for a scaling -> ours.
-_SCALINGS = {"default": "none", "linear": "linear", "dynamic": "dynamic", "llama3": "llama3"}
+_SCALINGS: dict[str, Scaling] = {
+    "default": "none",
+    "linear": "linear",
+    "dynamic": "dynamic",
+    "llama3": "llama3",
+}
 
 
 def table(config: LMConfig) -> tuple[Row, ...]:
@@ -176,7 +181,7 @@ def rope_from(d: Mapping[str, Any], max_length: int) -> RopeConfig:
     original = r.get("original_max_position_embeddings", max_length)
     return RopeConfig(
         theta=float(r.get("rope_theta", d.get("rope_theta", 10000.0))),
-        scaling=scaling,  # type: ignore[arg-type]
+        scaling=scaling,
         factor=float(r.get("factor", 1.0)),
         low_freq_factor=float(r.get("low_freq_factor", 1.0)),
         high_freq_factor=float(r.get("high_freq_factor", 4.0)),

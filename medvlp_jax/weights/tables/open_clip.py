@@ -16,8 +16,8 @@ from medvlp_jax.models.text_encoder import TextConfig
 from medvlp_jax.models.towers import VisionConfig
 from medvlp_jax.models.vit import ViTConfig
 from medvlp_jax.weights import settings
-from medvlp_jax.weights.convert import Row, under
 from medvlp_jax.weights.faults import WeightsError
+from medvlp_jax.weights.rows import Row, under
 from medvlp_jax.weights.tables import bert, densenet, resnet, roberta, timm_vit
 from medvlp_jax.weights.tables.common import dense, fused_attention, norm
 from medvlp_jax.weights.transforms import conv, linear

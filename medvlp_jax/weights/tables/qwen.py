@@ -5,7 +5,7 @@ from typing import Any
 
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.models.lm.config import LMConfig
-from medvlp_jax.weights.convert import Row
+from medvlp_jax.weights.rows import Row
 from medvlp_jax.weights.tables import llama
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from medvlp_jax.models.resnet import ResNetConfig
 from medvlp_jax.weights import settings
-from medvlp_jax.weights.convert import Row, under
 from medvlp_jax.weights.faults import WeightsError
+from medvlp_jax.weights.rows import Row, under
 from medvlp_jax.weights.tables.common import batch_norm, convolution
 
 RENAME_HF = ((r"^resnet\.", ""),)

@@ -10,9 +10,9 @@ from typing import Any
 
 from medvlp_jax.models.text_encoder import TextConfig
 from medvlp_jax.weights import settings
-from medvlp_jax.weights.convert import Row
 from medvlp_jax.weights.faults import WeightsError
 from medvlp_jax.weights.inputs import UNKNOWN, Inputs
+from medvlp_jax.weights.rows import Row
 from medvlp_jax.weights.tables import bert
 from medvlp_jax.weights.transforms import behind
 

@@ -11,9 +11,9 @@ from medvlp_jax.models.clip import CLIPConfig, ProjectionConfig
 from medvlp_jax.models.text_encoder import TextConfig
 from medvlp_jax.models.vit import ViTConfig
 from medvlp_jax.weights import settings
-from medvlp_jax.weights.convert import Row, under
 from medvlp_jax.weights.encoder_settings import text_from, text_to, vit_from, vit_to
 from medvlp_jax.weights.inputs import UNKNOWN, Inputs
+from medvlp_jax.weights.rows import Row, under
 from medvlp_jax.weights.tables.common import (
     convolution,
     dense,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from medvlp_jax.core.errors import UserError
-from medvlp_jax.weights.convert import Row, under
+from medvlp_jax.weights.rows import Row, under
 from medvlp_jax.weights.tables.common import convolution, dense, norm
 
 RESNET: tuple[Row, ...] = (

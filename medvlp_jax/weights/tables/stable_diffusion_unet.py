@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from medvlp_jax.models.stable_diffusion.unet import UNetConfig
-from medvlp_jax.weights.convert import Row, under
+from medvlp_jax.weights.rows import Row, under
 from medvlp_jax.weights.tables.common import convolution, dense, norm
 from medvlp_jax.weights.tables.stable_diffusion import differ, refuse, required, resnets
 from medvlp_jax.weights.transforms import Transform, conv_as_linear, linear

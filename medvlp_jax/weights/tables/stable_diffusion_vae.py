@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from medvlp_jax.models.stable_diffusion.vae import VAEConfig
-from medvlp_jax.weights.convert import Row, under
+from medvlp_jax.weights.rows import Row, under
 from medvlp_jax.weights.tables.common import convolution, norm
 from medvlp_jax.weights.tables.stable_diffusion import differ, refuse, required, resnets
 from medvlp_jax.weights.transforms import conv_as_linear, linear

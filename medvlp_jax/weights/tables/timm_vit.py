@@ -7,8 +7,8 @@ from typing import Any
 
 from medvlp_jax.models.vit import ViTConfig
 from medvlp_jax.weights import settings
-from medvlp_jax.weights.convert import Row, under
 from medvlp_jax.weights.faults import WeightsError
+from medvlp_jax.weights.rows import Row, under
 from medvlp_jax.weights.tables.common import convolution, dense, norm
 from medvlp_jax.weights.transforms import identity, leading, linear, split
 

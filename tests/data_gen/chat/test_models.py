@@ -158,6 +158,7 @@ def test_a_folder_that_is_no_model(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(4 * 3600)
 def test_the_command_line(folder, repo_root, tmp_path):
     (tmp_path / "e.jsonl").write_text(json.dumps({"id": "a", "entities": ["left effusion"]}))
     command = [

@@ -68,6 +68,7 @@ def shards(folder):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(4 * 3600)
 @pytest.mark.parametrize("config", [PHANTOM, SYNCXR], ids=["phantom", "syncxr"])
 def test_six_kills_of_parents_and_workers(config, tmp_path, repo_root):
     began = time.monotonic()

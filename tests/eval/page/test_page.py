@@ -358,3 +358,18 @@ def test_sample_of_a_record():
     assert sample.image.shape == (6, 8)
     assert sample.boxes == (LabelledBox(0.125, 0.25, 0.5, 0.75, "mass", "a mass"),)
     assert (sample.texts, sample.view, sample.note) == ((("findings", "Clear."),), "PA", "test")
+
+
+def test_an_evaluation_without_a_section_of_its_own_shows_its_numbers(tmp_path):
+    boot = {"resamples": 40, "level": 0.95, "by_patient": False, "patients": None}
+    entry = {
+        "kind": "own_measure", "set": "films", "split": "test", "records": 24,
+        "bootstrap": boot, "metrics": {"map": 0.4321, "map_low": 0.4, "map_high": 0.5, "n": None},
+    }  # fmt: skip
+    results = results_of({}, Bootstrap(0)) | {"evaluations": {"films-boxes": entry}}
+    page = write_report(tmp_path / "r.html", results=results).read_text()
+    assert Page(page).errors == []
+    assert '<section id="own_measure"><h2>Own measure</h2><h3>films, test</h3>' in page
+    assert "0.432</span>" in page
+    assert "0.400 to 0.500" in page
+    assert "map low" not in page

@@ -197,6 +197,7 @@ def test_mutated_banks_end_in_one_line_or_are_read_as_they_stand(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(4 * 3600)
 def test_thousands_of_mutated_banks(tmp_path):
     read = [check_mutation(tmp_path / "bank.json", seed) for seed in range(150, 4150)]
     assert 200 < sum(read) < 3800

@@ -192,6 +192,7 @@ def test_a_few_damages_of_every_layout(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(4 * 3600)
 def test_many_damages_of_every_layout(tmp_path):
     outcomes = fuzz(tmp_path, 400, start=1000)
     print(dict(outcomes))
