@@ -1,5 +1,6 @@
 """The reader of a data folder, TFDS without this package, and broken shards by name."""
 
+import dataclasses
 import json
 import pickle
 import subprocess
@@ -10,8 +11,14 @@ import pytest
 
 from medvlp_jax.data.store import shards
 from medvlp_jax.data.store.dataset import finalise, open_dataset, splits, verify
-from medvlp_jax.data.store.manifest import ShardError, ShardName, shard_names
-from medvlp_jax.data.store.record import Box, Image, Record, Text
+from medvlp_jax.data.store.manifest import (
+    MANIFEST,
+    ShardError,
+    ShardName,
+    read_manifest,
+    shard_names,
+)
+from medvlp_jax.data.store.record import Box, Image, Record, Text, Turn
 from medvlp_jax.data.store.shards import write_shard
 
 JPEG = b"\xff\xd8\xff"
@@ -123,6 +130,38 @@ def test_tfds_reads_the_folder_without_this_package(folder, tmp_path):
         "box": 0.5,
         "masks": 0,
         "modules": [],
+    }
+
+
+def test_tfds_reads_conversations_beside_records_without_one(folder, tmp_path):
+    finalise(folder)
+    assert (
+        "turns"
+        not in json.loads((folder / "features.json").read_text())["featuresDict"]["features"]
+    )
+    assert "turns" not in (folder / MANIFEST).read_text()
+    turns = (Turn("user", "What is it?", (0,)), Turn("assistant", "A mass."))
+    both = [record(0), dataclasses.replace(record(1), turns=turns)]
+    talks = tmp_path / "talks"
+    info = write_shard(talks, ShardName("toy", "train", 0, 1), both, "job")
+    assert info.turns == 2
+    assert read_manifest(talks)[info.file] == info
+    finalise(talks)
+    assert list(open_dataset(talks)) == both
+    code = textwrap.dedent(f"""
+        import json
+        import tensorflow_datasets as tfds
+        source = tfds.builder_from_directory({str(talks)!r}).as_data_source(split="train")
+        for one in source:
+            print(json.dumps({{k: [x.decode() for x in v] for k, v in one["turns"].items()}}))
+    """)
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    first, second = map(json.loads, out.stdout.splitlines())
+    assert first == {"role": [], "text": [], "images": []}
+    assert second == {
+        "role": ["user", "assistant"],
+        "text": ["What is it?", "A mass."],
+        "images": ["0", ""],
     }
 
 
