@@ -80,7 +80,7 @@ def open_published(
         config={
             "name": title,
             "model": to_plain(config),
-            "pixels": {"image_size": image.size, **seen},
+            "pixels": shown,
         },
         data=DataConfig(
             sources=(SourceConfig(str(source.folder)),),
