@@ -140,10 +140,12 @@ def _sections(
     rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any], command: str
 ) -> list[tuple[str, str, str]]:
     """(anchor, title, markup): one an evaluation, then how it was made."""
+    most = max((len(r["seeds"]) for r in rows), default=0)
+    seeds = "One seed" if most == 1 else f"A mean over {most} seeds"
     note = (
         f"Intervals ({summary['level']:.0%}, {summary['resamples']} resamples) draw the test "
-        "records and the seeds; differences draw the same records on both sides. A mean over "
-        f"{max((len(r['seeds']) for r in rows), default=0)} seeds says little about a fourth."
+        "records and the seeds; differences draw the same records on both sides. "
+        f"{seeds} says little about another."
     )
     sections = []
     for number_, evaluation in enumerate(dict.fromkeys(r["evaluation"] for r in rows)):
