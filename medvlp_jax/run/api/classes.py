@@ -86,7 +86,8 @@ def _recipe(
         return recipe(protocol, temperature=temperature)
     how = opened.eval.recipe()
     given = bank.classes.values() if bank is not None else ()
-    if given and how.rule == "pos_vs_neg" and not any(prompts.negative for prompts in given):
+    affirm = not any(prompts.negative for prompts in given)
+    if given and affirm and how.rule in ("pos_vs_neg", "multiclass"):
         # Prompts that only affirm have nothing to be held against but each other.
         own = opened.temperature if temperature is None else temperature
         return recipe("multiclass" if len(given) > 1 else "positive", temperature=own)
