@@ -20,6 +20,7 @@ Real films beside the sets of the run, with heat-maps, in the same report:
     --films=data/hospital:test
 """
 
+import sys
 from typing import Any
 
 from absl import flags
@@ -30,6 +31,7 @@ from medvlp_jax.core.errors import run
 from medvlp_jax.core.files.folders import output_folder
 from medvlp_jax.core.presets import apply_cpu_preset
 from medvlp_jax.core.processes import distributed
+from medvlp_jax.core.processes.preemption import EXIT_CODE
 
 
 def schema(_: Any) -> type:
@@ -80,6 +82,7 @@ def main(_: list[str]) -> None:
     apply_cpu_preset()
     distributed.initialize()
     out = output_folder(OUT.value)
+    from medvlp_jax.eval.downstream.tuning import Interrupted
     from medvlp_jax.run.evaluate import evaluate_checkpoint
     from medvlp_jax.run.sets import set_configs
 
@@ -104,16 +107,19 @@ def main(_: list[str]) -> None:
             truth=TRUTH.value,  # type: ignore[arg-type]
             per_class=PER_CLASS.value,
         )
-    done = evaluate_checkpoint(
-        CHECKPOINT.value,
-        out,
-        command=provenance.command(),
-        sets=sets,
-        overrides=overrides,
-        films=FILMS.value,
-        ensemble=ENSEMBLE.value,
-        step=pretrained.which(STEP.value),
-    )
+    try:
+        done = evaluate_checkpoint(
+            CHECKPOINT.value,
+            out,
+            command=provenance.command(),
+            sets=sets,
+            overrides=overrides,
+            films=FILMS.value,
+            ensemble=ENSEMBLE.value,
+            step=pretrained.which(STEP.value),
+        )
+    except Interrupted:  # in a training on the tower
+        sys.exit(EXIT_CODE)
     if distributed.is_main():
         print(done.summary())
         print(f"wrote {done.results_path}; next: open {done.report_path} in a browser")

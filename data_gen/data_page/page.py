@@ -106,6 +106,8 @@ def _studies(found: Folder) -> str:
 
 def _rejects(found: Folder) -> str:
     if not found.rejects:
+        if (found.path / rejects.FILE).exists():
+            return empty(f"Nothing was left out: {rejects.FILE} is empty.")
         return empty(f"The folder has no {rejects.FILE}: nothing was left out, or nobody looked.")
     kinds = rejects.counts(found.rejects)
     most = max(kinds.values())
