@@ -22,6 +22,8 @@ def headline(shown: Shown) -> str:
                 marks |= own_marks
             else:
                 few[where(entry)] = f"{esc(where(entry))} ({_size(entry)})"
+    if not any('class="mark b"' in card for card in cards):
+        marks.pop("rule", None)  # nothing was compared with
     parts = [tag("div", *cards, class_="cards") + legend(**marks)] if cards else []
     if few:
         sets = ", ".join(few.values())

@@ -151,11 +151,21 @@ def _sections(
     for number_, evaluation in enumerate(dict.fromkeys(r["evaluation"] for r in rows)):
         shown = [r for r in rows if r["evaluation"] == evaluation]
         body = tag("p", esc(note), class_="how") + _table(evaluation, shown, summary)
-        sections.append((f"evaluation-{number_}", evaluation, body))
+        sections.append((f"evaluation-{number_}", _title(evaluation), body))
     again = tag("pre", tag("code", esc(command)), class_="command")
     code = commit()
     again += facts({"commit of the code that wrote this page": code}) if code else ""
     return [*sections, ("again", "To do it again", again)]
+
+
+#: Word of an evaluator -> the number that a grid compares.
+_NUMBERS = {"zeroshot": "zero-shot macro AUC", "grounding": "pointing game"}
+
+
+def _title(evaluation: str) -> str:
+    """``test: zero-shot macro AUC`` for ``test-zeroshot``."""
+    name, _, word = evaluation.rpartition("-")
+    return f"{name}: {_NUMBERS[word]}" if word in _NUMBERS else evaluation
 
 
 def _table(evaluation: str, rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> str:
