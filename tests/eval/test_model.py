@@ -35,7 +35,7 @@ def clip():
         "dtype": "float32",
     }
     model = ModelDef.of(build_clip(clip_config(config)))
-    task = make_task(model, {"name": "contrastive", "image_size": SIDE, "channels": 1})
+    task = make_task(model, {"name": "contrastive", "channels": 1})
     return model, task, jax.jit(model.init)(jax.random.key(0))
 
 

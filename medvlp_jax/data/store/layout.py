@@ -52,7 +52,8 @@ def schema(turns: bool = False) -> dict[str, Any]:
     """Nested ``{key: kind}``, a dict being a sequence; kinds: bytes, str, int, float.
 
     Args:
-      turns: whether some record holds a conversation; others have no such features.
+      turns: whether some record holds a conversation; records without one have no such features,
+        which ``open_dataset`` reads, and TFDS only where every record has them.
     """
     out: dict[str, Any] = dict.fromkeys(_SCALARS, "str")
     for name, (_, fields) in (_SEQUENCES | (_RARE if turns else {})).items():

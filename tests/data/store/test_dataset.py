@@ -133,7 +133,7 @@ def test_tfds_reads_the_folder_without_this_package(folder, tmp_path):
     }
 
 
-def test_tfds_reads_conversations_beside_records_without_one(folder, tmp_path):
+def test_tfds_reads_a_folder_of_conversations(folder, tmp_path):
     finalise(folder)
     assert (
         "turns"
@@ -141,10 +141,10 @@ def test_tfds_reads_conversations_beside_records_without_one(folder, tmp_path):
     )
     assert "turns" not in (folder / MANIFEST).read_text()
     turns = (Turn("user", "What is it?", (0,)), Turn("assistant", "A mass."))
-    both = [record(0), dataclasses.replace(record(1), turns=turns)]
+    both = [dataclasses.replace(record(i), turns=turns[: i + 1]) for i in (0, 1)]
     talks = tmp_path / "talks"
     info = write_shard(talks, ShardName("toy", "train", 0, 1), both, "job")
-    assert info.turns == 2
+    assert info.turns == 3
     assert read_manifest(talks)[info.file] == info
     finalise(talks)
     assert list(open_dataset(talks)) == both
@@ -155,9 +155,10 @@ def test_tfds_reads_conversations_beside_records_without_one(folder, tmp_path):
         for one in source:
             print(json.dumps({{k: [x.decode() for x in v] for k, v in one["turns"].items()}}))
     """)
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert out.returncode == 0, out.stderr
     first, second = map(json.loads, out.stdout.splitlines())
-    assert first == {"role": [], "text": [], "images": []}
+    assert first == {"role": ["user"], "text": ["What is it?"], "images": ["0"]}
     assert second == {
         "role": ["user", "assistant"],
         "text": ["What is it?", "A mass."],

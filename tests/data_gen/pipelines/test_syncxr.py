@@ -172,6 +172,8 @@ def test_work_is_removed_when_all_is_done(whole, tmp_path):
     assert generate(small, tmp_path, progress=False).made == 0
 
 
+@pytest.mark.slow  # jobs/ has the same of a toy job and of sampling, on Ray
+@pytest.mark.timeout(4 * 3600)
 def test_ray_gives_the_same_bytes_although_a_worker_is_killed(whole, tmp_path):
     pytest.importorskip("ray")
     killed = []
