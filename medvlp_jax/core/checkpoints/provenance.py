@@ -9,11 +9,9 @@ import subprocess
 import sys
 from typing import Any
 
-import medvlp_jax
-
 #: In a workdir: one line per start of a training.
 STARTS = "starts.jsonl"
-_ROOT = pathlib.Path(str(medvlp_jax.__file__)).resolve().parents[1]
+_ROOT = pathlib.Path(__file__).resolve().parents[3]  # of the checkout; a test holds it
 
 
 def command() -> str:
