@@ -30,7 +30,9 @@ def completion(text, **more) -> bytes:
 
 
 def plain(body: bytes, status: str = "200 OK", headers: str = "") -> bytes:
-    return f"HTTP/1.1 {status}\r\n{headers}Content-Length: {len(body)}\r\n\r\n".encode() + body
+    # It does close: a client that thought otherwise would now and then meet a dead connection.
+    headers += f"Connection: close\r\nContent-Length: {len(body)}\r\n"
+    return f"HTTP/1.1 {status}\r\n{headers}\r\n".encode() + body
 
 
 #: Bodies that are no usable completion.
