@@ -13,6 +13,7 @@ from medvlp_jax.data.texts.tokenizer import Tokenizer
 from medvlp_jax.eval.base import Evaluator, PredictFn
 from medvlp_jax.eval.config import EvalSetConfig
 from medvlp_jax.eval.context import Context
+from medvlp_jax.eval.downstream.sets import Sets
 from medvlp_jax.eval.downstream.tuning import MakeTuner
 from medvlp_jax.eval.embedded import Embedded
 from medvlp_jax.eval.registry import EVALUATORS
@@ -97,7 +98,7 @@ def _check(run: Run, name: str, one: EvalSetConfig) -> None:
             )
 
 
-def _sets(run: Run, name: str, one: EvalSetConfig) -> Any:
+def _sets(run: Run, name: str, one: EvalSetConfig) -> Sets:
     other = run.config.eval.sets[one.validation]
     validation = SourceConfig(other.path, other.split)
     return run.sets(name, validation, SourceConfig(one.path, one.split))
@@ -126,10 +127,6 @@ def _embedded(run: Run, name: str, tokenizer: Tokenizer | None) -> Embedded:
         labels=labels,
         masks=masks,
     )
-    columns = ["image", "labels"]
-    columns += ["text", "text_key"] if tokenizer is not None else []
-    columns += ["boxes", "box_phrases"] if "boxes" in truths else []
-    columns += ["masks"] if masks else []
     share = distributed.data_slice(run.mesh)
 
     def batches() -> Any:
