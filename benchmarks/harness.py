@@ -52,13 +52,6 @@ class Side:
     env: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
-def cores() -> int:
-    """CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def environment(threads: int, keep_memory: bool) -> dict[str, str]:
     """The variables that both sides run under, besides the caller's own."""
     count = str(threads)

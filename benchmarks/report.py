@@ -11,7 +11,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.harness import Paired, cores, environment
+from benchmarks.harness import Paired, environment
+from medvlp_jax.core.processes.cores import cores
 
 _PACKAGES = (
     "jax",

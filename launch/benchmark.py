@@ -16,11 +16,11 @@ from absl import flags
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from benchmarks import report
-from benchmarks.harness import cores
 from benchmarks.settings import Settings
 from benchmarks.subjects import SUBJECTS, chosen
 from medvlp_jax.core.errors import UserError, run
 from medvlp_jax.core.files.folders import output_file
+from medvlp_jax.core.processes.cores import cores
 
 ONLY = flags.DEFINE_list("only", [], f"benchmarks to run: {', '.join(SUBJECTS)}; all by default")
 QUICK = flags.DEFINE_bool("quick", False, "smaller batches and fewer rounds")

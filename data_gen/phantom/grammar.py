@@ -99,10 +99,6 @@ class Grammar:
     def __contains__(self, symbol: str) -> bool:
         return symbol in self._rules
 
-    @property
-    def symbols(self) -> tuple[str, ...]:
-        return tuple(self._rules)
-
     def expand(self, symbol: str, slots: Slots, chooser: Chooser) -> str:
         """One expansion with single spaces; ``ValueError`` if no alternative is eligible."""
         text = self._expand(symbol, slots, chooser)

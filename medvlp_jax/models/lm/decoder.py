@@ -10,7 +10,7 @@ Sources: Touvron et al. 2023 (arXiv 2302.13971), Grattafiori et al. 2024 (2407.2
 (2408.00118) and 2025 (2503.19786), Radford et al. 2019, Luo et al. 2022 (2210.10341).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -20,7 +20,6 @@ from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Int
 
 from medvlp_jax.core.sharding import constrain
-from medvlp_jax.core.state import flatten, unflatten
 from medvlp_jax.models.attention import Segments, cap_scores
 from medvlp_jax.models.blocks import REMAT
 from medvlp_jax.models.layers import Embedding, param
@@ -166,17 +165,6 @@ class LanguageModel(nnx.Module):
         if self.config.kernel_layout == "out_in":
             return out_in_product(x, table, jnp.dtype("float32"))
         return jnp.einsum("...d,vd->...v", x, table, preferred_element_type=jnp.float32)
-
-
-def unstack(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters of a model with ``stacked=False`` from those of the same model with True."""
-    flat: dict[tuple[str, ...], Any] = {}
-    for path, leaf in flatten(params).items():
-        if path[0] == "blocks":
-            flat |= {("blocks", str(i), *path[1:]): leaf[i] for i in range(leaf.shape[0])}
-        else:
-            flat[path] = leaf
-    return unflatten(flat)
 
 
 def build_lm(config: LMConfig) -> Callable[[nnx.Rngs], LanguageModel]:
