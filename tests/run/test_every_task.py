@@ -148,3 +148,18 @@ def test_every_word_of_the_config_is_a_run(word):
     run = Run(config, jax.devices()[:1])
     assert run.config.name == word
     assert "vision" in run.describe()
+
+
+def test_a_classifier_starts_from_the_tower_of_another_run(folder, tmp_path):
+    first = Run(config_of("contrastive", folder), jax.devices()[:1])
+    training.train(first, tmp_path / "clip")
+    config = config_of("supervised", folder)
+    config |= {"init_from": str(tmp_path / "clip"), "init_only": ("vision/.*",)}
+    config["task"]["frozen"] = True
+    second = Run(config, jax.devices()[:1])
+    training.train(second, tmp_path / "classifier")
+    towers = [
+        jax.device_get(run.load(tmp_path / name).arrays[0]["vision"])
+        for run, name in ((first, "clip"), (second, "classifier"))
+    ]
+    jax.tree.map(np.testing.assert_array_equal, *towers)

@@ -1,8 +1,7 @@
 """Detection by an anchor-free head on the tower, from the trained and a random start."""
 
 import dataclasses
-import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,14 +10,11 @@ from medvlp_jax.core.config import to_plain
 from medvlp_jax.core.predict import Predictor
 from medvlp_jax.eval.base import EvalError, EvalResult, Evaluator, PredictFn
 from medvlp_jax.eval.context import Context
-from medvlp_jax.eval.downstream.config import DetectConfig
 from medvlp_jax.eval.downstream.efficiency import Shares
-from medvlp_jax.eval.downstream.finetune import run_folder
+from medvlp_jax.eval.downstream.on_tower import OnTower
 from medvlp_jax.eval.downstream.sets import Sets
-from medvlp_jax.eval.downstream.tower import Tower, Towers
-from medvlp_jax.eval.downstream.tuning import MakeTuner
 from medvlp_jax.eval.embedded import FromBatch, Predicted, Rows
-from medvlp_jax.eval.metrics.bootstrap import Bootstrap, Interval, interval
+from medvlp_jax.eval.metrics.bootstrap import Interval, interval
 from medvlp_jax.eval.metrics.boxes import (
     THRESHOLDS,
     ClassDetections,
@@ -40,37 +36,20 @@ _RESAMPLES = 500
 _SHOWN = 6
 
 
-class Detection:
+class Detection(OnTower):
     """mAP over IoU 0.4 to 0.75 that counts every image, with or without a box or a detection.
 
-    Args:
-      tower: of a predict function.
-      tuner: trains from a tower.
-      plan: which shares of the training data; its classes are those of the boxes.
-      folder: see ``Finetune``.
+    Its ``config`` is a ``DetectConfig``, the classes of its ``plan`` are those of the boxes; the
+    other arguments are those of :class:`OnTower`.
     """
 
-    reads: ClassVar[tuple[str, ...]] = ()
-    trains: ClassVar = True
     headline: ClassVar = "map"
+    kind: ClassVar = "detection"
 
-    def __init__(
-        self,
-        sets: Sets,
-        plan: Shares,
-        *,
-        tower: Callable[[PredictFn], Tower],
-        tuner: MakeTuner,
-        config: DetectConfig | None = None,
-        bootstrap: Bootstrap | None = None,
-        folder: pathlib.Path | None = None,
-    ):
-        self.sets, self.tower, self.tuner, self.folder = sets, tower, tuner, folder
-        self.plan = dataclasses.replace(plan, repeat_whole=True)
-        self.config = config or DetectConfig()
-        bootstrap = bootstrap or Bootstrap()
-        few = min(bootstrap.resamples, _RESAMPLES)
-        self.bootstrap = dataclasses.replace(bootstrap, resamples=few)
+    def __init__(self, sets: Sets, plan: Shares, **common: Any):
+        super().__init__(sets, plan, **common)
+        few = min(self.bootstrap.resamples, _RESAMPLES)
+        self.bootstrap = dataclasses.replace(self.bootstrap, resamples=few)
 
     @classmethod
     def build(cls, context: Context) -> dict[str, Evaluator]:
@@ -78,21 +57,12 @@ class Detection:
         classes = c.classes or context.chosen.labelled
         boxes = c.boxes or tuple(name for name in classes if name != "no finding")
         sets.require("box", boxes, boxes)
-        one = cls(
-            sets,
-            context.shares("detection", boxes, c.dense_fractions),
-            tower=context.tower,
-            tuner=context.tuner,
-            config=c.detection,
-            bootstrap=context.config.bootstrap,
-            folder=context.folder,
-        )
-        return {"detection": one}
+        plan = context.shares("detection", boxes, c.dense_fractions)
+        return {"detection": cls(sets, plan, **cls.common(context, c.detection))}
 
     def __call__(self, predict: PredictFn) -> EvalResult:
         classes, c = self.plan.classes, self.config
         tower = self.tower(predict)
-        towers = Towers(tower, self.sets, classes)
         validation = self.sets.embedded("validation", COLUMNS, labels=classes)
         test = self.sets.embedded("test", COLUMNS, labels=classes)
         for embedded in (validation, test):
@@ -107,29 +77,20 @@ class Detection:
             "name": "detection", **to_plain(tower.pixels),
             "candidates": c.candidates, "frozen": c.frozen,
         }  # fmt: skip
-        tuner = self.tuner(
-            DetectorConfig(tower.config, len(classes), c.width),
-            task, c, self.sets, dataclasses.replace(self.sets.data, labels=classes), score,
-        )  # fmt: skip
+        model = DetectorConfig(tower.config, len(classes), c.width)
+        data = dataclasses.replace(self.sets.data, labels=classes)
         found: dict[float, dict[str, list[list[ClassDetections]]]] = {}
         sizes: dict[float, list[int]] = {}
         rows: Any = None
         pictures: dict[str, np.ndarray] = {}
-        for start in self.plan.starts:
-            for fraction, seed in self.plan.subsets():
-                chosen = towers.rows(fraction, seed)
-                bound = tuner.run(
-                    towers.start(start, seed), towers.indices, chosen, seed=seed,
-                    folder=run_folder(self.folder, "detection", tower, start, fraction, seed),
-                    about={"fraction": fraction, "start": start},
-                )  # fmt: skip
-                rows = test.rows(bound)
-                found.setdefault(fraction, {}).setdefault(start, []).append(self._detections(rows))
-                first = start == self.plan.starts[0] and seed == 0
-                if first and fraction == max(self.plan.fractions):
+        for run in self.runs(tower, model, task, data, score):
+            rows = test.rows(run.predict)
+            of = found.setdefault(run.fraction, {}).setdefault(run.start, [])
+            of.append(self._detections(rows))
+            if run.start == self.plan.starts[0]:
+                sizes.setdefault(run.fraction, []).append(run.records)
+                if run.seed == 0 and run.fraction == max(self.plan.fractions):
                     pictures = self._pictures(rows)
-                if start == self.plan.starts[0]:
-                    sizes.setdefault(fraction, []).append(sum(map(len, chosen)))
         if not (rows[FromBatch("box_label")] >= 0).any():
             raise EvalError(f"set {self.sets.name!r} has no box of {', '.join(classes)}")
         clusters = test.clusters(rows)
@@ -147,8 +108,7 @@ class Detection:
             ],
             "levels": levels,
             "thresholds": list(THRESHOLDS),
-            "frozen": c.frozen, "steps": c.steps, "batch_size": c.batch_size, "lr": c.optim.lr,
-            "patience": c.patience, "confidence": c.confidence, "nms": c.nms,
+            **self.settings(), "confidence": c.confidence, "nms": c.nms,
             "bootstrap": dataclasses.asdict(self.bootstrap)
             | {"patients": None if clusters is None else len(np.unique(clusters))},
         }  # fmt: skip

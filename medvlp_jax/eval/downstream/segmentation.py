@@ -1,8 +1,6 @@
 """Segmentation by a U-Net on the tower, frozen or not, from the trained and a random start."""
 
 import dataclasses
-import pathlib
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,13 +9,9 @@ from medvlp_jax.core.config import ConfigError, to_plain
 from medvlp_jax.core.predict import Predictor
 from medvlp_jax.eval.base import EvalError, EvalResult, Evaluator, PredictFn
 from medvlp_jax.eval.context import Context
-from medvlp_jax.eval.downstream.config import SegmentConfig
 from medvlp_jax.eval.downstream.efficiency import Shares
-from medvlp_jax.eval.downstream.finetune import run_folder
+from medvlp_jax.eval.downstream.on_tower import OnTower
 from medvlp_jax.eval.downstream.sets import Sets
-from medvlp_jax.eval.downstream.tower import Tower, Towers
-from medvlp_jax.eval.downstream.tuning import MakeTuner
-from medvlp_jax.eval.metrics.bootstrap import Bootstrap
 from medvlp_jax.eval.metrics.overlap import MEASURES, Counts, Shown, overlap, overlap_table
 from medvlp_jax.eval.metrics.scores import mean_defined
 from medvlp_jax.models.segmenter import SegmenterConfig
@@ -26,41 +20,23 @@ from medvlp_jax.models.segmenter import SegmenterConfig
 COLUMNS = ("image", "labels", "masks")
 
 
-class Segmentation:
+class Segmentation(OnTower):
     """Dice over all records and over positives, and IoU, at a threshold of one half.
 
+    Its ``config`` is a ``SegmentConfig``; the other arguments are those of :class:`OnTower`.
+
     Args:
-      tower: of a predict function.
-      tuner: trains from a tower.
       masks: names of the regions.
       plan: which shares of the training data; its classes are the labels that say of which masks
         a record without one has none.
-      folder: see ``Finetune``.
     """
 
-    reads: ClassVar[tuple[str, ...]] = ()
-    trains: ClassVar = True
     headline: ClassVar = "dice_positive"
+    kind: ClassVar = "segmentation"
 
-    def __init__(
-        self,
-        sets: Sets,
-        masks: tuple[str, ...],
-        plan: Shares,
-        *,
-        tower: Callable[[PredictFn], Tower],
-        tuner: MakeTuner,
-        config: SegmentConfig | None = None,
-        bootstrap: Bootstrap | None = None,
-        folder: pathlib.Path | None = None,
-    ):
-        if not masks:
-            raise EvalError("segmentation needs the names of the masks to segment")
-        self.sets, self.masks, self.tower, self.folder = sets, masks, tower, folder
-        self.tuner = tuner
-        self.plan = dataclasses.replace(plan, repeat_whole=True)
-        self.config = config or SegmentConfig()
-        self.bootstrap = bootstrap or Bootstrap()
+    def __init__(self, sets: Sets, masks: tuple[str, ...], plan: Shares, **common: Any):
+        super().__init__(sets, plan, **common)
+        self.masks = masks
 
     @classmethod
     def build(cls, context: Context) -> dict[str, Evaluator]:
@@ -70,22 +46,13 @@ class Segmentation:
                 "segmentation needs config.eval.downstream.masks, the names of the regions"
             )
         sets.require("mask", c.masks, context.labels)
-        one = cls(
-            sets,
-            c.masks,
-            context.shares("segmentation", context.labels, c.dense_fractions),
-            tower=context.tower,
-            tuner=context.tuner,
-            config=c.segmentation,
-            bootstrap=context.config.bootstrap,
-            folder=context.folder,
-        )
+        plan = context.shares("segmentation", context.labels, c.dense_fractions)
+        one = cls(sets, c.masks, plan, **cls.common(context, c.segmentation))
         return {"segmentation": one}
 
     def __call__(self, predict: PredictFn) -> EvalResult:
         labels, c = self.plan.classes, self.config
         tower = self.tower(predict)
-        towers = Towers(tower, self.sets, labels)
         which = tuple(labels.index(m) if m in labels else -1 for m in self.masks)
         batches: dict[str, Any] = {"labels": labels, "masks": self.masks}
         counts, shown = Counts(which), Shown(c.pictures)
@@ -103,28 +70,19 @@ class Segmentation:
             "name": "segmentation", **to_plain(tower.pixels), "loss": c.loss, "frozen": c.frozen,
             "label_of_mask": list(which),
         }  # fmt: skip
-        tuner = self.tuner(
-            SegmenterConfig(tower.config, len(self.masks), c.widths, c.stride),
-            task, c, self.sets, dataclasses.replace(self.sets.data, **batches), score,
-        )  # fmt: skip
+        model = SegmenterConfig(tower.config, len(self.masks), c.widths, c.stride)
+        data = dataclasses.replace(self.sets.data, **batches)
         found: dict[float, dict[str, list[np.ndarray]]] = {}
         sizes: dict[float, list[int]] = {}
         pictures: dict[str, list[Any]] = {}
         tested: Any = None
-        for start in self.plan.starts:
-            for fraction, seed in self.plan.subsets():
-                rows = towers.rows(fraction, seed)
-                bound = tuner.run(
-                    towers.start(start, seed), towers.indices, rows, seed=seed,
-                    folder=run_folder(self.folder, "segmentation", tower, start, fraction, seed),
-                    about={"fraction": fraction, "start": start},
-                )  # fmt: skip
-                tested = test.rows(bound)
-                found.setdefault(fraction, {}).setdefault(start, []).append(tested[counts])
-                if start == self.plan.starts[0]:
-                    sizes.setdefault(fraction, []).append(sum(map(len, rows)))
-                if seed == 0 and fraction == max(self.plan.fractions):
-                    pictures[start] = list(tested[shown])
+        for run in self.runs(tower, model, task, data, score):
+            tested = test.rows(run.predict)
+            found.setdefault(run.fraction, {}).setdefault(run.start, []).append(tested[counts])
+            if run.start == self.plan.starts[0]:
+                sizes.setdefault(run.fraction, []).append(run.records)
+            if run.seed == 0 and run.fraction == max(self.plan.fractions):
+                pictures[run.start] = list(tested[shown])
         self._require_masks(tested[counts])
         clusters = test.clusters(tested)
         levels = [
@@ -147,8 +105,7 @@ class Segmentation:
                 for i, m in enumerate(self.masks)
             ],
             "levels": levels,
-            "loss": c.loss, "frozen": c.frozen, "steps": c.steps, "batch_size": c.batch_size,
-            "lr": c.optim.lr, "patience": c.patience, "threshold": 0.5,
+            "loss": c.loss, **self.settings(), "threshold": 0.5,
             "size": self.sets.data.image.size,
             "bootstrap": dataclasses.asdict(self.bootstrap)
             | {"patients": None if clusters is None else len(np.unique(clusters))},
