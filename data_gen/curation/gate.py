@@ -5,6 +5,8 @@ import functools
 import pathlib
 from collections.abc import Sequence
 
+from absl import logging
+
 import medvlp_jax
 from data_gen.curation.agreement import Agreement, AgreementConfig
 from data_gen.curation.candidate import Candidate, Verdict
@@ -72,6 +74,11 @@ class Gate:
         """Loads nothing: each part is made when the first candidate gets to it."""
         self.config = config or GateConfig()
         self._phantom = find_phantom(self.config.modality)
+        if self._phantom.review.layout is None:
+            logging.warning(
+                "%s have no one layout: turned, inverted and cropped pictures are not looked for",
+                self._phantom.title,
+            )
 
     @functools.cached_property
     def _encoder(self) -> Encoder | None:

@@ -58,8 +58,11 @@ def save(space: Subspace, path: pathlib.Path) -> None:
 
 
 @functools.cache
-def _shipped(modality: str) -> Subspace:
-    with np.load(find_phantom(modality).review.layout) as file:
+def _shipped(modality: str) -> Subspace | None:
+    path = find_phantom(modality).review.layout
+    if path is None:
+        return None
+    with np.load(path) as file:
         return Subspace(**{name: file[name].astype(np.float64) for name in Subspace._fields})
 
 
@@ -79,11 +82,14 @@ def distances(rows: Float[np.ndarray, "n s"], space: Subspace) -> Float[np.ndarr
 
 def layout(gray: UInt8[np.ndarray, "y x"], modality: str = DEFAULT) -> dict[str, float]:
     """Distances of the picture, of its quarter turns (the nearer one), of its half turn, and of
-    its negative."""
+    its negative; nothing for a modality whose pictures have no one layout."""
+    space = _shipped(modality)
+    if space is None:
+        return {}
     flat = _vector(gray)
     square = flat.reshape(_SIDE, _SIDE)
     turned = [np.rot90(square, k).ravel() for k in range(4)]
-    found = distances(np.stack([*turned, -flat]), _shipped(modality))
+    found = distances(np.stack([*turned, -flat]), space)
     return {
         "layout/distance": float(found[0]),
         "layout/quarter": float(min(found[1], found[3])),

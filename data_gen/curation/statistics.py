@@ -139,7 +139,8 @@ def objections(
         yield "blocks"
     if s["border/share"] > c.max_border:
         yield "border"
-    if view.upper() in find_phantom(modality).review.other_views:
+    review = find_phantom(modality).review
+    if review.layout is None or view.upper() in review.other_views:
         return
     ways = ("negative", "quarter", "half")
     nearest = min(ways, key=lambda way: s[f"layout/{way}"])

@@ -83,6 +83,20 @@ class Report:
     phrases: dict[int, str]
 
 
+class Switched(NamedTuple):
+    """The counterfactual of a study.
+
+    Attributes:
+      study: the same patient, film and noise, with one finding switched.
+      label: the label of that finding, which is 1 in one of the two studies and 0 in the other.
+      present: whether ``study`` shows it.
+    """
+
+    study: Study
+    label: str
+    present: bool
+
+
 class PhantomBox(NamedTuple):
     """A box in fractions of the picture, origin top left, and the finding that it encloses."""
 
@@ -98,7 +112,7 @@ class Rendered(NamedTuple):
     """Pictures and truth.
 
     Attributes:
-      images: uint8 [b, s, s].
+      images: uint8 [b, s, s], or [b, s, s, 3] of red, green, blue.
       masks: name -> uint8 [b, s, s] of 0 and 1: organs by their names, and ``"finding 0"``,
         ``"finding 1"``, ... (the study's i-th finding); empty if not asked for.
       boxes: per study, the boxes of its findings; what lies outside the picture has none.
@@ -159,7 +173,8 @@ class PictureReview:
       questions: what it is asked.
       sentences: key of a question -> what says yes, and what says no, for a CLIP.
       layout: file of the subspace that upright pictures lie near
-        (:func:`data_gen.curation.layout.learn`).
+        (:func:`data_gen.curation.layout.learn`); None where pictures have no one layout, which
+        curation then does not check.
       other_views: upper-case views that are laid out in another way and not compared with it.
       reasons: reason -> what it means here, in the words of a page.
     """
@@ -167,7 +182,7 @@ class PictureReview:
     system: str
     questions: tuple[Question, ...]
     sentences: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
-    layout: pathlib.Path
+    layout: pathlib.Path | None
     other_views: frozenset[str]
     reasons: Mapping[str, str]
 
@@ -219,6 +234,14 @@ class Phantom(Protocol):
         Raises:
           UserError: nothing to draw, unknown labels, or findings that cannot be seen together; the
             message names the request ``id``.
+        """
+        ...
+
+    def switched(self, study: Study) -> Switched:
+        """The study with one finding fewer, or with one more where it shows none.
+
+        A function of the study alone. What a finding does not touch stays: patient, anatomy,
+        exposure and noise are those of ``study``.
         """
         ...
 

@@ -5,11 +5,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from data_gen.phantom import base
-from data_gen.phantom.base import FindingMix, PictureReview, Rendered, Report, ReportPrompt
+from data_gen.phantom.base import (
+    FindingMix,
+    PictureReview,
+    Rendered,
+    Report,
+    ReportPrompt,
+    Switched,
+)
 from data_gen.phantom.chest_xray.findings import NO_FINDING, Finding, Study
 from data_gen.phantom.chest_xray.prompt import PROMPT
 from data_gen.phantom.chest_xray.review import REVIEW
 from data_gen.phantom.chest_xray.sample import sample_study
+from data_gen.phantom.chest_xray.switched import switch
 
 #: What a record keeps elsewhere, or what ``sample`` gives again from seed and index.
 _ELSEWHERE = ("seed", "index", "findings", "anatomy", "acquisition")
@@ -49,6 +57,9 @@ class ChestXray:
 
         listed = None if findings is None else cast(tuple[Finding, ...], tuple(findings))
         return requested_study(id, seed, labels, listed)
+
+    def switched(self, study: base.Study) -> Switched:
+        return switch(cast(Study, study))
 
     def report(self, study: base.Study, seed: int) -> Report:
         from data_gen.phantom.chest_xray.words.report import write_report

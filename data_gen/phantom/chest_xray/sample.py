@@ -14,7 +14,7 @@ from data_gen.phantom.chest_xray import draw
 from data_gen.phantom.chest_xray.draw import pick, uniform
 from data_gen.phantom.chest_xray.findings import MAX_FINDINGS, Study, ctr_limit
 
-_STREAMS = {"findings": 1, "patient": 2, "acquisition": 3, "devices": 4}
+_STREAMS = {"findings": 1, "patient": 2, "acquisition": 3, "devices": 4, "switched": 5}
 
 
 def stream(seed: int, index: int, name: str) -> np.random.Generator:

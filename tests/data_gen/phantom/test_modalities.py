@@ -86,6 +86,19 @@ def test_the_gate_asks_the_modality(toy):
         parse(GateConfig, {"modality": "square", "judge": {"questions": ["frontal"]}})
 
 
+def test_a_modality_without_one_layout_is_not_checked_for_it(toy, monkeypatch, caplog):
+    monkeypatch.setattr(toy, "review", dataclasses.replace(toy.review, layout=None))
+    monkeypatch.setattr(toy, "name", "free")
+    monkeypatch.setitem(PHANTOMS, "free", toy)
+    gate = Gate(parse(GateConfig, {"modality": "free", "encoder": {"kind": "none"}}))
+    assert "pictures of squares have no one layout" in caplog.text
+    film = np.full((80, 80), 120, np.uint8)
+    film[10:40, 20:70] = 200
+    (one,) = gate.review([Candidate("a", film, view="Left")])
+    assert not {"layout", "rotated", "inverted"} & set(one.reasons)
+    assert not [name for name in one.scores if name.startswith("layout/")]
+
+
 @pytest.mark.parametrize(
     "config", [PhantomConfig, ImageMakerConfig, ReportWriterConfig, GateConfig]
 )

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 
@@ -10,6 +11,7 @@ from data_gen.phantom.chest_xray.draw import make_device, make_finding
 from data_gen.phantom.chest_xray.picture import lesions, render
 from data_gen.phantom.chest_xray.picture.render import enclosing_box, render_batch
 from data_gen.phantom.chest_xray.sample import sample_study, stream
+from data_gen.phantom.chest_xray.switched import switch
 
 SIZE = 128
 PLAIN = {
@@ -218,6 +220,24 @@ def test_devices_are_bright_where_their_mask_is(device):
     assert (with_it - without)[region].mean() > 1
     assert (with_it - without)[region].max() > 10
     assert [b.label for b in r.boxes[1]] == [F.SUPPORT_DEVICES]
+
+
+def test_a_counterfactual_is_the_same_picture_far_from_the_finding():
+    """Small things leave it as it is; to a large one the automatic exposure of the film answers."""
+    wanted = {"nodule", "fracture", "consolidation"}
+    studies = [sample_study(3, i) for i in range(60)]
+    pairs = [(s, w) for s in studies if (w := switch(s)).label in wanted and not w.present][:8]
+    assert {w.label for _, w in pairs} == wanted
+    before = render_batch([s for s, _ in pairs], SIZE)
+    after = render_batch([w.study for _, w in pairs], SIZE)
+    for i, (study, one) in enumerate(pairs):
+        (slot,) = (j for j, f in enumerate(study.findings) if f.name == one.label)
+        mask = before.masks[f"finding {slot}"][i]
+        change = np.abs(before.images[i].astype(int) - after.images[i])
+        away = cv2.distanceTransform(1 - mask, cv2.DIST_L2, 3) > SIZE / 8
+        assert np.median(change[away]) <= (0 if one.label != "consolidation" else 10), one
+        assert change[mask > 0].mean() > change[away].mean(), one
+        np.testing.assert_array_equal(before.masks["left lung"][i], after.masks["left lung"][i])
 
 
 def test_sizes_show_the_same_patient():

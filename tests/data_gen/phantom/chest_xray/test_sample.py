@@ -10,6 +10,7 @@ from data_gen.phantom.chest_xray import findings as F
 from data_gen.phantom.chest_xray.draw import make_device, make_finding
 from data_gen.phantom.chest_xray.picture.signs import sign_arrays
 from data_gen.phantom.chest_xray.sample import sample_study, stream
+from data_gen.phantom.chest_xray.switched import switch
 
 COUNT = 3000
 
@@ -117,3 +118,19 @@ def test_exclusions_are_symmetric(name):
     for other in F.FINDING_NAMES[:-1]:
         a, b = make_finding(rng, name), make_finding(rng, other)
         assert F.compatible(a, b) == F.compatible(b, a)
+
+
+def test_no_finding_is_switched_whose_label_would_stay():
+    rng = stream(0, 1, "findings")
+    first = make_finding(rng, "nodule")
+    second = make_finding(rng, "nodule")
+    while not F.compatible(first, second):
+        second = make_finding(rng, "nodule")
+    tube = make_device(rng, "pacemaker")
+    study = dataclasses.replace(sample_study(0, 0), findings=(first, second, tube))
+    one = switch(study)
+    assert one.present
+    assert one.label not in ("nodule", F.SUPPORT_DEVICES)
+    assert one.study.findings[:2] == (first, second)
+    assert one.study.findings[3] == tube
+    assert all(F.compatible(one.study.findings[2], f) for f in study.findings)
