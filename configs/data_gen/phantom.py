@@ -16,6 +16,9 @@ def get_config() -> ml_collections.ConfigDict:
             "generator": "phantom",
             "name": "phantom",
             "modality": "chest_xray",  # a key of PHANTOMS in data_gen/phantom/registry.py
+            "modalities": (),  # several of them in one folder instead, in equal shares
+            "counterfactual": False,  # each study again with one finding more or fewer
+            "counterfactual_splits": ("train", "validation", "test"),
             "seed": 0,
             "size": 224,  # pixels a side
             "image_format": "jpeg",  # or png

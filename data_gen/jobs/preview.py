@@ -32,7 +32,7 @@ _TEXT = (225, 225, 225)
 def write_preview(
     source: RecordSource | Sequence[Record], path: str | os.PathLike[str], count: int = 24
 ) -> None:
-    """Writes a PNG with the first ``count`` records of ``source`` that have an image.
+    """Writes a PNG with ``count`` records that have an image, evenly spaced over ``source``.
 
     A record that cannot be read or drawn gets a tile that says so, and a line in the log.
 
@@ -42,7 +42,8 @@ def write_preview(
       count: at most so many pictures, six a row.
     """
     tiles = []
-    for i in range(len(source)):
+    spaced = range(0, len(source), max(1, len(source) // max(1, count)))
+    for i in dict.fromkeys((*spaced, *range(len(source)))):
         if len(tiles) == count:
             break
         try:

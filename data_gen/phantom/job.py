@@ -3,25 +3,35 @@
 import dataclasses
 import os
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import medvlp_jax
 from data_gen.jobs import run as jobs
-from data_gen.jobs.job import Runner, Shard, cut
+from data_gen.jobs.job import Runner, Shard
 from data_gen.jobs.run import JobResult
-from data_gen.phantom.base import FindingMix
-from data_gen.phantom.records import captions, image_of, joined_masks, provenance
+from data_gen.phantom.base import FindingMix, Phantom, Study, Switched
+from data_gen.phantom.grammar import listing
+from data_gen.phantom.pieces import Piece, pieces
+from data_gen.phantom.records import record_of
 from data_gen.phantom.registry import DEFAULT, find_phantom, without_default
 from medvlp_jax.core.config import to_plain
 from medvlp_jax.core.fields import Count, Extent, Quality, Seed, Size, Workers
-from medvlp_jax.data.store.manifest import fingerprint
-from medvlp_jax.data.store.record import Box, Record, Text, with_content_hash
+from medvlp_jax.data.store.manifest import ShardName, fingerprint
+from medvlp_jax.data.store.record import Record
 
 #: First study index of a split: far enough apart that a split never reaches the next one, so a
 #: larger training set keeps its validation and test studies, and none of them is in it.
 SPLIT_START = {"train": 0, "validation": 1_000_000_000, "test": 2_000_000_000}
 MAX_STUDIES = 1_000_000_000
-_BATCH = 16  # studies rendered at a time; has no influence on the pictures
+_BATCH = 16  # pictures rendered at a time; has no influence on them
+SplitName = Literal["train", "validation", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+#: Keys that came later -> what they were before: they are no part of a fingerprint then.
+_LATER: dict[str, Any] = {
+    "modalities": (),
+    "counterfactual": False,
+    "counterfactual_splits": SPLITS,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,13 +63,20 @@ class PhantomConfig:
       name: of the data set, in the names of its shards.
       seed: another seed gives other studies.
       size: side of the square pictures in pixels.
-      image_format, quality: gray PNG, or gray JPEG of this quality (1 to 100).
+      image_format, quality: PNG, or JPEG of this quality (1 to 100); gray, or in colour where the
+        modality has any.
       mix: how many findings a study has, and how severe they are.
       masks: whether to store organs and findings as masks too (they double the size).
       splits: studies per split.
       studies_per_shard: of which one is made, and resumed, at a time.
       processes: 0 for one per CPU core; 1 works in the main process, on JAX's own device.
       modality: what is drawn, a key of :data:`data_gen.phantom.registry.PHANTOMS`.
+      modalities: several of them in one folder instead, in equal shares of every split; a shard
+        holds studies of one.
+      counterfactual: whether each study is followed by its counterfactual, which has one finding
+        more or fewer (:meth:`data_gen.phantom.base.Phantom.switched`): ``splits`` counts studies,
+        and there are twice as many records.
+      counterfactual_splits: the splits in which that is so.
     """
 
     generator: Literal["phantom"] = "phantom"
@@ -74,6 +91,9 @@ class PhantomConfig:
     studies_per_shard: Size = 250
     processes: Workers = 0
     modality: str = DEFAULT
+    modalities: tuple[str, ...] = ()
+    counterfactual: bool = False
+    counterfactual_splits: tuple[SplitName, ...] = SPLITS
 
     def __post_init__(self) -> None:
         if self.size < 32:
@@ -85,6 +105,24 @@ class PhantomConfig:
         if self.seed < 0 or self.processes < 0:
             raise ValueError("seed and processes must not be negative")
         find_phantom(self.modality)
+        for name in self.modalities:
+            find_phantom(name)
+        if len(set(self.modalities)) < len(self.modalities):
+            raise ValueError(f"modalities={self.modalities} names one twice")
+        if self.modalities and self.modality != DEFAULT:
+            raise ValueError(
+                f"modality={self.modality!r} and modalities={self.modalities} are both given; "
+                "give one of the two"
+            )
+
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        """The modalities of the folder."""
+        return self.modalities or (self.modality,)
+
+    def partners(self, split: str) -> bool:
+        """Whether the studies of a split have counterfactuals beside them."""
+        return self.counterfactual and split in self.counterfactual_splits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,61 +134,88 @@ class PhantomJob:
     @property
     def description(self) -> str:
         c = self.config
-        what = f"Procedural {find_phantom(c.modality).title} with reports, boxes and masks"
+        titles = listing([find_phantom(name).title for name in c.drawn], "and")
         made = f"seed {c.seed}, {c.size} px, made by medvlp_jax {medvlp_jax.__version__}."
-        return f"{what}: {made}"
+        what = f"Procedural {titles} with reports, boxes and masks: {made}"
+        paired = [split for split in dataclasses.asdict(c.splits) if c.partners(split)]
+        if paired:
+            what += (
+                f" In {listing(paired, 'and')} each study is followed by its counterfactual, with "
+                "one finding more or fewer: twice as many records as studies."
+            )
+        return what
 
     @property
     def fingerprint(self) -> str:
         settings = without_default(to_plain(self.config))
         del settings["processes"]
+        if not self.config.counterfactual:
+            del settings["counterfactual_splits"]  # of which nothing is seen
+        for key, before in _LATER.items():
+            if key in settings and getattr(self.config, key) == before:
+                del settings[key]
         return fingerprint(medvlp_jax.__version__, settings)
 
+    def _pieces(self, split: str) -> list[Piece]:
+        c = self.config
+        return pieces(c.drawn, dataclasses.asdict(c.splits)[split], c.studies_per_shard)
+
     def shards(self) -> list[Shard]:
-        c, out = self.config, []
-        for split, count in dataclasses.asdict(c.splits).items():
-            out += cut(c.name, split, count, c.studies_per_shard)
+        out = []
+        for split in dataclasses.asdict(self.config.splits):
+            made, each = self._pieces(split), 2 if self.config.partners(split) else 1
+            start = 0
+            for i, piece in enumerate(made):
+                stop = start + each * (piece.stop - piece.start)
+                name = ShardName(self.config.name, split, i, len(made))
+                out.append(Shard(name, start, stop))
+                start = stop
         return out
 
     def records(self, shard: Shard) -> Iterator[Record]:
         """The studies of a shard in order, rendered a few at a time."""
-        first = SPLIT_START[shard.name.split]
-        for start in range(shard.start, shard.stop, _BATCH):
-            indices = range(first + start, first + min(start + _BATCH, shard.stop))
-            yield from self.make(indices, shard.name.split)
+        split = shard.name.split
+        piece = self._pieces(split)[shard.name.index]
+        first = SPLIT_START[split]
+        for start in range(piece.start, piece.stop, _BATCH):
+            indices = range(first + start, first + min(start + _BATCH, piece.stop))
+            yield from self.make(indices, split, piece.modality)
 
-    def make(self, indices: Sequence[int], split: str) -> list[Record]:
-        """Records of the studies ``indices``; each depends on (seed, index) alone."""
-        c, phantom = self.config, find_phantom(self.config.modality)
-        studies = [phantom.sample(c.seed, index, c.mix) for index in indices]
-        rendered = phantom.render(studies, c.size, masks=c.masks)
-        records = []
-        for i, study in enumerate(studies):
-            report = phantom.report(study, c.seed)
-            name = f"{c.name}-{c.seed}-{study.index:010d}"
-            picture = image_of(
-                rendered.images[i], c.image_format, c.quality, study.view, phantom.modality
-            )
-            record = Record(
-                id=name,
-                patient_id=name,
+    def make(self, indices: Sequence[int], split: str, modality: str = "") -> list[Record]:
+        """Records of the studies ``indices``; each depends on (seed, index) alone.
+
+        ``modality``: one of those of the folder; empty takes the first.
+        """
+        c = self.config
+        phantom = find_phantom(modality or c.drawn[0])
+        shown: list[tuple[Study, Switched | None]] = []
+        for index in indices:
+            study = phantom.sample(c.seed, index, c.mix)
+            shown.append((study, None))
+            if c.partners(split):
+                switched = phantom.switched(study)
+                shown.append((switched.study, switched))
+        rendered = phantom.render([study for study, _ in shown], c.size, masks=c.masks)
+        return [
+            record_of(
+                phantom,
+                study,
+                rendered,
+                i,
+                name=self._id(phantom, study.index),
                 split=split,
-                images=(picture,),
-                texts=(
-                    Text(report.findings, "findings", "grammar"),
-                    Text(report.impression, "impression", "grammar"),
-                    *captions(study, report, phantom.no_finding),
-                ),
-                labels=study.labels(),
-                boxes=tuple(
-                    Box(b.x0, b.y0, b.x1, b.y1, b.label, report.phrases[b.finding])
-                    for b in rendered.boxes[i]
-                ),
-                masks=joined_masks({k: v[i] for k, v in rendered.masks.items()}, study),
-                provenance=provenance(phantom, study, report),
+                seed=c.seed,
+                file=c.image_format,
+                quality=c.quality,
+                switched=switched,
             )
-            records.append(with_content_hash(record))
-        return records
+            for i, (study, switched) in enumerate(shown)
+        ]
+
+    def _id(self, phantom: Phantom, index: int) -> str:
+        c = self.config
+        among = f"{phantom.name}-" if c.modalities else ""
+        return f"{c.name}-{among}{c.seed}-{index:010d}"
 
 
 def generate(

@@ -18,6 +18,9 @@ from medvlp_jax.core.errors import UserError
 FORMATS = ("png", "jpeg", "dicom")
 LABEL_VALUES = (1, 0, -1)
 ROLES = ("system", "user", "assistant")
+#: Key of the provenance of a record that is another one with one finding switched:
+#: ``{"of": id of that record, "label": name of the finding, "present": whether it is seen here}``.
+COUNTERFACTUAL = "counterfactual"
 #: Split names are part of file names (of 255 bytes at most) and of TFDS split expressions
 #: (``train[:10%]``).
 SPLIT_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,63}")
