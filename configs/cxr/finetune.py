@@ -38,6 +38,7 @@ def get_config(word: str = "full") -> ml_collections.ConfigDict:
                 "geometry": {"scale": (0.9, 1.1), "rotate": 10.0, "translate": 0.05},
                 "photometric": {"brightness": 0.1, "contrast": (0.8, 1.25)},
             },
+            "held_out": "",  # what launch/leakage.py found; see docs/data.md
             "workers": 0,
             "threads": 0,
             "max_boxes": 16,

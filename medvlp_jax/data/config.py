@@ -61,6 +61,8 @@ class DataConfig:
       prefetch: batches that each process prepares ahead.
       max_bad_fraction: training stops when more than this fraction of the visited records cannot
         be read (ten are always forgiven, unless it is 0).
+      held_out: a list of records that training leaves out, as ``launch/leakage.py`` writes it;
+        "" for none.
       cache_dir: folder for text lengths and a trained tokenizer; "" = the source's folder.
     """
 
@@ -77,6 +79,7 @@ class DataConfig:
     threads: Workers = 0
     prefetch: Extent = 2
     max_bad_fraction: Fraction = 0.01
+    held_out: Folder = ""
     cache_dir: Folder = ""
 
     def __post_init__(self) -> None:

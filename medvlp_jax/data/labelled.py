@@ -12,11 +12,12 @@ import pathlib
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Int, Int8
+from jaxtyping import Bool, Int, Int8
 
 from medvlp_jax.core.processes import distributed
 from medvlp_jax.data.batch import BatchBuilder
 from medvlp_jax.data.config import DataConfig
+from medvlp_jax.data.held_out import HeldOut
 from medvlp_jax.data.images.augment import ImageConfig
 from medvlp_jax.data.loaders import RowThreads, TrainLoader
 from medvlp_jax.data.pipeline import TrainIterator, process_rows
@@ -55,6 +56,19 @@ class LabelIndex:
     masks: tuple[str, ...] = ()
     boxes: tuple[str, ...] = ()
     content: str = ""
+
+    def kept(self, keep: Bool[np.ndarray, "n"]) -> "LabelIndex":
+        """The index of those of its records that ``keep`` says; itself where that is all."""
+        if keep.all():
+            return self
+        return dataclasses.replace(
+            self,
+            records=self.records[keep],
+            labels=self.labels[keep],
+            patients=self.patients[keep],
+            ids=self.ids[keep],
+            content=f"{self.content}:{_digest(np.flatnonzero(keep))}",
+        )
 
     def subset(self, fraction: float, seed: int) -> Int[np.ndarray, "m"]:
         """Positions (into :attr:`records`, ascending) of about ``fraction`` of the patients.
@@ -155,17 +169,17 @@ def _scan(
 def label_indices(config: DataConfig, labels: Sequence[str]) -> list[LabelIndex]:
     """The label index of every source of a config; one process reads, the others find it."""
 
+    held_out = HeldOut.load(config.held_out) if config.held_out else None
+
     def read() -> list[LabelIndex]:
-        return [
-            label_index(
-                open_dataset(s.path, s.split),
-                labels,
-                config.image,
-                config.cache_dir,
-                config.max_bad_fraction,
+        out = []
+        for s in config.sources:
+            source = open_dataset(s.path, s.split)
+            index = label_index(
+                source, labels, config.image, config.cache_dir, config.max_bad_fraction
             )
-            for s in config.sources
-        ]
+            out.append(index.kept(held_out.kept(source, index.records)) if held_out else index)
+        return out
 
     if distributed.is_main():
         read()

@@ -22,6 +22,7 @@ from medvlp_jax.data.batch import BatchBuilder
 from medvlp_jax.data.columns.base import Batch
 from medvlp_jax.data.columns.registry import require_columns
 from medvlp_jax.data.config import DataConfig, SourceConfig
+from medvlp_jax.data.held_out import HeldOut
 from medvlp_jax.data.loaders import EvalLoader, RowThreads, TrainLoader, take_notes
 from medvlp_jax.data.plan import Plan
 from medvlp_jax.data.store.dataset import open_dataset
@@ -137,6 +138,12 @@ def train_iterator(
         )
         for s in sources
     ]
+    if config.held_out:
+        held_out = HeldOut.load(config.held_out)
+        indices = [
+            index.kept(held_out.kept(source, index.records))
+            for source, index in zip(sources, indices, strict=True)
+        ]
     sided = sum(index.summary["name_a_side"] for index in indices)
     if config.image.geometry.flip > 0 and sided and not config.image.allow_flip:
         raise DataError(

@@ -75,7 +75,8 @@ MAY_DIFFER = (
     *("name", "mesh", "log", "checkpoint", "eval", "init_from", "init_only", "init_towers"),
     *(f"loop.{key}" for key in ("log_every", "eval_every", "save_every", "max_skips", "profile")),
     *(f"data.{key}" for key in ("workers", "threads", "prefetch", "cache_dir")),
-    *("data.max_bad_fraction", "data.sources"),
+    # A list that leaves out other records is found by the order of the data.
+    *("data.max_bad_fraction", "data.sources", "data.held_out"),
     *("model.remat", "model.vision.remat", "model.text.remat"),
 )
 

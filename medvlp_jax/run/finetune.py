@@ -9,7 +9,7 @@ from typing import Any
 
 from medvlp_jax.core.checkpoints import pretrained
 from medvlp_jax.core.config import ConfigError, dumps, parse, to_plain
-from medvlp_jax.core.fields import Extent, Size, Workers
+from medvlp_jax.core.fields import Extent, Folder, Size, Workers
 from medvlp_jax.core.files.folders import output_folder
 from medvlp_jax.core.processes import distributed
 from medvlp_jax.core.processes.lock import workdir_lock
@@ -46,7 +46,7 @@ class FinetuningConfig:
         Empty = those of the checkpoint's run.
       downstream: shares, seeds, recipes; its ``train`` is the labelled training data.
       image: keys of ``data.images.decoding`` that differ from the run's: size, augmentation, views.
-      workers, threads, max_boxes: see ``data.config.DataConfig``.
+      held_out, workers, threads, max_boxes: see ``data.config.DataConfig``.
       eval_batch: rows of an evaluation batch.
       bootstrap: how intervals are drawn.
       mesh: how devices are divided.
@@ -59,6 +59,7 @@ class FinetuningConfig:
     downstream: DownstreamConfig
     labels: tuple[str, ...] = ()
     image: dict[str, Any] = dataclasses.field(default_factory=dict)
+    held_out: Folder = ""
     workers: Workers = 0
     threads: Workers = 0
     max_boxes: Extent = 16
@@ -173,6 +174,7 @@ def _sets(run: Run, c: FinetuningConfig, labels: tuple[str, ...]) -> Sets:
         image=parse(ImageConfig, image, "config.image"),
         labels=labels,
         max_boxes=c.max_boxes,
+        held_out=c.held_out,
         workers=c.workers,
         threads=c.threads,
         cache_dir="",

@@ -16,10 +16,13 @@ from medvlp_jax.core import config as core_config
 from medvlp_jax.core.sharding import MeshConfig, make_mesh
 from medvlp_jax.data.config import DataConfig, SourceConfig
 from medvlp_jax.data.device import prefetch_to_device
+from medvlp_jax.data.held_out import LeftOut, write_held_out
 from medvlp_jax.data.images.augment import ImageConfig, PhotometricConfig
 from medvlp_jax.data.images.geometry import GeometryConfig
+from medvlp_jax.data.labelled import label_indices
 from medvlp_jax.data.loaders import DataError
 from medvlp_jax.data.pipeline import eval_batches, find_tokenizer, train_iterator
+from medvlp_jax.data.store.dataset import open_dataset
 from medvlp_jax.data.store.manifest import ShardName
 from medvlp_jax.data.store.record import Box, Image, Mask, Record, Text
 from medvlp_jax.data.store.shards import write_shard
@@ -733,3 +736,32 @@ def test_words_and_second_versions_on_request(folder, tokenizer):
     one = next(iter(eval_batches(config_of(folder, text=text), SourceConfig(str(folder), "val"), 4,
                                  columns=columns, tokenizer=tokenizer)))  # fmt: skip
     np.testing.assert_array_equal(one["text_variant"], one["text"])  # no chance in evaluation
+
+
+def test_records_that_are_held_out_are_never_seen(tmp_path):
+    write_shard(
+        tmp_path, ShardName("films", "train", 0, 1), [make_record(i) for i in range(24)], "t"
+    )
+    source = open_dataset(tmp_path, "train")
+    out = [LeftOut(i, f"train-{i}", "same file") for i in (3, 4, 11)]
+    write_held_out(tmp_path / "list.json", [(source, out)])
+    config = DataConfig(
+        (SourceConfig(str(tmp_path)),), 7, ImageConfig(size=16, channels=1), TextConfig(window=0),
+        held_out=str(tmp_path / "list.json"),
+    )  # fmt: skip
+    with train_iterator(config, 6, columns=("image",)) as batches:
+        seen = [id for batch in batches for id in batch["id"]]
+        state = batches.get_state()
+    assert sorted(set(seen)) == sorted(f"train-{i}" for i in range(24) if i not in (3, 4, 11))
+    assert seen[:21] == list(dict.fromkeys(seen))  # each once an epoch
+    (index,) = label_indices(config, ("edema",))
+    assert index.ids.tolist() == [f"train-{i}" for i in range(24) if i not in (3, 4, 11)]
+    write_held_out(tmp_path / "list.json", [(source, out[:2])])
+    with (
+        train_iterator(config, 6, columns=("image",)) as other,
+        pytest.raises(DataError, match="data order was made with sources"),
+    ):
+        other.set_state(state)
+    write_held_out(tmp_path / "list.json", [(source, [LeftOut(i, "", "") for i in range(24)])])
+    with pytest.raises(DataError, match="leaves nothing of"):
+        train_iterator(config, 6, columns=("image",))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from absl import logging
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from medvlp_jax.core.errors import UserError, reason
 from medvlp_jax.data.images.augment import ImageConfig
@@ -90,6 +90,20 @@ class TextIndex:
         flat = np.where(none, 0, starts[rows] + choice)
         lengths = self.lengths[flat] if len(self.lengths) else np.zeros(len(rows), np.int64)
         return choice, np.where(none, 0, lengths)
+
+    def kept(self, keep: Bool[np.ndarray, " n"]) -> "TextIndex":
+        """The index of those of its records that ``keep`` says; itself where that is all."""
+        if keep.all():
+            return self
+        of_each = self.counts.sum(axis=1, dtype=np.int64)
+        which = hashlib.sha256(np.packbits(keep).tobytes()).hexdigest()[:16]
+        return TextIndex(
+            self.records[keep],
+            self.counts[keep],
+            self.lengths[np.repeat(keep, of_each)],
+            self.summary | {"held_out": int((~keep).sum())},
+            f"{self.content}:{which}",
+        )
 
 
 def text_index(
