@@ -70,6 +70,7 @@ def base() -> ml_collections.ConfigDict:
                 "labels": FINDINGS,
                 "workers": 0,
                 "prefetch": 2,
+                "held_out": "",  # records to leave out, as launch/leakage.py found them
             },
             "mesh": {"data": -1, "fsdp": 1, "tensor": 1},
             "optim": {
