@@ -2,6 +2,10 @@
 
 .venv/bin/python launch/convert.py --from=FOLDER_OR_HUB_ID --to=FOLDER --check
 .venv/bin/python launch/convert.py --from=runs/clip --to=FOLDER --layout=open_clip --check
+    [--results=runs/clip/eval/results.json --licence=cc-by-nc-4.0]
+
+A run's folder gets tokenizer, preprocessing and a model card (README.md): data, recipe, the results
+that are given with their intervals, intended use, limits.
 
 With --check the largest differences are printed between our outputs and those of the libraries that
 the files belong to, for what was read and for what was written; that needs the extra torch.
@@ -23,12 +27,17 @@ _FAMILY = flags.DEFINE_string(
 _DTYPE = flags.DEFINE_enum(
     "dtype", "float32", ["float32", "bfloat16", "float16"], "of the tensors that are written"
 )
+_RESULTS = flags.DEFINE_multi_string(
+    "results", [], "results.json of an evaluation of the run, for the model card; may be repeated"
+)
+_LICENCE = flags.DEFINE_string("licence", "", "of the exported run, for the card: cc-by-nc-4.0")
 _CHECK = flags.DEFINE_bool("check", False, "compare source and result with their libraries")
 
 
 def main(_: list[str]) -> None:
     output_folder(_TO.value, "--to")
     from medvlp_jax.run import convert as conversion
+    from medvlp_jax.run.model_card import Said
 
     with workdir_lock(_TO.value, "conversion"):
         converted = conversion.convert(
@@ -38,6 +47,7 @@ def main(_: list[str]) -> None:
             tower=_TOWER.value,
             dtype=_DTYPE.value,
             family=_FAMILY.value,
+            said=Said(tuple(_RESULTS.value), _LICENCE.value),
         )
         print(
             f"{converted.kind}, {converted.parameters / 1e6:.1f} M parameters -> {converted.folder}"

@@ -26,6 +26,7 @@ from medvlp_jax.run import programs
 from medvlp_jax.run.build import Run
 from medvlp_jax.run.comparison import Part, compare, forward, in_float32, source_parts
 from medvlp_jax.run.config import stored_config
+from medvlp_jax.run.model_card import NOTHING_SAID, Said, write_card
 from medvlp_jax.tasks.images import PixelConfig
 from medvlp_jax.weights import bare, inputs, lm
 from medvlp_jax.weights.export import check_fits, export
@@ -70,8 +71,9 @@ def convert(
     tower: str = "",
     dtype: str = "float32",
     family: str = "",
+    said: Said = NOTHING_SAID,
 ) -> Converted:
-    """Reads a model and writes it again.
+    """Reads a model and writes it again; beside a run's goes a model card.
 
     Args:
       source: a folder, a weights file or a hub id of published weights; a GGUF file; or the workdir
@@ -83,16 +85,20 @@ def convert(
       tower: ``vision`` or ``text``: this part alone of a CLIP; its layout must be given.
       dtype: of the floating tensors that are written.
       family: what the source is, a key of ``weights.source.KNOWN``, where its files do not say.
+      said: results and licence, for the card of a run.
 
     Raises:
-      UserError: the source cannot be read, the layout cannot hold it, or ``to`` cannot be written.
+      UserError: the source cannot be read, ``said`` is of another model, the layout cannot hold it,
+        or ``to`` cannot be written.
     """
     target = pathlib.Path(to)
     if source.endswith(".gguf"):
         folder = gguf.to_folder(source, target, dtype)
         return _language_model(folder, None, dtype)
     if _is_run(source):
-        return _run(source, target, layout, tower, dtype)
+        return _run(source, target, layout, tower, dtype, said)
+    if said != NOTHING_SAID:
+        raise UserError("--results and --licence are for the card of a run of ours; leave them out")
     family, source = split_family(source, family)
     path = hub.find(source)
     if (path / "model_index.json").is_file():
@@ -135,7 +141,9 @@ def _encoder(found: Source, to: pathlib.Path, layout: str, tower: str, dtype: st
     return dataclasses.replace(written, notes=notes, source=lambda: source_parts(found))
 
 
-def _run(source: str, to: pathlib.Path, layout: str, tower: str, dtype: str) -> Converted:
+def _run(
+    source: str, to: pathlib.Path, layout: str, tower: str, dtype: str, said: Said
+) -> Converted:
     experiment = Run(stored_config(source))
     config: Any = experiment.model_config
     model = experiment.model_def
@@ -150,11 +158,14 @@ def _run(source: str, to: pathlib.Path, layout: str, tower: str, dtype: str) -> 
         layout, why = (layout, "") if layout else _fitting(config, arrays[0], known)
         if layout == programs.LAYOUT:
             programs.write(to, experiment, *arrays, known)
-            return Converted("StableHLO", to, param_count(arrays[0]), (), (why,) if why else ())
+            lacks = write_card(to, experiment, source, layout, known, said)
+            notes = (*((why,) if why else ()), *lacks)
+            return Converted("StableHLO", to, param_count(arrays[0]), (), notes)
     params, buffers = (jax.tree.map(lambda x: x.astype(dtype), tree) for tree in arrays)
     export(to, layout, config, params, buffers, inputs=known)
     written = _converted(layout, to, config, params, buffers)
-    return dataclasses.replace(written, notes=_notes(config, params, known))
+    lacks = write_card(to, experiment, source, layout, known, said)
+    return dataclasses.replace(written, notes=(*_notes(config, params, known), *lacks))
 
 
 def run_inputs(experiment: Run, texts: bool = True) -> inputs.Inputs:

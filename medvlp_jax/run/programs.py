@@ -28,31 +28,27 @@ LAYOUT = "stablehlo"
 #: Where the programs run.
 PLATFORMS = ("cpu", "cuda", "tpu")
 
-_README = """\
-Two programs of StableHLO and their weights; jax, safetensors and transformers run them:
+#: How the folder is used, for its card: two programs of StableHLO, which give unit vectors.
+USE = """\
+import json, pathlib, jax, numpy as np
+from safetensors.numpy import load_file
+from transformers import AutoTokenizer
 
-    import json, pathlib, jax, numpy as np
-    from safetensors.numpy import load_file
-    from transformers import AutoTokenizer
+here = pathlib.Path("THIS_FOLDER")
+weights = load_file(here / "model.safetensors")
+said = json.loads((here / "program.json").read_text())
 
-    here = pathlib.Path("THIS_FOLDER")
-    weights = load_file(here / "model.safetensors")
-    said = json.loads((here / "program.json").read_text())
+def program(name):
+    return jax.export.deserialize((here / f"{name}.stablehlo").read_bytes()).call
 
-    def program(name):
-        return jax.export.deserialize((here / f"{name}.stablehlo").read_bytes()).call
-
-    images = program("image")(weights, pixels)  # uint8 [b, side, side, channels]
-    tokens = AutoTokenizer.from_pretrained(here)(
-        ["..."], padding="max_length", truncation=True, return_tensors="np",
-        max_length=said["text"]["length"],
-    )
-    ids, mask = tokens["input_ids"].astype(np.int32), tokens["attention_mask"] > 0
-    texts = program("text")(weights, ids, mask)
-    logits = said["logit_scale"] * images @ texts.T + said["logit_bias"]
-
-Both give float32 unit vectors.
-"""
+images = program("image")(weights, pixels)  # uint8 [b, side, side, channels]
+tokens = AutoTokenizer.from_pretrained(here)(
+    ["..."], padding="max_length", truncation=True, return_tensors="np",
+    max_length=said["text"]["length"],
+)
+ids, mask = tokens["input_ids"].astype(np.int32), tokens["attention_mask"] > 0
+texts = program("text")(weights, ids, mask)
+logits = said["logit_scale"] * images @ texts.T + said["logit_bias"]"""
 
 
 def write(
@@ -117,5 +113,4 @@ def write(
             (to / f"{name}.stablehlo").write_bytes(program.serialize())
         save_file({n: np.asarray(x) for n, x in weights.items()}, to / "model.safetensors")
         (to / "program.json").write_text(json.dumps(said, indent=2) + "\n")
-        (to / "README.md").write_text(_README)
     write_tokenizer(inputs, to)

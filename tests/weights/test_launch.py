@@ -170,3 +170,47 @@ def test_a_folder_with_faults(run, tmp_path):
     assert "encoder.layer.1.output.dense.bias" in done.stderr
     assert "stranger" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_run_has_a_card(trained, run):
+    folder, _ = trained
+    export = [f"--from={folder / 'run'}", f"--to={folder / 'card'}"]
+    written = run("convert", *export)
+    assert written.returncode == 0, written.stderr
+    assert "README.md has no results" in written.stdout
+    assert "README.md names no licence" in written.stdout
+    card = (folder / "card" / "README.md").read_text()
+    assert "None were given" in card
+    assert "| data | train | 8 | Procedural chest radiographs" in card
+    assert f"| started from (vision) | {'dino'} |" in card
+    results = {
+        "name": "tiny",
+        "created": "2026-01-01",
+        "command": "python launch/evaluate.py",
+        "config": json.loads((folder / "run" / "config.json").read_text()),
+        "facts": {"checkpoint step": 2},
+        "evaluations": {
+            "test-zeroshot": {
+                "set": "films", "split": "test", "kind": "zeroshot", "records": 7,
+                "metrics": {"auc_macro": 0.5, "auc_macro_low": 0.25, "auc_macro_high": 0.75},
+            }
+        },
+    }  # fmt: skip
+    file = folder / "results.json"
+    file.write_text(json.dumps(results))
+    said = [f"--results={file}", "--licence=cc-by-4.0"]
+    written = run("convert", *export, *said)
+    assert written.returncode == 0, written.stderr
+    assert "README.md" not in written.stdout
+    card = (folder / "card" / "README.md").read_text()
+    assert "| test-zeroshot | test | 7 | auc_macro | 0.500 | 0.250 to 0.750 |" in card
+    assert 'license: "cc-by-4.0"' in card
+    for change_, said_ in (
+        ({"name": "other"}, "of another model"),
+        ({"facts": {"checkpoint step": 1}}, "results of step 1"),
+        ({"evaluations": [1]}, "results.json cannot be read"),
+    ):
+        file.write_text(json.dumps(results | change_))
+        refused = run("convert", *export, *said)
+        assert refused.returncode == 2
+        assert said_ in refused.stderr
