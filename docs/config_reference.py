@@ -41,6 +41,7 @@ def pages() -> list[Page]:
     from data_gen.entities.build import BankConfig
     from data_gen.images.sampling import SampleImagesConfig
     from data_gen.phantom.job import PhantomConfig
+    from data_gen.pipelines.captions.config import CaptionsConfig
     from data_gen.pipelines.syncxr.config import SynCXRConfig
     from data_gen.reports.sampling import SampleTextsConfig
     from data_gen.sources.registry import SOURCES
@@ -102,6 +103,7 @@ def pages() -> list[Page]:
                 Root("config", PhantomConfig, "`generator='phantom'`"),
                 Root("config", SynCXRConfig, "`generator='syncxr'`"),
                 Root("config", CurateConfig, "`generator='curate'`"),
+                Root("config", CaptionsConfig, "`generator='captions'`"),
                 Root("config", BankConfig, "`generator='entities'`"),
                 *(Root("config", s.config, f"`generator={n!r}`") for n, s in SOURCES.items()),
             ),

@@ -45,6 +45,10 @@ def schema(config: Mapping[str, Any]) -> type | None:
         from data_gen.curation.clean import CurateConfig
 
         return CurateConfig
+    if generator == "captions":
+        from data_gen.pipelines.captions.config import CaptionsConfig
+
+        return CaptionsConfig
     if generator == "entities":
         from data_gen.entities.build import BankConfig
 
@@ -144,6 +148,20 @@ def curate(config: dict[str, Any]) -> None:
     print(f"see {write_data_report(OUT.value)}")
 
 
+def write_captions(config: dict[str, Any]) -> None:
+    from data_gen.jobs import summary
+    from data_gen.jobs.choice import chosen
+    from data_gen.pipelines.captions.config import CaptionsConfig
+    from data_gen.pipelines.captions.pipeline import generate
+
+    parsed = parse(CaptionsConfig, config)
+    with chosen(RUNNER.value, RAY_ADDRESS.value) as runner:
+        result = generate(parsed, OUT.value, runner=runner)
+    print(summary.table(result.summary))
+    print(result)
+    print(f"{OUT.value}: {result.made} shards made, {result.found} found; see {result.report}")
+
+
 def build_entities(config: dict[str, Any]) -> None:
     from data_gen.entities.build import BANK, BankConfig, build_bank
 
@@ -156,6 +174,7 @@ GENERATORS: dict[str, Callable[[dict[str, Any]], None]] = {
     "phantom": generate_phantom,
     "syncxr": generate_syncxr,
     "curate": curate,
+    "captions": write_captions,
     "entities": build_entities,
 }
 

@@ -32,9 +32,28 @@ def making_section(summary: Mapping[str, Any], folder: pathlib.Path) -> str:
 
 
 def _stage(values: Mapping[str, Any]) -> str:
+    if all(isinstance(v, Mapping) and v for v in values.values()) and "gate" not in values:
+        return _by_name(values)
     gate = values.get("gate")
     plain = {k: _told(v) for k, v in values.items() if k != "gate" and v not in ({}, None)}
     return (facts(plain) if plain else "") + (_gate(gate) if isinstance(gate, Mapping) else "")
+
+
+def _by_name(values: Mapping[str, Mapping[str, Any]]) -> str:
+    """A row per name where each has the same numbers told of it."""
+    columns = list(dict.fromkeys(key for one in values.values() for key in one))
+    rows = []
+    for name, one in values.items():
+        cells = [one.get(key, "") for key in columns]
+        rows.append(
+            [
+                name_cell(name),
+                *(count_cell(v) if isinstance(v, int) else td(esc(str(v))) for v in cells),
+            ]
+        )
+    numbers = next(iter(values.values()))
+    head = [(nth if isinstance(numbers.get(key), int) else th)(key) for key in columns]
+    return table([th(""), *head], rows)
 
 
 def _told(value: Any) -> Any:

@@ -13,6 +13,7 @@ from data_gen.curation.encoders.pixels import PixelEncoder
 from data_gen.curation.reasons import REASONS
 from data_gen.data_page.collect import Folder, collect
 from data_gen.data_page.making import making_section
+from data_gen.pipelines.captions.reasons import REASONS as CAPTION_REASONS
 from medvlp_jax.pages.histogram import STYLE, histogram
 from medvlp_jax.pages.html import empty, esc, facts, tag
 from medvlp_jax.pages.page import DATA_PAGE, write_page
@@ -22,6 +23,7 @@ from medvlp_jax.pages.tables import count_cell, counts_table, name_cell, nth, ta
 from medvlp_jax.pages.whiskers import bar
 
 FILE = DATA_PAGE
+_MEANINGS = CAPTION_REASONS | REASONS
 #: Entities listed per type; rejects without a picture quoted per reason, and their longest text.
 _TOP, _QUOTED, _LONG = 25, 3, 240
 #: Scores that the page draws, with their names there.
@@ -114,7 +116,7 @@ def _rejects(found: Folder) -> str:
     rows = [
         [
             name_cell(kind),
-            td(esc(REASONS.get(kind, "")), class_="muted"),
+            td(esc(_MEANINGS.get(kind, "")), class_="muted"),
             count_cell(n),
             td(bar(n / most, "b")),
         ]

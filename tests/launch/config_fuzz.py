@@ -104,6 +104,7 @@ def generators() -> Iterator[Start]:
     from data_gen.entities.build import BankConfig
     from data_gen.images.sampling import SampleImagesConfig
     from data_gen.phantom.job import PhantomConfig
+    from data_gen.pipelines.captions.config import CaptionsConfig
     from data_gen.pipelines.syncxr import config as syncxr
     from data_gen.reports.sampling import SampleTextsConfig
     from data_gen.sources.importing.job import SOURCES
@@ -117,7 +118,10 @@ def generators() -> Iterator[Start]:
 
     texts = config_of("texts", "openai")
     texts["writer"]["chat"] |= {"model": "m", "url": "http://127.0.0.1:1/v1"}
+    captions = {**config_of("captions", "openai"), "source": "data/x"}
+    captions["chat"] |= {"model": "m", "url": "http://127.0.0.1:1/v1"}
     schemas = [
+        ("captions", CaptionsConfig, captions),
         ("phantom", PhantomConfig, config_of("phantom")),
         ("curate", CurateConfig, {**config_of("curate", "server"), "source": "data/x"}),
         ("entities", BankConfig, {**config_of("entities"), "source": "data/x"}),

@@ -52,6 +52,8 @@ WRONG = [
     (["compile", "--config=configs/diffusion/sample.py:sd9"], "sd1.5 or sd2.1"),
     (["generate", "--config=configs/data_gen/syncxr.py:x", "--out={folder}/w"], "demo or roentgen"),
     (["generate", "--config=configs/data_gen/curate.py:x", "--out={folder}/w"], "none or clip"),
+    (["generate", "--config=configs/data_gen/captions.py:x", "--out={folder}/w"],
+     "grammar or jax"),
     (["generate", "--config=configs/data_gen/phantom.py:x", "--out={folder}/w"],
      "takes nothing behind a colon"),
     (["sample", "--config=configs/data_gen/texts.py:x", "--out={folder}/w"], "or grammar"),

@@ -16,6 +16,7 @@ from data_gen.jobs.job import JobError, Shard
 from data_gen.pipelines.captions.bank import FILE
 from data_gen.pipelines.captions.config import CaptionsConfig
 from data_gen.pipelines.captions.subject import Labels, Subject
+from medvlp_jax.core.config import parse, to_plain
 from medvlp_jax.core.errors import one_net
 from medvlp_jax.data.store.dataset import open_dataset
 from medvlp_jax.data.store.manifest import fingerprint
@@ -193,16 +194,12 @@ def captioned(
     return with_content_hash(whole)
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=2)  # a worker makes many shards of one config
 def _reader_of(config: str) -> Reader:
-    from medvlp_jax.core.config import parse
-
     return Reader(parse(CaptionsConfig, json.loads(config)))
 
 
 def _reader(config: CaptionsConfig) -> Reader:
-    from medvlp_jax.core.config import to_plain
-
     return _reader_of(json.dumps(to_plain(config)))
 
 

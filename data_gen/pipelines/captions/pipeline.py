@@ -19,10 +19,11 @@ from data_gen.pipelines.captions.config import POLICIES, CaptionsConfig
 from data_gen.pipelines.captions.job import CaptionsJob, scan, source_digest, texts_digest
 from data_gen.pipelines.captions.subject import CaptionError, Subject
 from medvlp_jax.core.config import to_plain
+from medvlp_jax.core.errors import one_net
 from medvlp_jax.data.store.manifest import fingerprint
 
 #: Keys of the config that change no caption.
-_FREE = ("processes", "lacking", "policy", "existing", "source")
+_FREE = ("processes", "lacking", "policy", "existing", "source", "rounds", "fill")
 #: Labels named in a message.
 _NAMED = 5
 
@@ -101,7 +102,10 @@ def generate(
 def _key(config: CaptionsConfig, content: str) -> str:
     settings = {k: v for k, v in to_plain(config).items() if k not in (*_FREE, "chat", "labels")}
     chat = "" if config.chat is None else config.chat.fingerprint
-    table = pathlib.Path(config.labels).read_bytes().hex() if config.labels else ""
+    table = ""
+    if config.labels:
+        with one_net(config.labels, "set config.labels to a JSON table, or leave it empty"):
+            table = pathlib.Path(config.labels).read_text(encoding="utf-8")
     return fingerprint(medvlp_jax.__version__, "captions", content, settings, chat, table)
 
 
@@ -189,8 +193,13 @@ def _numbers(
         "refused": dict(reasons.most_common()),
         "answers": dict(answers),
         "records": {"all": bank.scan["records"], **bank.scan["without"]},
-        "labels with captions": {
-            key: f"{len(made.kept)} captions, {len(made.refused)} refused, {records[key]} records"
+        "by label": {
+            key: {
+                "captions": len(made.kept),
+                "refused": len(made.refused),
+                "records": records[key],
+                "first": made.texts[0] if made.kept else "",
+            }
             for key, made in every.items()
         },
     }
