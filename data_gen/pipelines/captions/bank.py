@@ -44,7 +44,7 @@ class Made:
 
     kept: list[dict[str, str]] = dataclasses.field(default_factory=list)
     refused: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    answers: Counter[str] = dataclasses.field(default_factory=Counter)
+    answers: dict[str, int] = dataclasses.field(default_factory=dict)
     unread: list[dict[str, str]] = dataclasses.field(default_factory=list)
     spare: int = 0
     asked: int = 0
@@ -52,6 +52,10 @@ class Made:
     @property
     def texts(self) -> list[str]:
         return [one["text"] for one in self.kept]
+
+    def count(self, outcome: str) -> None:
+        """One answer more with this outcome."""
+        self.answers[outcome] = self.answers.get(outcome, 0) + 1
 
     def reasons(self) -> Counter[str]:
         """First reason -> captions refused for it."""
@@ -107,7 +111,6 @@ class Bank:
             self.scan = dict(stored["scan"])
             for one in stored["subjects"]:
                 made = Made(**{k: v for k, v in one.items() if k not in ("key", "about")})
-                made.answers = Counter(made.answers)
                 self._about[one["key"]] = one["about"]
                 self.made[one["key"]] = made
 
@@ -172,11 +175,11 @@ class Bank:
                 try:
                     texts = [] if reply.error else read_answer(reply.text)
                 except ValueError as error:
-                    made.answers["malformed"] += 1
+                    made.count("malformed")
                     cut = ", cut at max_new_tokens" if reply.cut else ""
                     made.unread.append({"reason": MALFORMED, "detail": f"{error}{cut}"})
                 else:
-                    made.answers["failed" if reply.error else "read"] += 1
+                    made.count("failed" if reply.error else "read")
                     if reply.error:
                         made.unread.append({"reason": FAILED, "detail": reply.error})
                     made.judge(subject, texts, f"llm:{chat.name}", self.config.count)

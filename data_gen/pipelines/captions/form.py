@@ -1,5 +1,6 @@
 """Faults of a caption that need no medicine: marks, run-together words, other languages, length."""
 
+import functools
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -64,6 +65,7 @@ def _known(word: str, lexicon: Lexicon) -> bool:
     return word in lexicon.words or normal(word) in lexicon.words
 
 
+@functools.lru_cache(maxsize=1 << 14)
 def _parts(word: str, lexicon: Lexicon) -> bool:
     """Whether an unknown word is two known ones; one letter counts before a long one alone."""
     for cut in range(1, len(word) - 1):

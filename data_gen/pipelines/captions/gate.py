@@ -70,15 +70,9 @@ def _codes(subject: Subject, read: _Read, lexicon: Lexicon) -> Iterator[Fault]:
         for wrong in lexicon.codes[code].misread:
             if _holds(read.words, words_of(wrong)):
                 yield Fault(why.MISREAD, f"{code!r} read as {wrong!r}")
-    for code, meaning in lexicon.codes.items():
-        sequence = words_of(code)
-        if meaning.plain or sequence == words_of(meaning.means):
-            continue
-        for at in range(len(read.words) - len(sequence) + 1):
-            if read.words[at : at + len(sequence)] == sequence:
-                if not Match(code, at, at + len(sequence)).within(inside):
-                    yield Fault(why.CODE, repr(code))
-                    break
+    for match in lexicon.code_terms.find(read.words):
+        if not match.within(inside):
+            yield Fault(why.CODE, repr(match.id))
 
 
 def _holds(words: tuple[str, ...], sequence: tuple[str, ...]) -> bool:

@@ -20,6 +20,7 @@ _FOLDED = (
     (re.compile(r"leukaem"), "leukem"),
     (re.compile(r"tumour"), "tumor"),
     (re.compile(r"colour"), "color"),
+    (re.compile(r"n[’']t\b"), " not"),
     (re.compile(r"\bnothing\b"), "no"),
     (re.compile(r"\bfree from\b"), "free of"),
 )
@@ -39,6 +40,7 @@ def fold(text: str) -> str:
     return plain
 
 
+@functools.lru_cache(maxsize=1 << 14)  # terms and labels come again with every caption
 def words_of(text: str) -> tuple[str, ...]:
     """Normalised words (singular, American) and marks of a text."""
     return tuple(Tokens(fold(text)).words)
@@ -174,6 +176,14 @@ class Lexicon:
             code: Code(c["means"], c["plain"], tuple(c["misread"]))
             for code, c in table("glossary")["codes"].items()
         }
+        #: Abbreviations that a caption may not keep.
+        self.code_terms = Terms(
+            {
+                code: (code,)
+                for code, c in self.codes.items()
+                if not c.plain and words_of(code) != words_of(c.means)
+            }
+        )
         self._endings = tuple(details["endings"])
         self._harmless = frozenset(details["no diseases"])
         self.foreign = frozenset(english["foreign"])

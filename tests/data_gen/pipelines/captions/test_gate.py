@@ -147,6 +147,8 @@ def test_every_published_key_gets_ten_captions_that_pass():
             if not faults(subject, text, lexicon()) and not kept.like(text):
                 kept.add(text)
                 said.append(text)
+            if len(said) == 10:
+                break
         assert len(said) >= 10, key
         assert said == [t for t in said if t[0].isupper() and t.endswith(".")]
 
