@@ -190,6 +190,4 @@ class Bank:
         made = self.made[subject.key]
         # Spare ones, as the gate will refuse some.
         wanted = self.config.count - len(made.kept)
-        return question(
-            subject, wanted + max(2, wanted // 4), number, made.texts, made.reasons()
-        )
+        return question(subject, wanted + max(2, wanted // 4), number, made.texts, made.reasons())

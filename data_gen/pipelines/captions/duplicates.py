@@ -5,7 +5,12 @@ import difflib
 from data_gen.pipelines.captions.lexicon import words_of
 
 #: Words that make no difference.
-_EMPTY = frozenset("a an the of on in at is are be this that it its to as by with".split())
+_EMPTY = frozenset(
+    (
+        *("a", "an", "the", "of", "on", "in", "at", "is", "are"),
+        *("be", "this", "that", "it", "its", "to", "as", "by", "with"),
+    )
+)
 #: Share of two captions' words, in order, above which they are one.
 ALIKE = 0.9
 

@@ -12,6 +12,7 @@ from data_gen.pipelines.captions.reasons import FOREIGN, GLUED, LENGTH, PUNCTUAT
 #: Least and most words of a caption.
 SHORTEST, LONGEST = 4, 40
 _MARKS = re.compile(r"\.\s*\.|[,;:!?]\s*[,;:!?.]|\.\s*[,;:]|\s[,;:!?](?:\s|$)|\s\.\s*$|\(\s*\)")
+_TWICE = re.compile(r"\b([A-Za-z]+) \1\b", re.I)
 _NO_SPACE = re.compile(r"[a-z][.,;:!?][A-Za-z]{2,}")
 _CAMEL = re.compile(r"\b[a-z]+[A-Z]\w*|\b[A-Z][a-z]+[A-Z]\w*")
 _MARKUP = re.compile(r"[<>{}\[\]|\\#*_^=~@\n\t`]|https?:|^\s*(?:\d+[.)]|[-•])\s|\"\s*$|^\s*\"")
@@ -30,6 +31,9 @@ def faults_of_form(text: str, lexicon: Lexicon) -> Iterator[tuple[str, str]]:
     marks = _MARKS.search(text)
     if marks:
         yield PUNCTUATION, repr(marks[0])
+    twice = _TWICE.search(text)
+    if twice:
+        yield PUNCTUATION, repr(twice[0])
     foreign = _foreign(text, lexicon)
     if foreign:
         yield FOREIGN, foreign

@@ -104,7 +104,7 @@ def _finding(subject: Subject, read: _Read) -> Iterator[Fault]:
     if subject.kind == "normal":
         yield from _normal(read)
     elif subject.kind == "organ":
-        for match, span in read.findings:
+        for match, _ in read.findings:
             if match.id != "change":
                 yield Fault(why.NEGATION if match.id == "normal" else why.INVENTED, match.id)
     else:
@@ -164,6 +164,12 @@ def _extras(subject: Subject, read: _Read, lexicon: Lexicon) -> Iterator[Fault]:
         if not match.within(held) and not set(read.words[match.start : match.stop]) <= own:
             yield Fault(why.DETAIL, match.id)
             break
+    for match in lexicon.doubt_terms.find(read.words):
+        if not set(read.words[match.start : match.stop]) <= own:
+            yield Fault(why.UNCERTAIN, match.id)
+    several = lexicon.plural_terms.find(read.words)
+    if several and not any(name.startswith("+") for name in subject.names):
+        yield Fault(why.DETAIL, several[0].id)
     numbers = [w for w in read.words if w[0].isdigit() and w not in own]
     if numbers and not details:
         yield Fault(why.DETAIL, f"the number {numbers[0]}")

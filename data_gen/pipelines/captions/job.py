@@ -6,7 +6,6 @@ import json
 import pathlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import tqdm
 

@@ -21,6 +21,7 @@ _FOLDED = (
     (re.compile(r"tumour"), "tumor"),
     (re.compile(r"colour"), "color"),
     (re.compile(r"n[’']t\b"), " not"),
+    (re.compile(r"\bfail(?:s|ed|ing)? to (?=show|demonstrate|reveal|display|depict)"), "does not "),
     (re.compile(r"\bnothing\b"), "no"),
     (re.compile(r"\bfree from\b"), "free of"),
 )
@@ -171,6 +172,8 @@ class Lexicon:
             {**findings["generic"], **findings["states"], **findings["findings"]}
         )
         self.side_terms = Terms({s: (s,) for s in details["sides"]})
+        self.plural_terms = Terms({p: (p,) for p in details["plurals"]})
+        self.doubt_terms = Terms({d: (d,) for d in details["doubts"]})
         self.detail_terms = Terms({d: (d,) for d in details["details"]})
         self.codes = {
             code: Code(c["means"], c["plain"], tuple(c["misread"]))
@@ -201,6 +204,8 @@ class Lexicon:
             self.finding_terms,
             self.side_terms,
             self.detail_terms,
+            self.plural_terms,
+            self.doubt_terms,
         )
 
     def is_disease(self, word: str) -> bool:

@@ -53,6 +53,7 @@ class Captioned:
             f"captions: {gate['kept']} of {gate['made']} kept for {told['labels']} labels"
             + (f"; refused, named in rejects.jsonl: {reasons}" if reasons else "")
         ]
+        lines.append(f"to be drawn in training: {told['drawn']}")
         return "\n".join([*lines, *self.warnings])
 
 

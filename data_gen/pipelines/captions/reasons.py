@@ -24,7 +24,7 @@ FAILED = "no answer"
 #: Reason -> what it means, in the words of a page.
 REASONS: dict[str, str] = {
     LENGTH: "fewer than 4 or more than 40 words",
-    PUNCTUATION: "doubled marks or a mark in the wrong place",
+    PUNCTUATION: "marks or words that are doubled, or a mark in the wrong place",
     FOREIGN: "another language, markup or talk of the model",
     GLUED: "two words without a space between them",
     CODE: "an abbreviation that was not written out",
@@ -38,7 +38,7 @@ REASONS: dict[str, str] = {
     NEGATION: "says the opposite of the label",
     UNCERTAIN: "doubts what the label says",
     SIDE: "names a side that the label does not",
-    DETAIL: "names an extent, a time, a number or a person that the label does not",
+    DETAIL: "names an extent, a cause, a time, a number or a person that the label does not",
     DUPLICATE: "the same, or nearly, as another caption of the label",
     MALFORMED: "an answer that is no JSON list of texts",
     FAILED: "the language model gave no answer",

@@ -97,9 +97,7 @@ class Labels:
 
     def _codes(self, key: str) -> tuple[str, ...]:
         words = key.lower().split()
-        return tuple(
-            c for c in self.lexicon.codes if c in words or (" " in c and c in key.lower())
-        )
+        return tuple(c for c in self.lexicon.codes if c in words or (" " in c and c in key.lower()))
 
     def _modality(self, key: str) -> Modality:
         found = self.lexicon.modality(key)

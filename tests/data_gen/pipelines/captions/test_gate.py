@@ -179,7 +179,7 @@ def test_a_table_of_ones_own(tmp_path):
     with pytest.raises(CaptionError, match="'mt' has 'torn'; give a list of names"):
         Labels(str(path))
     path.write_text("[")
-    with pytest.raises(CaptionError, match="labels.json cannot be read"):
+    with pytest.raises(CaptionError, match=r"labels\.json cannot be read"):
         Labels(str(path))
     with pytest.raises(CaptionError, match="modality 'zebra' is not known; use one of mri"):
         labels.read("zebra", "knee", "mt")
