@@ -21,7 +21,8 @@ _RULES: dict[str, Alternatives] = {
     "finding": (
         "a {noun} of {place} <showing> {thing}",
         "a {adjective} {noun} <showing> {thing}",
-        "{bare}, <image>",
+        "{bare} in <image>",
+        "{bare}, shown by {technique} of {place}",
         "{bare} on a {noun} of {place}",
         "{bare} on a {adjective} {noun}",
         "<this> <shows> {thing}",
