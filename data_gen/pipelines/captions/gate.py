@@ -44,7 +44,7 @@ def faults(subject: Subject, text: str, lexicon: Lexicon) -> list[Fault]:
     found += _codes(subject, read, lexicon)
     found += _modality(subject, read)
     found += _place(subject, read)
-    found += _finding(subject, read)
+    found += _finding(subject, read, lexicon)
     found += _extras(subject, read, lexicon)
     return found
 
@@ -100,7 +100,7 @@ def _place(subject: Subject, read: _Read) -> Iterator[Fault]:
         yield Fault(why.ORGAN, other)
 
 
-def _finding(subject: Subject, read: _Read) -> Iterator[Fault]:
+def _finding(subject: Subject, read: _Read, lexicon: Lexicon) -> Iterator[Fault]:
     if subject.kind == "normal":
         yield from _normal(read)
     elif subject.kind == "organ":
@@ -108,7 +108,7 @@ def _finding(subject: Subject, read: _Read) -> Iterator[Fault]:
             if match.id != "change":
                 yield Fault(why.NEGATION if match.id == "normal" else why.INVENTED, match.id)
     else:
-        yield from _present(subject, read)
+        yield from _present(subject, read, lexicon)
 
 
 def _normal(read: _Read) -> Iterator[Fault]:
@@ -126,12 +126,18 @@ def _normal(read: _Read) -> Iterator[Fault]:
         yield Fault(why.NO_FINDING, "does not say that it is normal")
 
 
-def _present(subject: Subject, read: _Read) -> Iterator[Fault]:
+def _present(subject: Subject, read: _Read, lexicon: Lexicon) -> Iterator[Fault]:
     affirmed: set[str] = set()
+    every = lexicon.canonical(read.words)
     for match, span in read.findings:
         if match.id == "normal" and "normal" not in subject.findings:
             if not span.negated:
                 yield Fault(why.NEGATION, "normal")
+        elif whole := _parts_of(subject, read, match, lexicon):
+            if span.negated:
+                yield Fault(why.NEGATION, f"denies {match.id}")
+            else:
+                affirmed |= {f for f in whole if any(n <= every for n in lexicon.spelled(f))}
         elif match.id not in subject.findings:
             denied = "denies " if span.negated else ""
             yield Fault(why.INVENTED, f"{denied}{match.id}")
@@ -147,6 +153,15 @@ def _present(subject: Subject, read: _Read) -> Iterator[Fault]:
         yield Fault(why.NO_FINDING, f"no word for {', '.join(missing)}")
     elif not any(f <= affirmed and p <= places for f, p in subject.stated):
         yield Fault(why.NO_FINDING, f"does not say {subject.says!r}")
+
+
+def _parts_of(subject: Subject, read: _Read, match: Match, lexicon: Lexicon) -> list[str]:
+    """The subject's findings that a wider one is part of: "edema" of "macular edema", which a
+    caption may call edema of the macula."""
+    if match.id in subject.findings:
+        return []
+    said = lexicon.canonical(read.words[match.start : match.stop])
+    return [f for f in sorted(subject.findings) if any(said < n for n in lexicon.spelled(f))]
 
 
 def _extras(subject: Subject, read: _Read, lexicon: Lexicon) -> Iterator[Fault]:

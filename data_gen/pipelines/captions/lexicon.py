@@ -22,6 +22,7 @@ _FOLDED = (
     (re.compile(r"colour"), "color"),
     (re.compile(r"n[’']t\b"), " not"),
     (re.compile(r"\bfail(?:s|ed|ing)? to (?=show|demonstrate|reveal|display|depict)"), "does not "),
+    (re.compile(r"\bexcluding\b"), "excludes"),
     (re.compile(r"\bnothing\b"), "no"),
     (re.compile(r"\bfree from\b"), "free of"),
 )
@@ -162,6 +163,7 @@ class Lexicon:
         self.inside = {
             name: frozenset(s["in"]) for name, s in (regions | structures).items() if "in" in s
         }
+        self._spelled = findings["findings"]
         named = {name: list(s["terms"]) for name, s in structures.items()}
         for name, region in regions.items():
             named[name] = [*region["terms"], *named.get(name, ())]
@@ -207,6 +209,21 @@ class Lexicon:
             self.plural_terms,
             self.doubt_terms,
         )
+
+    def canonical(self, words: Iterable[str]) -> frozenset[str]:
+        """Words without the small ones; an adjective of a place is the place ("macular")."""
+        found = set()
+        for word in words:
+            place = self.place_terms.find((word,))
+            if word[0].isalnum() and word not in self.small:
+                found.add(place[0].id if place else word)
+        return frozenset(found)
+
+    @functools.cache  # noqa: B019 - there is one lexicon
+    def spelled(self, finding: str) -> tuple[frozenset[str], ...]:
+        """The words of each name of a finding that has more than one, see :meth:`canonical`."""
+        names = (words_of(name) for name in self._spelled.get(finding, ()))
+        return tuple(self.canonical(words) for words in names if len(words) > 1)
 
     def is_disease(self, word: str) -> bool:
         """Whether a word that no table has is built like the name of a disease."""

@@ -141,6 +141,8 @@ class Labels:
         """With what its names say, read by the lexicon; ``listed``: they are of a table."""
         lex, place = self.lexicon, subject.place
         places = {place.name, *place.generic, *place.stated_by}
+        if subject.kind == "organ":
+            places.add("organ")
         if subject.kind == "normal":
             places |= {n for n, inside in lex.inside.items() if {place.name, "*"} & inside}
             return dataclasses.replace(subject, places=frozenset(places))

@@ -12,11 +12,15 @@ from data_gen.pipelines.captions.gate import faults
 from data_gen.pipelines.captions.lexicon import lexicon
 from data_gen.pipelines.captions.subject import CaptionError, Labels, radimagenet_keys, shipped
 
-LISTED = json.loads((pathlib.Path(__file__).parent / "planted.json").read_text())["keys"]
+HERE = pathlib.Path(__file__).parent
+LISTED, LATER = (
+    json.loads((HERE / f"{name}.json").read_text())["keys"] for name in ("planted", "planted_later")
+)
 #: Every third key was looked at when the gate was finished, and not before.
 PARTS = {
     "tuned on": [k for i, k in enumerate(LISTED) if i % 3 != 2],
     "held out": [k for i, k in enumerate(LISTED) if i % 3 == 2],
+    "written later": LATER,  # of other keys, when the gate was finished
 }
 
 
@@ -107,6 +111,7 @@ def test_each_reason(key, text, reason):
         (("x-ray", "chest", "no finding"), "Chest X-ray without consolidation or effusion."),
         (("fundus", "eye", "dr"), "Diabetic retinopathy on a fundus photograph."),
         (("xray", "elbow", "olecranon fracture"), "Fracture of the olecranon, elbow X-ray."),
+        (("fundus", "eye", "dme"), "Fundus photograph with diabetic edema of the macula."),
         (("xray", "chest", "rib fractures"), "Chest radiograph showing broken ribs."),
     ],
 )
