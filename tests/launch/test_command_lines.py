@@ -76,7 +76,7 @@ WRONG = [
       "--config.texts.report-text=findings", "--config.texts.a b/c.d=impression",
       "--config.csv=none.csv"], "none.csv is missing"),
     (["generate", "--config=configs/data_gen/csv.py", "--out={folder}/w",
-      "--config.generator=foo"], "there are chexpert, covid_rural"),
+      "--config.generator=foo"], "there are captions, chexpert"),
     (["generate", "--config=configs/data_gen/nih.py:{folder}", "--out={folder}/w",
       "--config.records_per_shard=0"], "must be at least 1"),
     (["experiment", "--config=configs/cxr/synthetic_vs_real.py:small", "--out={folder}/w",
