@@ -180,9 +180,9 @@ def _extras(subject: Subject, read: _Read, lexicon: Lexicon) -> Iterator[Fault]:
             yield Fault(why.DETAIL, match.id)
             break
     for match in lexicon.doubt_terms.find(read.words):
-        if not set(read.words[match.start : match.stop]) <= own:
+        if not match.within(held) and not set(read.words[match.start : match.stop]) <= own:
             yield Fault(why.UNCERTAIN, match.id)
-    several = lexicon.plural_terms.find(read.words)
+    several = [m for m in lexicon.plural_terms.find(read.words) if not m.within(held)]
     if several and not any(name.startswith("+") for name in subject.names):
         yield Fault(why.DETAIL, several[0].id)
     numbers = [w for w in read.words if w[0].isdigit() and w not in own]

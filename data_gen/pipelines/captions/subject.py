@@ -75,7 +75,8 @@ class Labels:
         """
         self.lexicon = words or lexicon()
         self._known: dict[tuple[str, str, str], _Entry] = {}
-        self._add(table("radimagenet")["groups"])
+        for shipped_table in ("common", "radimagenet"):
+            self._add(table(shipped_table)["groups"])
         if path:
             with one_net(path, _MEND, CaptionError):
                 self._add(json.loads(pathlib.Path(path).read_text(encoding="utf-8"))["groups"])

@@ -11,6 +11,7 @@ from data_gen.pipelines.captions.form import faults_of_form
 from data_gen.pipelines.captions.gate import faults
 from data_gen.pipelines.captions.lexicon import lexicon
 from data_gen.pipelines.captions.subject import CaptionError, Labels, radimagenet_keys, shipped
+from data_gen.sources.importing.labels import CHEXPERT
 
 HERE = pathlib.Path(__file__).parent
 LISTED, LATER = (
@@ -112,6 +113,7 @@ def test_each_reason(key, text, reason):
         (("fundus", "eye", "dr"), "Diabetic retinopathy on a fundus photograph."),
         (("xray", "elbow", "olecranon fracture"), "Fracture of the olecranon, elbow X-ray."),
         (("fundus", "eye", "dme"), "Fundus photograph with diabetic edema of the macula."),
+        (("mri", "brain", "multiple sclerosis"), "Brain MRI with multiple sclerosis."),
         (("xray", "chest", "rib fractures"), "Chest radiograph showing broken ribs."),
     ],
 )
@@ -156,6 +158,13 @@ def test_every_published_key_gets_ten_captions_that_pass():
                 break
         assert len(said) >= 10, key
         assert said == [t for t in said if t[0].isupper() and t.endswith(".")]
+
+
+@pytest.mark.parametrize("label", [*map(str.lower, CHEXPERT), "emphysema", "hernia", "normal"])
+def test_every_label_of_the_chest_sets_gets_captions(label):
+    subject = shipped().read("xray", "chest", label)
+    texts = [t for t in grammar.write(subject, 40) if not faults(subject, t, lexicon())]
+    assert len(texts) >= 20
 
 
 def test_captions_of_another_label_are_refused():
