@@ -130,7 +130,8 @@ def import_source(config: dict[str, Any]) -> None:
             source, config, OUT.value, how.records_per_shard, how.processes, runner=runner
         )
     about = f"Imported from {source} by medvlp_jax; split: {report.split}."
-    print(summary.table(summary.finish(OUT.value, about, {"import": report.as_json()})))
+    more = {"import": report.as_json()}
+    print(summary.table(summary.finish(OUT.value, about, more, report.origin)))
     print(report)
 
 

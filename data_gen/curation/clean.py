@@ -26,6 +26,7 @@ from data_gen.jobs.job import JobError, Runner, Shard
 from data_gen.jobs.local import local
 from medvlp_jax.core.errors import one_net
 from medvlp_jax.core.fields import Cosine, Count, Workers
+from medvlp_jax.data.store.croissant import Origin, read_origin
 from medvlp_jax.data.store.dataset import keep_digests, open_dataset, splits
 from medvlp_jax.data.store.manifest import fingerprint
 from medvlp_jax.data.store.record import Record, with_content_hash
@@ -138,7 +139,7 @@ def clean(
 class CleanJob:
     """Writes the records of ``source`` without the images that a review dropped.
 
-    Implements :class:`data_gen.jobs.job.Job`.
+    Implements :class:`data_gen.jobs.job.Job` and ``HasOrigin``.
 
     Attributes:
       review: folder of the review, with its decisions.
@@ -154,6 +155,11 @@ class CleanJob:
     @property
     def description(self) -> str:
         return f"{self.source}, cleaned by medvlp_jax {medvlp_jax.__version__}."
+
+    @property
+    def origin(self) -> Origin:
+        """That of the source."""
+        return read_origin(self.source)
 
     @property
     def fingerprint(self) -> str:

@@ -11,6 +11,7 @@ import tqdm
 
 from data_gen.jobs.tally import Tally
 from medvlp_jax.core.errors import UserError
+from medvlp_jax.data.store.croissant import Origin
 from medvlp_jax.data.store.manifest import ShardName, unfinished
 from medvlp_jax.data.store.record import Record
 from medvlp_jax.data.store.shards import write_shard
@@ -98,6 +99,16 @@ class TakesNotes(Protocol):
 
     def notes(self, shard: Shard) -> dict[str, Any]:
         """JSON values for the manifest's line; asked after the shard's last record."""
+        ...
+
+
+@runtime_checkable
+class HasOrigin(Protocol):
+    """A job that knows where its data come from."""
+
+    @property
+    def origin(self) -> Origin:
+        """Licence and citation, for the metadata of the folder."""
         ...
 
 

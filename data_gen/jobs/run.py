@@ -16,7 +16,7 @@ from typing import Any
 import tqdm
 
 from data_gen.jobs import summary
-from data_gen.jobs.job import AnyJob, Job, JobError, Runner, Shard, missing_shards
+from data_gen.jobs.job import AnyJob, HasOrigin, Job, JobError, Runner, Shard, missing_shards
 from data_gen.jobs.local import local
 from medvlp_jax.core.processes.lock import workdir_lock
 from medvlp_jax.data.store.manifest import ShardName
@@ -59,7 +59,8 @@ def run_job(
     with output(directory, "data generation") as folder:
         made, found = make_missing(job, folder, runner, progress)
         if made or not summary.exists(folder):
-            whole = summary.finish(folder, job.description)
+            origin = job.origin if isinstance(job, HasOrigin) else None
+            whole = summary.finish(folder, job.description, origin=origin)
         else:
             whole = summary.read(folder)
     return JobResult(made, found, whole)

@@ -18,6 +18,7 @@ from data_gen.jobs.preview import write_preview
 from data_gen.jobs.tally import Tally
 from medvlp_jax.core.errors import UserError, one_net, reason
 from medvlp_jax.core.files import jsonl
+from medvlp_jax.data.store.croissant import Origin
 from medvlp_jax.data.store.dataset import (
     damaged_beside,
     finalise,
@@ -89,17 +90,26 @@ def _examples(directory: str | os.PathLike[str], split: str) -> list[dict[str, A
 
 
 def finish(
-    directory: str | os.PathLike[str], description: str, more: Mapping[str, Any] | None = None
+    directory: str | os.PathLike[str],
+    description: str,
+    more: Mapping[str, Any] | None = None,
+    origin: Origin | None = None,
 ) -> dict[str, Any]:
-    """Ends a job: TFDS metadata, then ``preview.png``, then ``summary.json``; returns the summary.
+    """Ends a job: metadata for TFDS and Croissant, then ``preview.png``, then ``summary.json``.
 
-    ``more``: what else the summary is to hold, by key.
+    Args:
+      description: a sentence for the metadata.
+      more: what else the summary is to hold, by key.
+      origin: licence and citation, where they are known.
+
+    Returns:
+      the summary.
 
     Raises:
       ShardError: the folder is not complete, or the disk is full.
     """
     directory = Path(directory)
-    finalise(directory, description)
+    finalise(directory, description, origin)
     _preview(directory)
     whole = {**summarise(directory, description), **(more or {})}
     with whole_file(directory / SUMMARY) as temporary:

@@ -31,18 +31,9 @@ from data_gen.sources.importing.labels import (
 from data_gen.sources.importing.masks import MaskFile
 from data_gen.sources.importing.report_text import clean
 from data_gen.sources.importing.source import Source
+from data_gen.sources.importing.split_names import spelled_split
 from data_gen.sources.tables.reader import Row, Table
-from medvlp_jax.core.files.opening import shown
-from medvlp_jax.data.store.record import SPLIT_PATTERN, Text
-
-_SPLITS = {
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validate": "validation",
-    "dev": "validation",
-    "testing": "test",
-}
+from medvlp_jax.data.store.record import Text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -276,13 +267,7 @@ def _nobody_knows_patients(columns: Sequence[str], config: CsvConfig) -> str:
 def _split(row: Row, config: CsvConfig, patient: str) -> str:
     if not config.split:
         return patient_split(patient, config.split_fractions, config.split_seed)
-    cell = row[config.split]
-    name = config.splits.get(cell) or _SPLITS.get(cell.lower(), cell.lower())
-    if not SPLIT_PATTERN.fullmatch(name):
-        raise ValueError(
-            f"column {config.split!r} is {shown(cell, 40)!r}, no split name; see config.splits"
-        )
-    return name
+    return spelled_split(row[config.split], config.split, config.splits)
 
 
 def _box(row: Row, config: CsvConfig, image: int) -> PixelBox | None:

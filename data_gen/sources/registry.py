@@ -5,14 +5,17 @@ from data_gen.sources import (
     covid_rural,
     covidx,
     csv,
+    medmnist,
     mimic_cxr,
     ms_cxr,
     nih,
     openi,
     padchest,
+    parquet,
     rsna,
     siim,
     vindr,
+    webdataset,
 )
 from data_gen.sources.importing.source import Source
 
@@ -29,4 +32,7 @@ SOURCES: dict[str, Source] = {
     "ms_cxr": ms_cxr.SOURCE,
     "covidx": covidx.SOURCE,
     "covid_rural": covid_rural.SOURCE,
+    "webdataset": webdataset.SOURCE,
+    "parquet": parquet.SOURCE,
+    "medmnist": medmnist.SOURCE,
 }

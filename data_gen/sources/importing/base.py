@@ -11,15 +11,15 @@ import dataclasses
 import hashlib
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from data_gen.sources.importing.errors import SourceError
 from data_gen.sources.importing.masks import MaskFile, MaskRuns
 from data_gen.sources.importing.rejects import Reject, Rejects
 from medvlp_jax.core.fields import Count, ExtentOrNone, Fraction, Seed
-from medvlp_jax.core.files.opening import shown
-from medvlp_jax.data.store.record import SPLIT_PATTERN, Text
+from medvlp_jax.core.files.opening import read_bytes, shown
+from medvlp_jax.data.store.record import SPLIT_PATTERN, Text, Turn
 
 __all__ = ["Reject", "Rejects", "SourceError"]  # beside what is defined here
 
@@ -122,6 +122,15 @@ class ImageFile:
     modality: str = "xray"
     intensity: Literal["quantile", "max"] = "quantile"
 
+    @property
+    def name(self) -> str:
+        """What messages and lists call it; of an image in an archive, with its name there."""
+        return str(self.path)
+
+    def read(self) -> bytes:
+        """The encoded image; errors as :func:`medvlp_jax.core.files.opening.read_bytes`."""
+        return read_bytes(self.path)
+
 
 @dataclasses.dataclass(frozen=True)
 class PixelBox:
@@ -145,6 +154,7 @@ class Item:
     """A study as the tables give it.
 
     ``where`` names file and row, for error messages; ``rows`` is of how many rows it was made.
+    ``turns`` is a conversation about the images.
     """
 
     id: str
@@ -159,6 +169,8 @@ class Item:
     provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
     report: pathlib.Path | None = None  # a text file that the source's ``read_report`` sections
     rows: int = 1
+    # Fingerprints of imports are made of what an item's repr shows; turns are added to it there.
+    turns: tuple[Turn, ...] = dataclasses.field(default=(), repr=False)
 
 
 def _check_encoding(name: str) -> None:
@@ -198,7 +210,10 @@ def wanted_view(view: str, views: Sequence[str]) -> bool:
 
 
 def only_images(item: Item, keep: Sequence[ImageFile]) -> Item:
-    """The item with some of its images, and with the boxes and masks on these."""
+    """The item with some of its images, and with the boxes and masks on these.
+
+    A conversation that refers to another image goes with it: it could not be understood.
+    """
     if len(keep) == len(item.images):
         return item
     place = {i: keep.index(image) for i, image in enumerate(item.images) if image in keep}
@@ -211,4 +226,14 @@ def only_images(item: Item, keep: Sequence[ImageFile]) -> Item:
         masks=tuple(
             dataclasses.replace(m, image=place[m.image]) for m in item.masks if m.image in place
         ),
+        turns=only_turns(item.turns, place) or (),
+    )
+
+
+def only_turns(turns: Sequence[Turn], place: Mapping[int, int]) -> tuple[Turn, ...] | None:
+    """The turns with the new places of their images; None if one that they refer to has none."""
+    if any(i not in place for turn in turns for i in turn.images):
+        return None
+    return tuple(
+        dataclasses.replace(turn, images=tuple(place[i] for i in turn.images)) for turn in turns
     )

@@ -22,6 +22,7 @@ from data_gen.sources.importing.source import check_counts, listed
 from data_gen.sources.registry import SOURCES
 from medvlp_jax.core.config import parse
 from medvlp_jax.core.files import jsonl
+from medvlp_jax.data.store.croissant import Origin
 from medvlp_jax.data.store.dataset import finalise
 from medvlp_jax.data.store.manifest import ShardInfo, read_manifest, write_errors
 from medvlp_jax.data.store.shards import whole_file
@@ -46,6 +47,7 @@ class ImportReport:
       tables: name -> what reading it came to.
       notes: what was found or guessed.
       warnings: what a training or evaluation will miss; sizes that are not the published ones.
+      origin: licence and citation, as far as they are known.
     """
 
     records: dict[str, int]
@@ -57,6 +59,7 @@ class ImportReport:
     tables: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    origin: Origin = dataclasses.field(default_factory=Origin)
 
     def __str__(self) -> str:
         records = ", ".join(f"{split} {n}" for split, n in self.records.items())
@@ -131,7 +134,7 @@ def run_import(
         _write_rejects(directory, rejects)
         if not any(info.records for info in infos):
             raise SourceError(f"{_nothing(config, rejects)}; then delete {directory}")
-        records = finalise(directory, job.description)
+        records = finalise(directory, job.description, job.origin)
     return ImportReport(
         records=records,
         rejected=dict(Counter(reject.kind for reject in rejects).most_common()),
@@ -152,6 +155,7 @@ def run_import(
             *_about_labels(infos),
             *(f"{line}; check_counts=False is for a part" for line in warnings),
         ),
+        origin=job.origin,
     )
 
 

@@ -9,10 +9,18 @@ import cv2
 import numpy as np
 
 from data_gen.jobs.tally import NOTES
-from data_gen.sources.importing.base import ImageFile, Item, PixelBox, Rejects, SourceConfig
+from data_gen.sources.importing.base import (
+    ImageFile,
+    Item,
+    PixelBox,
+    Rejects,
+    SourceConfig,
+    only_turns,
+)
+from data_gen.sources.importing.mask_pixels import region_of
 from data_gen.sources.importing.masks import MaskFile, MaskRuns, encode_mask, read_mask, resize_mask
 from medvlp_jax.core.errors import UserError, one_net
-from medvlp_jax.core.files.opening import open_regular, read_bytes, shown
+from medvlp_jax.core.files.opening import open_regular, shown
 from medvlp_jax.data.images.base import ImageError
 from medvlp_jax.data.images.decoding import decode, decode_unchanged, sniff
 from medvlp_jax.data.store.record import (
@@ -49,7 +57,7 @@ def load_item(
             with one_net(shown(item.report), "restore the file"):
                 texts += read_report(item.report)
         except UserError as e:
-            _reject_file(rejects, item.where, "report", item.report, e)
+            _reject_file(rejects, item.where, "report", str(item.report), e)
     if config.text_required and not texts:
         rejects.add(item.where, "no text", f"study {item.id} has no usable text")
         return None
@@ -61,7 +69,7 @@ def load_item(
         try:
             loaded = load_image(file, config.max_size)
         except UserError as e:
-            _reject_file(rejects, item.where, "image", file.path, e)
+            _reject_file(rejects, item.where, "image", file.name, e)
         else:
             place[i] = len(images)
             images.append(loaded.image)
@@ -85,8 +93,12 @@ def load_item(
     for mask in item.masks:
         if mask.image in place:
             index = place[mask.image]
-            made = _load_mask(mask, images[index], index, item.where, rejects)
+            scaled = sizes[mask.image] != (images[index].width, images[index].height)
+            made = _load_mask(mask, images[index], index, scaled, item.where, rejects)
             masks += [made] if made else []
+    turns = only_turns(item.turns, place)
+    if turns is None:
+        rejects.add(item.where, "conversation without its image", f"study {item.id}")
     notes = +notes
     record = Record(
         id=item.id,
@@ -95,6 +107,7 @@ def load_item(
         labels=item.labels,
         boxes=tuple(boxes),
         masks=tuple(masks),
+        turns=turns or (),
         patient_id=item.patient_id,
         split=item.split,
         provenance={**item.provenance, **({NOTES: dict(sorted(notes.items()))} if notes else {})},
@@ -123,15 +136,14 @@ def load_image(file: ImageFile, max_size: int = 0) -> Loaded:
       FileError: the file is missing, special (a pipe, a device), too large or may not be read.
       ImageError: 0 bytes, an unknown format, or pixels that do not decode.
     """
-    data = read_bytes(file.path)
-    with one_net(shown(file.path), "restore the file or leave it out", ImageError):
+    data = file.read()
+    with one_net(shown(file.name), "restore the file or leave it out", ImageError):
         return _load(data, file, max_size)
 
 
 def _load(data: bytes, file: ImageFile, max_size: int) -> Loaded:
-    declared = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png"}.get(
-        file.path.suffix.lower(), "dicom"
-    )
+    suffix = pathlib.PurePath(file.name).suffix.lower()
+    declared = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png"}.get(suffix, "dicom")
     if file.intensity == "max" and sniff(data) == "png" and data[_DEPTH : _DEPTH + 1] == b"\x10":
         data = _divide_by_max(data)
     pixels = decode(data, declared)
@@ -150,10 +162,8 @@ def _load(data: bytes, file: ImageFile, max_size: int) -> Loaded:
     return Loaded(Image(data, kind, file.view, file.modality, *size), original, found)
 
 
-def _reject_file(
-    rejects: Rejects, where: str, what: str, path: pathlib.Path | None, error: UserError
-) -> None:
-    name = shown(path) if path else ""
+def _reject_file(rejects: Rejects, where: str, what: str, named: str, error: UserError) -> None:
+    name = shown(named)
     if isinstance(error, FileNotFoundError):
         return rejects.add(where, f"missing {what}", name)
     detail = str(error)
@@ -163,12 +173,21 @@ def _reject_file(
 
 
 def _load_mask(
-    mask: MaskFile | MaskRuns, image: Image, index: int, where: str, rejects: Rejects
+    mask: MaskFile | MaskRuns,
+    image: Image,
+    index: int,
+    scaled: bool,
+    where: str,
+    rejects: Rejects,
 ) -> Mask | None:
-    path = mask.path if isinstance(mask, MaskFile) else None
+    path = mask.name if isinstance(mask, MaskFile) else ""
     named = shown(path) if path else mask.label
     try:
         with one_net(named, "restore the mask or leave it out", ImageError):
+            if isinstance(mask, MaskFile) and mask.stored and not scaled:
+                data = mask.read()
+                region_of(data)  # proves that it decodes
+                return Mask(data, mask.label, index)
             region = read_mask(mask)
             height, width = region.shape
             if abs(width * image.height / (height * image.width) - 1) > _ASPECT:

@@ -21,6 +21,20 @@ class MaskFile:
     label: str
     image: int = 0
 
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return str(self.path)
+
+    @property
+    def stored(self) -> bool:
+        """Whether it is as records hold masks already, and is kept byte for byte."""
+        return False
+
+    def read(self) -> bytes:
+        """The encoded mask; errors as :func:`medvlp_jax.core.files.opening.read_bytes`."""
+        return read_bytes(self.path)
+
 
 @dataclasses.dataclass(frozen=True)
 class MaskRuns:
@@ -41,7 +55,7 @@ def read_mask(mask: MaskFile | MaskRuns) -> Bool[np.ndarray, "h w"]:
     """
     if isinstance(mask, MaskRuns):
         return decode_runs(mask.runs, mask.shape)
-    return region_of(read_bytes(mask.path))
+    return region_of(mask.read())
 
 
 def decode_runs(runs: Sequence[str], shape: tuple[int, int]) -> Bool[np.ndarray, "h w"]:

@@ -54,10 +54,13 @@ class ImportJob:
             f"{config.name}, imported by medvlp_jax from {source_name}; split: "
             f"{items[0].provenance['split_name']}."
         )
+        self.origin = SOURCES[source_name].origin(config)
         rows, files = hashlib.sha256(), hashlib.sha256()
         there: dict[str, bool] = {}
         for item in items:
             rows.update(repr(dataclasses.replace(item, where="")).encode("utf-8", "replace"))
+            if item.turns:
+                rows.update(repr(item.turns).encode("utf-8", "replace"))
             for path in _files(item):
                 seen = _seen(path)
                 there[str(path)] = seen is not None

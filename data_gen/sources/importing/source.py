@@ -18,6 +18,7 @@ from data_gen.sources.importing.label_text import label_texts
 from data_gen.sources.importing.load import load_item
 from data_gen.sources.importing.masks import MaskRuns
 from data_gen.sources.importing.splits import NamedSplit, assign, differences, hold_out, stem
+from medvlp_jax.data.store.croissant import Origin
 from medvlp_jax.data.store.record import Record, Text
 
 _SHOWN = 4  # differences of counts in one message
@@ -33,6 +34,7 @@ class Source:
       read_report: how it reads a report file, if it has any.
       splits: the published splits of the data set, by name.
       key: what identifies an item in list files, from its id and from a cell of the list.
+      origin: licence and citation of the data set, as far as they are known.
     """
 
     config: type[SourceConfig]
@@ -40,6 +42,7 @@ class Source:
     read_report: Callable[[pathlib.Path], tuple[Text, ...]] | None = None
     splits: Mapping[str, NamedSplit] = dataclasses.field(default_factory=dict)
     key: Callable[[str], str] = stem
+    origin: Callable[[Any], Origin] = lambda config: Origin()
 
     def records(self, config: SourceConfig, rejects: Rejects | None = None) -> Iterator[Record]:
         """All records of the data set in one process; for a look, a test or a small set."""

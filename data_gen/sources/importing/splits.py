@@ -268,7 +268,7 @@ def hold_out(
     path = pathlib.Path(config.root, config.held_out)
     listed = set(map(key, read_list(path, config.encoding)))
     kept = list(items)
-    patients = {i.patient_id or i.id for i in kept for f in i.images if key(str(f.path)) in listed}
+    patients = {i.patient_id or i.id for i in kept for f in i.images if key(f.name) in listed}
     if not patients:
         raise SourceError(f"config.held_out: no image of {path} is in {config.root}")
     for item in kept:

@@ -13,6 +13,7 @@ from etils import epath
 
 from medvlp_jax.core.checkpoints import digests
 from medvlp_jax.core.errors import reason
+from medvlp_jax.data.store import croissant
 from medvlp_jax.data.store.layout import from_example
 from medvlp_jax.data.store.manifest import (
     MANIFEST,
@@ -28,7 +29,10 @@ from medvlp_jax.data.store.record import Record, RecordError
 
 _REGENERATE = "delete it and rerun the command that made the folder"
 #: The small files that stand beside the shards; ``digests.json`` has theirs.
-BESIDE = ("features.json", "dataset_info.json", "rejects.jsonl", "summary.json", "preview.png")
+BESIDE = (
+    *("features.json", "dataset_info.json", croissant.CROISSANT),
+    *("rejects.jsonl", "summary.json", "preview.png"),
+)
 
 
 def splits(directory: str | os.PathLike) -> dict[str, list[ShardInfo]]:
@@ -145,8 +149,11 @@ def damaged_beside(directory: str | os.PathLike, names: Iterable[str]) -> list[s
     return [f"{directory}/{why}" for why in digests.damaged(epath.Path(directory), chosen).values()]
 
 
-def finalise(directory: str | os.PathLike, description: str = "") -> dict[str, int]:
-    """Writes ``features.json`` and ``dataset_info.json``; returns ``{split: records}``.
+def finalise(
+    directory: str | os.PathLike, description: str = "", origin: croissant.Origin | None = None
+) -> dict[str, int]:
+    """Writes ``features.json``, ``dataset_info.json`` and ``croissant.json``; returns
+    ``{split: records}``.
 
     After it, ``tfds.builder_from_directory(directory).as_data_source(split="train")`` reads the
     folder without this package. Images and masks are the encoded bytes (TFDS cannot decode
@@ -159,16 +166,26 @@ def finalise(directory: str | os.PathLike, description: str = "") -> dict[str, i
     by_split = {k: v for k, v in splits(directory).items() if any(s.records for s in v)}
     if not by_split:
         raise ShardError(f"{directory} holds no record; look at what the job rejected")
+    dataset = next(iter(by_split.values()))[0].name.dataset
+    turns = any(s.turns for v in by_split.values() for s in v)
+    records = {split: sum(s.records for s in shards) for split, shards in by_split.items()}
     write_metadata(
         directory,
-        dataset=next(iter(by_split.values()))[0].name.dataset,
+        dataset=dataset,
         shard_lengths={k: [s.records for s in v] for k, v in by_split.items()},
         sizes={k: sum(s.bytes for s in v) for k, v in by_split.items()},
         description=description,
-        turns=any(s.turns for v in by_split.values() for s in v),
+        turns=turns,
     )
+    files = [
+        croissant.StoredFile(s.file, s.bytes, s.sha256, split)
+        for split, shards in by_split.items()
+        for s in shards
+    ]
+    layout = croissant.examples("array_record", turns)
+    croissant.write(directory, dataset, description, files, records, layout, origin)
     keep_digests(directory)
-    return {split: sum(s.records for s in shards) for split, shards in by_split.items()}
+    return records
 
 
 class RecordSource:

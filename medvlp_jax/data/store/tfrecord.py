@@ -16,6 +16,7 @@ import google_crc32c
 
 from medvlp_jax.core.errors import one_net
 from medvlp_jax.core.files import jsonl
+from medvlp_jax.data.store import croissant
 from medvlp_jax.data.store.dataset import finalise, open_dataset, splits
 from medvlp_jax.data.store.layout import from_example
 from medvlp_jax.data.store.manifest import (
@@ -109,7 +110,7 @@ def export(source: str | os.PathLike, target: str | os.PathLike) -> dict[str, in
     """
     _check_apart(source, target)
     target, lengths, sizes, name = pathlib.Path(target), {}, {}, ""
-    turns = False
+    turns, files = False, []
     for split, shards in splits(source).items():
         dataset, start = open_dataset(source, split), 0
         lengths[split] = [info.records for info in shards if info.records]
@@ -120,10 +121,14 @@ def export(source: str | os.PathLike, target: str | os.PathLike) -> dict[str, in
             path = target / _filename(ShardName(name, split, i, len(lengths[split])))
             write_frames(path, map(dataset.example, range(start, start + records)))
             start += records
-            sizes[split] += path.stat().st_size
+            size = path.stat().st_size
+            sizes[split] += size
+            files.append(croissant.StoredFile(path.name, size, file_sha256(path), split))
     lengths = {split: counts for split, counts in lengths.items() if counts}
     write_metadata(target, name, lengths, sizes, file_format="tfrecord", turns=turns)
-    return {split: sum(counts) for split, counts in lengths.items()}
+    records = {split: sum(counts) for split, counts in lengths.items()}
+    _describe(source, target, name, files, records, turns)
+    return records
 
 
 def import_folder(source: str | os.PathLike, target: str | os.PathLike) -> dict[str, int]:
@@ -154,7 +159,23 @@ def import_folder(source: str | os.PathLike, target: str | os.PathLike) -> dict[
     for name in unfinished(target, list(found), job):
         records = read_records(found[name])
         write_shard(target, name, _so_many(records, lengths.get(name), found[name]), job)
-    return finalise(target)
+    with one_net(source, _MEND, ShardError):
+        origin = croissant.read_origin(source)
+    return finalise(target, origin=origin)
+
+
+def _describe(
+    source: str | os.PathLike,
+    target: pathlib.Path,
+    name: str,
+    files: list[croissant.StoredFile],
+    records: dict[str, int],
+    turns: bool,
+) -> None:
+    with one_net(source, "rerun the command that made the folder", ShardError):
+        origin, about = croissant.read_origin(source), croissant.read_description(source)
+    layout = croissant.examples("tfrecord", turns)
+    croissant.write(target, name, about, files, records, layout, origin)
 
 
 def _check_apart(source: str | os.PathLike, target: str | os.PathLike) -> None:

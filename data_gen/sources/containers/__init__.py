@@ -1,0 +1,1 @@
+"""Images, texts and labels that lie inside of larger files: tars, Parquet, NumPy archives."""
