@@ -88,7 +88,7 @@ def items(config: MedMnistConfig, rejects: Rejects) -> Iterator[Item]:
             rejects.rows += 1
             found = _named(row, facts)
             if found is None:
-                rejects.refuse(where, "unknown class", f"label {row.tolist()}")
+                rejects.refuse(where, "class without a name", f"label {row.tolist()}")
                 continue
             yield Item(
                 id=f"{config.set}/{part}/{i}",

@@ -119,10 +119,7 @@ def test_bytes_and_lists_of_images(tmp_path):
     assert rejects == [("t.parquet row 1", "no image")]
     records, rejects, whole = checked(tmp_path, image="raw")
     assert list(records) == ["t/000000"]
-    assert rejects == [
-        ("t.parquet row 1", "unreadable image"),
-        ("t.parquet row 2", "unreadable image"),
-    ]
+    assert rejects == [(f"t.parquet row {i}", "unreadable image") for i in (1, 2)]
     assert "row group 0 row 1 raw" in whole[0].detail
 
 

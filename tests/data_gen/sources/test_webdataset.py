@@ -290,7 +290,7 @@ def test_long_names(tmp_path, form):
 
 
 def test_packed_tars_and_empty_folders_are_said(tmp_path):
-    with pytest.raises(SourceError, match="check config.root"):
+    with pytest.raises(SourceError, match=r"check config\.root"):
         checked(tmp_path)
     (tmp_path / "x.tar.gz").write_bytes(b"x")
     with pytest.raises(SourceError, match="gunzip"):
