@@ -18,6 +18,7 @@ from data_gen.sources import (
     webdataset,
 )
 from data_gen.sources.importing.source import Source
+from data_gen.sources.literature import llava_med, pmc_oa, quilt, roco
 
 SOURCES: dict[str, Source] = {
     "csv": csv.SOURCE,
@@ -35,4 +36,8 @@ SOURCES: dict[str, Source] = {
     "webdataset": webdataset.SOURCE,
     "parquet": parquet.SOURCE,
     "medmnist": medmnist.SOURCE,
+    "roco": roco.SOURCE,
+    "pmc_oa": pmc_oa.SOURCE,
+    "llava_med": llava_med.SOURCE,
+    "quilt": quilt.SOURCE,
 }

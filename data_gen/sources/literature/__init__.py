@@ -1,0 +1,1 @@
+"""Sets of figures and captions from articles, videos and posts."""
