@@ -4,15 +4,15 @@ Layout: ``<root>/llava_med_alignment_500k.json`` or ``llava_med_instruct_*.json`
 ``{"id", "image", "domain", "conversations": [{"from": "human" | "gpt", "value"}]}`` (the alignment
 file spells that key ``conversatons``), and a folder of images. Li et al., NeurIPS 2023.
 
-A conversation becomes the turns of a record, ``<image>`` a reference to its image. With
-``captions`` the first answer, which describes the figure in the alignment set, is its caption too.
+A conversation becomes the turns of a record, ``<image>`` a reference to its image. In the
+alignment set the first answer describes the figure, and is its caption too.
 """
 
 import dataclasses
 import json
 import pathlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 from data_gen.sources.importing.base import (
     ImageFile,
@@ -51,13 +51,14 @@ class LlavaMedConfig(SourceConfig):
       name: of the data set in the names of its shards.
       json: the list of conversations, relative to ``root``; empty finds the only one.
       images: folder of the images, relative to ``root``.
-      captions: the first answer is a caption, too: for the alignment set.
+      captions: where the first answer is a caption, too: in a file of the alignment set (by its
+        name), always, or never.
     """
 
     name: str = "llava_med"
     json: str = ""
     images: str = "images"
-    captions: bool = True
+    captions: Literal["alignment", "always", "never"] = "alignment"
 
 
 def items(config: LlavaMedConfig, rejects: Rejects) -> Iterator[Item]:
@@ -68,16 +69,20 @@ def items(config: LlavaMedConfig, rejects: Rejects) -> Iterator[Item]:
         entries = json.loads(read_bytes(path, _LIMIT))
     if not isinstance(entries, list):
         raise SourceError(f"{path} holds no list of conversations; set config.json to another file")
+    described = config.captions == "alignment" and "alignment" in path.name
+    described |= config.captions == "always"
     for number, told in enumerate(entries):
         rejects.rows += 1
         where = f"{path.name} entry {number}"
         try:
-            yield _item(config, told, where, number)
+            yield _item(config, told, where, number, described)
         except (ValueError, TypeError, AttributeError) as e:
             rejects.refuse(where, "bad row", str(e))
 
 
-def _item(config: LlavaMedConfig, told: dict[str, Any], where: str, number: int) -> Item:
+def _item(
+    config: LlavaMedConfig, told: dict[str, Any], where: str, number: int, described: bool
+) -> Item:
     image = told.get("image")
     said = told.get("conversations") or told.get("conversatons")
     if not isinstance(image, str) or not image or not isinstance(said, list):
@@ -86,7 +91,7 @@ def _item(config: LlavaMedConfig, told: dict[str, Any], where: str, number: int)
     if turns and not any(turn.images for turn in turns):  # the image is spoken of, not named
         turns = (dataclasses.replace(turns[0], images=(0,)), *turns[1:])
     answers = [clean(turn.text) for turn in turns if turn.role == "assistant"]
-    caption = answers[0] if config.captions and answers else ""
+    caption = answers[0] if described and answers else ""
     article = pathlib.PurePosixPath(image).name.partition("_")[0]
     domains = [name for name, value in (told.get("domain") or {}).items() if value]
     modalities = {_MODALITIES[name] for name in domains if name in _MODALITIES}

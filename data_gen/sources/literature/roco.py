@@ -77,10 +77,8 @@ def _concepts(path: pathlib.Path, config: RocoConfig, rejects: Rejects) -> dict[
 
 
 def _origin(config: RocoConfig) -> Origin:
-    citation = (
-        "Rückert et al., ROCOv2: Radiology Objects in COntext Version 2, Scientific Data 2024"
-    )
-    return Origin(citation=citation, url="https://zenodo.org/records/10821435")
+    title = "ROCOv2: Radiology Objects in COntext Version 2"
+    return Origin(citation=f"Rückert et al., {title}, Scientific Data 2024")
 
 
 SOURCE = Source(RocoConfig, items, splits=SPLITS, origin=_origin)

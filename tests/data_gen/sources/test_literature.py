@@ -109,8 +109,12 @@ def test_llava_med(tmp_path):
     assert first.texts == caption("A film.")
     assert second.turns[0] == Turn("user", "What does the figure show?", (0,))
     assert (second.images[0].modality, second.provenance["domains"]) == ("xray", ["chest_xray"])
-    told, _ = checked(llava_med.SOURCE, tmp_path, captions=False)
+    told, _ = checked(llava_med.SOURCE, tmp_path, captions="never")
     assert told["1"].texts == ()
-    write(tmp_path / "llava_med_alignment_500k.json", "{}")
+    (tmp_path / "llava_med_alignment_500k.json").rename(tmp_path / "llava_med_instruct_60k.json")
+    told, _ = checked(llava_med.SOURCE, tmp_path)  # an answer to a question is no caption
+    assert told["1"].texts == ()
+    assert told["1"].turns == first.turns
+    write(tmp_path / "llava_med_instruct_60k.json", "{}")
     with pytest.raises(SourceError, match="no list of conversations"):
         checked(llava_med.SOURCE, tmp_path)
