@@ -14,6 +14,11 @@ or by a config file, whose keys are those of ``config.eval``; flags go before it
 .venv/bin/python launch/evaluate.py --checkpoint=runs/quickstart/train --out=runs/nih \\
     --config=configs/cxr/evaluate.py:data/nih --config.sets.test.classes="('pneumonia',)"
 
+A suite of imported sets, of a run or of published weights (docs/evaluation.md):
+
+.venv/bin/python launch/evaluate.py --checkpoint=FOLDER_OR_HUB_ID --out=runs/published \\
+    --config=configs/unimed/suite.py:data/suite
+
 Real films beside the sets of the run, with heat-maps, in the same report:
 
 .venv/bin/python launch/evaluate.py --checkpoint=runs/quickstart/train --out=runs/quickstart/eval \\
@@ -44,7 +49,14 @@ CONFIG = define_config(
     "what to measure, instead of the run's own config.eval", schema, required=False
 )
 CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "workdir of a run, or one checkpoint", required=True
+    "checkpoint",
+    None,
+    "workdir of a run, or one checkpoint; or published weights: a folder, a file or a hub id",
+    required=True,
+)
+FAMILY = flags.DEFINE_string("family", "", "of published weights whose files do not say it")
+TOKENIZER = flags.DEFINE_string(
+    "tokenizer", "", "folder or hub id, for published weights without a tokenizer"
 )
 ENSEMBLE = flags.DEFINE_multi_string(
     "ensemble", [], "further checkpoints whose zero-shot scores are averaged with the first one's"
@@ -117,6 +129,8 @@ def main(_: list[str]) -> None:
             films=FILMS.value,
             ensemble=ENSEMBLE.value,
             step=pretrained.which(STEP.value),
+            family=FAMILY.value,
+            tokenizer=TOKENIZER.value,
         )
     except Interrupted:  # in a training on the tower
         sys.exit(EXIT_CODE)

@@ -10,6 +10,7 @@ from medvlp_jax.eval.embedded import GROUPS
 from medvlp_jax.eval.grounding.heatmap import MapProtocol
 from medvlp_jax.eval.metrics.bootstrap import Bootstrap
 from medvlp_jax.eval.metrics.scores import ThresholdRule
+from medvlp_jax.eval.suites.config import SuiteConfig
 from medvlp_jax.eval.zeroshot.promptbank import PromptBank, load_bank
 from medvlp_jax.eval.zeroshot.recipes import Ensemble, Protocol, Recipe, Score, recipe
 
@@ -22,9 +23,9 @@ class EvalSetConfig:
       path, split: a data folder and one of its splits.
       validation: name of another set, from which thresholds are taken; empty = none.
       evaluators: words of ``eval.registry.EVALUATORS``. ``baseline`` scores every no-training rule;
-        ``pictures`` draws heat-maps on sets without boxes, to look at; ``probe``, ``finetune``,
-        ``segmentation`` and ``detection`` train on the tower first (``eval.downstream``) and need
-        ``validation``.
+        ``pictures`` draws heat-maps on sets without boxes, to look at; ``probe``, ``few_shot``,
+        ``finetune``, ``segmentation`` and ``detection`` train on the tower first
+        (``eval.downstream``) and need ``validation``.
       classes: labels of the set that are scored, also such as the run never heard of; empty = all
         of ``data.labels`` that occur in the set with both a positive and a negative and, for
         zero-shot, that the prompt bank of a protocol knows.
@@ -32,6 +33,12 @@ class EvalSetConfig:
       per_class: zero-shot on a balanced subset, so many records of each class that have no other
         label (200 of five classes: 5x200); 0 = all records.
       during_training: evaluated every ``loop.eval_every`` steps, not only at the end.
+      protocol: of zero-shot on this set, instead of ``eval.protocol`` and its changes; None: these.
+      prompts: bank of this set (``suites/PCAM``, or a path); empty: that of the protocol.
+      first_prompts: zero-shot with the first so many prompts of each class, as UniMed-CLIP scores
+        RSNA with one; 0 = all.
+      train_split: split of ``path`` that evaluators which train learn from, instead of
+        ``eval.downstream.train`` or the run's own data; empty: these.
     """
 
     path: Folder
@@ -42,6 +49,10 @@ class EvalSetConfig:
     truth: Literal["boxes", "masks"] = "boxes"
     per_class: Count = 0
     during_training: bool = False
+    protocol: Protocol | None = None
+    prompts: str = ""
+    first_prompts: Count = 0
+    train_split: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,10 +75,12 @@ class EvalConfig:
       subgroups: columns of ``eval.embedded.GROUPS`` whose values are scored apart.
       downstream: what the evaluators that train do, see ``eval.downstream.config``.
       sets: name -> set.
+      suites: name -> sets whose zero-shot scores are averaged.
       bootstrap: how intervals are drawn.
     """
 
     sets: dict[str, EvalSetConfig] = dataclasses.field(default_factory=dict)
+    suites: dict[str, SuiteConfig] = dataclasses.field(default_factory=dict)
     batch_size: Size = 64
     protocol: Protocol = "pos_vs_neg"
     prompts: str = ""
@@ -85,7 +98,8 @@ class EvalConfig:
     downstream: DownstreamConfig = dataclasses.field(default_factory=DownstreamConfig)
 
     def __post_init__(self) -> None:
-        self.recipe()
+        for given in (None, *self.sets.values()):
+            self.recipe(given)
         if strange := [name for name in self.subgroups if name not in GROUPS]:
             raise ValueError(f"subgroups={strange[0]!r} is not one of {', '.join(GROUPS)}")
         for name, one in self.sets.items():
@@ -105,12 +119,16 @@ class EvalConfig:
         """The prompts that heat-maps ask for."""
         return load_bank(self.prompts or "reports")
 
-    def recipe(self) -> Recipe:
-        """The zero-shot protocol with its changes.
+    def recipe(self, one: EvalSetConfig | None = None) -> Recipe:
+        """The zero-shot protocol with its changes; of a set, its own where it has one.
 
         Raises:
           ConfigError: settings that do not go together.
         """
+        if one is not None and one.protocol is not None:
+            return recipe(one.protocol, prompts=one.prompts)
+        if one is not None and one.prompts:
+            return dataclasses.replace(self.recipe(), prompts=one.prompts)
         changes = ("prompts", "ensemble", "score", "max_prompts", "prompt_seed", "temperature")
         return recipe(self.protocol, **{name: getattr(self, name) for name in changes})
 

@@ -17,7 +17,13 @@ from medvlp_jax.eval.embedded import Embedded
 from medvlp_jax.eval.grounding.heatmap import MAPS, MapConfig
 from medvlp_jax.eval.zeroshot.chosen import Chosen, Counts, choose
 from medvlp_jax.eval.zeroshot.prompt_tokens import PromptTokenizer
-from medvlp_jax.eval.zeroshot.promptbank import NO_FINDING, PromptBank, load_bank
+from medvlp_jax.eval.zeroshot.promptbank import (
+    NO_FINDING,
+    PromptBank,
+    first_prompts,
+    load_bank,
+)
+from medvlp_jax.eval.zeroshot.recipes import Recipe
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,8 +84,14 @@ class Context:
     @functools.cached_property
     def prompts(self) -> PromptBank:
         """Of zero-shot classification."""
-        recipe = self.config.recipe()
-        return load_bank(recipe.prompts, max_prompts=recipe.max_prompts, seed=recipe.prompt_seed)
+        recipe, first = self.recipe, self.set.first_prompts
+        bank = load_bank(recipe.prompts, max_prompts=recipe.max_prompts, seed=recipe.prompt_seed)
+        return first_prompts(bank, first) if first else bank
+
+    @property
+    def recipe(self) -> Recipe:
+        """How zero-shot scores of the set come about."""
+        return self.config.recipe(self.set)
 
     @functools.cached_property
     def map_prompts(self) -> PromptBank:
@@ -97,7 +109,7 @@ class Context:
             self.labels,
             bank=self.prompts,
             maps=self.map_prompts,
-            how=self.config.recipe(),
+            how=self.recipe,
         )
 
     @property

@@ -49,6 +49,10 @@ def _known(value: Any) -> bool:
 
 
 def _why(path: tuple[str, ...], entry: Mapping[str, Any]) -> str:
+    if path[-1] == "sd":
+        return "one subset has no deviation"
+    if entry.get("kind") == "suite" and path[-1] not in _ENDS:
+        return "the records of these sets have several classes at once"
     if path[-1] in _ENDS:
         if not entry.get("bootstrap", {}).get("resamples"):
             return "no interval: bootstrap.resamples is 0"
@@ -82,7 +86,14 @@ def _class_reason(row: Mapping[str, Any]) -> str:
 
 def notes(entry: Mapping[str, Any]) -> list[str]:
     """Sentences that belong beside the numbers of an entry of ``results.json``."""
-    said = []
+    said = _of_suite(entry) if entry.get("kind") == "suite" else []
+    if entry.get("kind") == "few_shot":
+        for level in entry["levels"]:
+            if level["fewer"]:
+                fewer = _listed(f"{name} {n}" for name, n in level["fewer"].items())
+                said.append(f"At {level['shots']} a class, classes have fewer: {fewer}.")
+        if entry["several_classes"]:
+            said.append(f"{entry['several_classes']} test records have none or several classes.")
     if entry.get("depends_on_classes"):
         said.append(str(entry["depends_on_classes"]))
     if cut := entry.get("prompts_cut"):
@@ -105,6 +116,29 @@ def notes(entry: Mapping[str, Any]) -> list[str]:
     reasons = dict.fromkeys(filter(None, map(_class_reason, rows)))
     if reasons:
         said.append("Not measured: " + _listed(reasons) + ".")
+    return said
+
+
+def _of_suite(entry: Mapping[str, Any]) -> list[str]:
+    """What a mean over some of the sets has to say of the others."""
+    said = []
+    if entry["measured"] < entry["of"]:
+        said.append(
+            f"All means are over the {entry['measured']} of {entry['of']} sets that are here."
+        )
+    for key, words in (("absent", "No data folder"), ("left_out", "There, but not measured")):
+        if entry[key]:
+            said.append(f"{words} ({len(entry[key])}): {', '.join(entry[key])}.")
+    for row in entry["sets"]:
+        if row["without_record"]:
+            said.append(f"{row['name']} has no record of {_listed(row['without_record'])}.")
+    counted = entry["means"]["over_sets"]["sets"]
+    if counted["accuracy"] < entry["measured"]:
+        several = [row["name"] for row in entry["sets"] if row["accuracy"]["value"] is None]
+        said.append(f"Without an accuracy, which means leave out: {', '.join(several)}.")
+    if entry["few_shot"] and entry["without_few_shot"]:
+        names = ", ".join(entry["without_few_shot"])
+        said.append(f"Few labels were not measured on: {names} (no splits to learn from).")
     return said
 
 

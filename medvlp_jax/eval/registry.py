@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from medvlp_jax.eval.base import EvalError, EvalResult, Evaluator, PredictFn
 from medvlp_jax.eval.context import EvaluatorType
 from medvlp_jax.eval.downstream.detection import Detection
+from medvlp_jax.eval.downstream.few_shot import FewShot
 from medvlp_jax.eval.downstream.finetune import Finetune
 from medvlp_jax.eval.downstream.probe import Probe
 from medvlp_jax.eval.downstream.segmentation import Segmentation
@@ -28,6 +29,7 @@ EVALUATORS: dict[str, type[EvaluatorType]] = {
     "dice": Dice,
     "average_precision": AveragePrecision,
     "probe": Probe,
+    "few_shot": FewShot,
     "finetune": Finetune,
     "segmentation": Segmentation,
     "detection": Detection,

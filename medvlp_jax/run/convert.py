@@ -182,7 +182,7 @@ def run_inputs(experiment: Run, texts: bool = True) -> inputs.Inputs:
         pixels=None if obstacle else inputs.Pixels(pixels.mean, pixels.std),
         obstacle=obstacle,
         resize=data.image.resize,
-        interpolation="bilinear",
+        interpolation="bicubic" if data.image.filter == "bicubic" else "bilinear",
     )
     if not texts:
         return images

@@ -26,12 +26,15 @@ from medvlp_jax.eval.page.inputs import heatmaps_of, sample_of, segmented_of
 from medvlp_jax.eval.page.page import write_report
 from medvlp_jax.eval.registry import EVALUATORS, evaluate
 from medvlp_jax.eval.results import collect, write_results
+from medvlp_jax.eval.suites.scores import FOLDER, of_result, write_scores
 from medvlp_jax.pages.page import data_pages
 from medvlp_jax.pages.studies import Reject, Sample
+from medvlp_jax.run.api.trained import is_run
 from medvlp_jax.run.build import Run
-from medvlp_jax.run.config import stored_config, workdir_of
+from medvlp_jax.run.config import stored_config
 from medvlp_jax.run.evaluators import evaluators_of
 from medvlp_jax.run.sets import film_configs
+from medvlp_jax.run.subject import folder_digest, of_checkpoint, of_weights
 from medvlp_jax.run.train import tuner
 
 #: Beside results.json, for programs that show probabilities.
@@ -66,7 +69,10 @@ class Evaluation:
 
 
 #: The metric of each kind of evaluation that stands for the rest.
-_HEADLINES = tuple(dict.fromkeys(e.headline for e in EVALUATORS.values() if e.headline))
+_HEADLINES = (
+    *dict.fromkeys(e.headline for e in EVALUATORS.values() if e.headline),
+    *("accuracy_mean", "balanced_accuracy_mean", "auc_mean", "accuracy_mean_of_modalities"),
+)
 
 
 def _printable(text: str) -> str:
@@ -83,13 +89,16 @@ def evaluate_checkpoint(
     films: Sequence[str] = (),
     ensemble: Sequence[str | pathlib.Path] = (),
     step: pretrained.Which = "latest",
+    family: str = "",
+    tokenizer: str = "",
 ) -> Evaluation:
     """Runs the evaluators of a run's config, or of other sets, on one of its checkpoints.
 
     Args:
-      checkpoint: workdir of a run or folder of one checkpoint.
-      out: folder for ``results.json`` and ``report.html``, and ``calibration.json`` where a set
-        with validation data was scored by zero-shot.
+      checkpoint: workdir of a run or folder of one checkpoint; or published weights of a whole CLIP
+        or SigLIP: a folder, a weights file or a hub id.
+      out: folder for ``results.json`` and ``report.html``, ``scores/`` with the scores of every
+        zero-shot set, and ``calibration.json`` where one with validation data was scored.
       command: what was typed, for the record.
       sets: instead of the sets of the config.
       overrides: keys of ``config.eval`` that replace the stored ones (``prompts``, ``batch_size``).
@@ -98,29 +107,31 @@ def evaluate_checkpoint(
       ensemble: further checkpoints, whose zero-shot scores are averaged with those of the first;
         all else is measured on the first alone.
       step: which checkpoint of a workdir; ``best`` by the metric the run kept.
+      family, tokenizer: of published weights whose files do not say.
 
     Raises:
       CheckpointError: there is none, or one of ``ensemble`` is of another kind of model.
+      WeightsError: no weights are there, or they are no model of images and texts.
     """
-    stored = stored_config(checkpoint, step)
-    stored["eval"] = {**stored.get("eval", {}), **(overrides or {})}
+    of_run = not family and is_run(checkpoint)
+    stored: dict[str, Any] = stored_config(checkpoint, step) if of_run else {"eval": {}}
+    wanted = {**stored.get("eval", {}), **(overrides or {})}
     if sets is not None:
-        stored["eval"]["sets"] = {k: dataclasses.asdict(v) for k, v in sets.items()}
+        wanted |= {"sets": {k: dataclasses.asdict(v) for k, v in sets.items()}, "suites": {}}
     if films:
-        own = stored["eval"].get("sets", {})
-        shown = film_configs(films, own, stored["data"]["labels"])
-        stored["eval"]["sets"] = own | {k: dataclasses.asdict(v) for k, v in shown.items()}
-    if not stored["eval"].get("sets"):
-        raise ConfigError(
-            f"{checkpoint} was trained without config.eval.sets, so there is nothing to evaluate; "
-            "name a labelled data folder: --data=FOLDER --split=test"
-        )
-    folder, workdir = pretrained.resolve(checkpoint, step), workdir_of(checkpoint, step)
-    run = Run(stored)
-    tokenizer = run.tokenizer() if run.reads_text else None
-    predict = run.load(checkpoint, step)
+        own = wanted.get("sets", {})
+        shown = film_configs(films, own, stored["data"]["labels"] if of_run else ())
+        wanted["sets"] = own | {k: dataclasses.asdict(v) for k, v in shown.items()}
+    if of_run:
+        subject = of_checkpoint(checkpoint, stored | {"eval": wanted}, step)
+    else:
+        subject = of_weights(checkpoint, wanted, family, tokenizer)
+        if ensemble or step != "latest":
+            raise ConfigError(f"{checkpoint} is no run: leave out --ensemble and --step")
+    run, predict, workdir = subject.run, subject.predict, subject.workdir
+    words = run.tokenizer() if run.reads_text else None
     others = [_member(run, path, step) for path in ensemble]
-    evaluators = evaluators_of(run, tokenizer, tuner=tuner, during_training=False, ensemble=others)
+    evaluators = evaluators_of(run, words, tuner=tuner, during_training=False, ensemble=others)
     if not evaluators:
         raise EvalError(
             f"{checkpoint} has no set in config.eval to measure on; name one with --data"
@@ -136,12 +147,12 @@ def evaluate_checkpoint(
         bootstrap=run.config.eval.bootstrap,
         data=_data(run),
         facts={
-            "checkpoint step": pretrained.step_of(folder),
+            **subject.facts,
             **({"ensemble": ", ".join(map(str, ensemble))} if ensemble else {}),
             "parameters": param_count(run.model_def.abstract_params),
-            **_timing(workdir),
+            **(_timing(workdir) if workdir else {}),
         },
-        training={k: v for k, v in last_start(workdir).items() if k in ("command", "commit")},
+        training=_training(workdir),
     )
     out = pathlib.Path(out)
     heatmaps = [h for r in found.values() for h in heatmaps_of(r)]
@@ -151,8 +162,9 @@ def evaluate_checkpoint(
     if not distributed.is_main():
         return Evaluation(results, out / "results.json", out / "report.html")
     out.mkdir(parents=True, exist_ok=True)
-    history = read_metrics(workdir / METRICS) if (workdir / METRICS).exists() else []
+    history = read_metrics(workdir / METRICS) if workdir and (workdir / METRICS).exists() else []
     _keep_calibration(results, out)
+    _keep_scores(found, _joint_digest(subject.digest, ensemble, step), out / FOLDER)
     return Evaluation(
         results,
         write_results(out / "results.json", results),
@@ -211,6 +223,30 @@ def _keep_calibration(results: Mapping[str, Any], out: pathlib.Path) -> None:
             about = {k: entry[k] for k in _HOW if k in entry}
             Calibration.from_json(entry["calibration"]).save(out / CALIBRATION, about)
             return
+
+
+def _joint_digest(
+    digest: str, ensemble: Sequence[str | pathlib.Path], step: pretrained.Which
+) -> str:
+    """Of the model, and of those whose scores were averaged with its own."""
+    which: pretrained.Which = "latest" if isinstance(step, int) else step
+    others = [folder_digest(pretrained.resolve(path, which)) for path in ensemble]
+    return "+".join([digest, *others])
+
+
+def _keep_scores(found: Mapping[str, EvalResult], digest: str, folder: pathlib.Path) -> None:
+    """The scores of every zero-shot evaluation, one file each; those of an older one are gone."""
+    for old in folder.glob("*.npz"):
+        old.unlink()
+    for result in found.values():
+        if result.details["kind"] == "zeroshot":
+            write_scores(folder / f"{result.details['set']}.npz", of_result(result, digest))
+
+
+def _training(workdir: pathlib.Path | None) -> dict[str, Any]:
+    """How a run was started."""
+    known = last_start(workdir) if workdir else {}
+    return {k: v for k, v in known.items() if k in ("command", "commit")}
 
 
 def _data(run: Run) -> dict[str, Any]:

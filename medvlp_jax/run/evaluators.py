@@ -11,12 +11,14 @@ from medvlp_jax.data.pipeline import eval_batches
 from medvlp_jax.data.store.dataset import open_dataset
 from medvlp_jax.data.texts.tokenizer import Tokenizer
 from medvlp_jax.eval.base import Evaluator, PredictFn
-from medvlp_jax.eval.config import EvalSetConfig
+from medvlp_jax.eval.config import EvalConfig, EvalSetConfig
 from medvlp_jax.eval.context import Context
 from medvlp_jax.eval.downstream.sets import Sets
 from medvlp_jax.eval.downstream.tuning import MakeTuner
 from medvlp_jax.eval.embedded import Embedded
 from medvlp_jax.eval.registry import EVALUATORS
+from medvlp_jax.eval.suites.config import SuiteConfig
+from medvlp_jax.eval.suites.mean import Kept, SuiteMean
 from medvlp_jax.eval.zeroshot.prompt_tokens import PromptTokenizer
 from medvlp_jax.eval.zeroshot.promptbank import NO_FINDING
 from medvlp_jax.run.build import Run
@@ -69,7 +71,40 @@ def evaluators_of(
             ensemble=ensemble,
         )
         built |= build(context)
+    for name, suite in c.eval.suites.items():
+        built |= _mean(name, suite, built, c.eval, during_training)
     return built
+
+
+def _mean(
+    name: str,
+    suite: SuiteConfig,
+    built: dict[str, Evaluator],
+    config: EvalConfig,
+    during_training: bool,
+) -> dict[str, Evaluator]:
+    """The mean of a suite, behind its sets, whose results it shares.
+
+    Raises:
+      ConfigError: none of its sets is here.
+    """
+    kept: dict[str, dict[str, Evaluator]] = {"zeroshot": {}, "few_shot": {}}
+    for one in suite.sets:
+        for word, members in kept.items():
+            key = f"{one}-{word}"
+            if key in built:
+                members[one] = built[key] = Kept(built[key])
+    if kept["zeroshot"]:
+        mean = SuiteMean(
+            name, suite, kept["zeroshot"], kept["few_shot"], config.sets, config.bootstrap
+        )
+        return {f"{name}-suite": mean}
+    if during_training:  # its sets are for the end alone
+        return {}
+    raise ConfigError(
+        f"config.eval.suites.{name}: none of its {len(suite.sets)} sets is in config.eval.sets "
+        f"with zeroshot, e.g. {next(iter(suite.sets))}; import one (configs/data_gen/suite.py)"
+    )
 
 
 def build(context: Context) -> dict[str, Evaluator]:
@@ -101,7 +136,11 @@ def _check(run: Run, name: str, one: EvalSetConfig) -> None:
 def _sets(run: Run, name: str, one: EvalSetConfig) -> Sets:
     other = run.config.eval.sets[one.validation]
     validation = SourceConfig(other.path, other.split)
-    return run.sets(name, validation, SourceConfig(one.path, one.split))
+    found = run.sets(name, validation, SourceConfig(one.path, one.split))
+    if not one.train_split:
+        return found
+    own = (SourceConfig(one.path, one.train_split),)
+    return dataclasses.replace(found, data=dataclasses.replace(found.data, sources=own))
 
 
 def _embedded(run: Run, name: str, tokenizer: Tokenizer | None) -> Embedded:

@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from scipy.special import ndtri
 
 from medvlp_jax.core.fields import Channels, Extent, Fraction, NonNegative, Positive
-from medvlp_jax.data.images import geometry
+from medvlp_jax.data.images import geometry, pillow
 from medvlp_jax.data.images.decoding import decode, probe_size
 from medvlp_jax.data.images.geometry import GeometryConfig, Matrix
 
@@ -54,6 +54,9 @@ class ImageConfig:
       size: side S of the square input, pixels.
       channels: 1 (luminance) or 3 (RGB; gray images are repeated).
       resize: see :func:`geometry.matrix`.
+      filter: how evaluation resizes: ``fast``, as training does (bilinear, after area averaging
+        where it shrinks much); ``bicubic`` or ``bilinear``: as Pillow does, and with it open_clip,
+        for weights whose preprocessing says so.
       views: which views may be taken, in order of preference for evaluation; empty = all.
         Training draws one of them per visit.
       geometry, photometric: what a training visit draws; evaluation ignores them.
@@ -63,6 +66,7 @@ class ImageConfig:
     size: Extent = 224
     channels: Channels = 1
     resize: Literal["shortest", "pad", "stretch"] = "shortest"
+    filter: Literal["fast", "bilinear", "bicubic"] = "fast"
     views: tuple[str, ...] = ()
     geometry: GeometryConfig = dataclasses.field(default_factory=GeometryConfig)
     photometric: PhotometricConfig = dataclasses.field(default_factory=PhotometricConfig)
@@ -87,6 +91,11 @@ def load_image(
       ImageError: the image cannot be decoded.
     """
     gray = config.channels == 1
+    if rng is None and config.filter != "fast":
+        out, m = pillow.resize(
+            decode(data, fmt, gray=gray), config.resize, config.size, config.filter
+        )
+        return _in_channels(out, gray), m
     size = probe_size(data)
     if size is None:  # DICOM tells its size only with its pixels
         pixels = decode(data, fmt, gray=gray)
@@ -99,9 +108,13 @@ def load_image(
     out = geometry.warp(pixels, m, config.size)
     if rng is not None:
         out = change_grays(out, config.photometric, rng)
-    if out.ndim == 2:
-        out = out[:, :, None] if gray else cv2.cvtColor(out, cv2.COLOR_GRAY2RGB)
-    return out, m
+    return _in_channels(out, gray), m
+
+
+def _in_channels(image: UInt8[np.ndarray, "h w *c"], gray: bool) -> UInt8[np.ndarray, "h w c"]:
+    if image.ndim == 2:
+        return image[:, :, None] if gray else cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
+    return image
 
 
 def change_grays(

@@ -52,6 +52,30 @@ class ProbeConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class FewShotConfig:
+    """Few labelled images a class, and the linear probe on all of them.
+
+    Attributes:
+      shots: labelled images of each class.
+      seeds: subsets of each of these numbers.
+      features: ``tower``: pooled vectors before the projection, which cost a pass of their own over
+        the test set; ``projected``: the image embeddings that zero-shot has.
+      l2: strengths that validation chooses from, as in :class:`ProbeConfig`.
+    """
+
+    shots: tuple[Size, ...] = (1, 2, 4, 8, 16)
+    seeds: Size = 5
+    features: Literal["tower", "projected"] = "tower"
+    l2: tuple[NonNegative, ...] = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+
+    def __post_init__(self) -> None:
+        if not self.l2 or min(self.l2) <= 0:
+            raise ValueError(f"few_shot.l2={self.l2} must hold positive strengths")
+        if len(set(self.shots)) != len(self.shots):
+            raise ValueError(f"few_shot.shots={self.shots} names a number twice")
+
+
+@dataclasses.dataclass(frozen=True)
 class FinetuneConfig(TuneConfig):
     """Fine-tuning for classification.
 
@@ -117,6 +141,7 @@ class DownstreamConfig:
       seeds: subsets of a share, and runs where a run draws more than the subset.
       starts: ``pretrained``, the checkpoint's tower; ``random``, the same network untrained.
       probe: the linear probe.
+      few_shot: few images a class, one class an image.
       finetune: full fine-tuning.
       segmentation: the segmentation of ``masks``.
       detection: the detection of ``boxes``.
@@ -131,6 +156,7 @@ class DownstreamConfig:
     seeds: Size = 1
     starts: tuple[Start, ...] = STARTS
     probe: ProbeConfig = dataclasses.field(default_factory=ProbeConfig)
+    few_shot: FewShotConfig = dataclasses.field(default_factory=FewShotConfig)
     finetune: FinetuneConfig = dataclasses.field(default_factory=FinetuneConfig)
     segmentation: SegmentConfig = dataclasses.field(default_factory=SegmentConfig)
     detection: DetectConfig = dataclasses.field(default_factory=DetectConfig)

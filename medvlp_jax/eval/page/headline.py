@@ -15,8 +15,11 @@ FEW_RECORDS = 30
 def headline(shown: Shown) -> str:
     """A card per evaluation of enough records; the other sets are named below."""
     cards, few, marks = [], {}, {"value": "the number, with its interval"}
+    of_suites = {row["name"] for e in shown.of_kind.get("suite", {}).values() for row in e["sets"]}
     for kind, (draw, own_marks) in CARDS.items():
         for name, entry in shown.of_kind.get(kind, {}).items():
+            if kind == "zeroshot" and entry["set"] in of_suites:
+                continue  # the suite's card stands for its sets
             if _enough(entry):
                 cards.append(draw(shown, name, entry))
                 marks |= own_marks
@@ -147,8 +150,22 @@ def _predicted(shown: Shown, name: str, entry: Entry) -> str:
     return _card(title, entry, part, _size(entry), scale, "", "open")
 
 
+def _suite(shown: Shown, name: str, entry: Entry) -> str:
+    """The mean of a suite over its sets, with how many of them there are."""
+    over = entry["means"]["over_sets"]
+    measure = "auc" if over["accuracy"]["value"] is None else "accuracy"
+    part = over[measure]
+    scale = whisker(**part, domain=(0, 1), width=230)
+    what = f"mean over {over['sets'][measure]} of {entry['of']} sets, {_size(entry)}"
+    by_modality = entry["means"]["over_modalities"][measure]
+    line = f"mean over the modalities {number(by_modality['value'])}{_ends(by_modality, number)}"
+    word = "macro AUC" if measure == "auc" else "accuracy"
+    return _card(f"Suite, zero-shot {word}", entry, part, what, scale, line, "open")
+
+
 #: Kind of an evaluation -> its card, and what the marks of it mean, in page order.
 CARDS: dict[str, tuple[Draw, dict[str, str]]] = {
+    "suite": (_suite, {}),
     "zeroshot": (_zeroshot, _BEATS | {"reference": "an AUC of 0.5"}),
     "classification": (_zeroshot, {"reference": "an AUC of 0.5"}),
     "dice": (_predicted, {}),

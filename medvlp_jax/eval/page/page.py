@@ -20,6 +20,7 @@ from medvlp_jax.eval.page.sections import (
     zeroshot_section,
 )
 from medvlp_jax.eval.page.shown import Draw, Shown
+from medvlp_jax.eval.page.suite import few_shot_section, suite_section
 from medvlp_jax.pages.html import esc, facts, tag
 from medvlp_jax.pages.page import link_list, write_page
 from medvlp_jax.pages.studies import Reject, Sample, rejects_section, samples_section
@@ -60,12 +61,14 @@ def write_report(
 
 #: Kind of an evaluation -> title and markup of its section, in page order.
 SECTIONS: dict[str, tuple[str, Draw]] = {
+    "suite": ("Suites", suite_section),
     "zeroshot": ("Zero-shot classification", zeroshot_section),
     "retrieval": ("Image-report retrieval", retrieval_section),
     "grounding": ("Phrases on images", grounding_section),
     "classification": ("Classification", zeroshot_section),
     "dice": ("Segmentation, as trained", dice_section),
     "average_precision": ("Detection, as trained", average_precision_section),
+    "few_shot": ("Few labels", few_shot_section),
     "probe": ("Linear probe", efficiency_section),
     "finetune": ("Fine-tuning", efficiency_section),
     "segmentation": ("Segmentation", segmentation_section),

@@ -13,7 +13,7 @@ _log = logging.getLogger(__name__)
 #: ``{label: {"positive": n, "negative": n, "uncertain": n}}``
 Counts = Mapping[str, Mapping[str, int]]
 #: Evaluators that compare records with a class and records without it.
-RANKED = ("zeroshot", "baseline", "classification", "probe", "finetune")
+RANKED = ("zeroshot", "baseline", "classification", "probe", "few_shot", "finetune")
 
 
 @dataclasses.dataclass(frozen=True)

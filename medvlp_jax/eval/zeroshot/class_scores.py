@@ -126,10 +126,7 @@ class ClassScores:
           text: from :meth:`text`.
         """
         r, k = self.recipe, len(self.prompts)
-        similarity = images.astype(np.float64) if text is None else cosine(images, text)
-        if r.ensemble in ("mean", "max"):
-            join = np.mean if r.ensemble == "mean" else np.max
-            similarity = np.stack([join(part, axis=0) for part in self._split(similarity.T)], 1)
+        similarity = self._similarity(images, text)
         if r.rule == "pos_vs_neg":
             found = (similarity[:, :k] - similarity[:, k:]) / r.temperature
         elif r.rule == "positive":
@@ -140,6 +137,26 @@ class ClassScores:
             logits = (similarity - similarity.max(1, keepdims=True)) / r.temperature
             found = logits - np.log(np.exp(logits).sum(1, keepdims=True))
         return self._with_derived(found)
+
+    def affirmed(
+        self, images: Float[np.ndarray, "n d"], text: Float[np.ndarray, "t e"] | None
+    ) -> Float[np.ndarray, "n k"]:
+        """The similarity with the affirming prompts of each class; NaN where they were not asked
+        (``derived``). The arguments are those of a call."""
+        found = np.full((len(images), len(self.classes)), np.nan)
+        columns = [self.classes.index(name) for name in self.scored]
+        found[:, columns] = self._similarity(images, text)[:, : len(self.prompts)]
+        return found
+
+    def _similarity(
+        self, images: Float[np.ndarray, "n d"], text: Float[np.ndarray, "t e"] | None
+    ) -> Float[np.ndarray, "n s"]:
+        """Of every image with every side."""
+        similarity = images.astype(np.float64) if text is None else cosine(images, text)
+        if self.recipe.ensemble not in ("mean", "max"):
+            return similarity
+        join = np.mean if self.recipe.ensemble == "mean" else np.max
+        return np.stack([join(part, axis=0) for part in self._split(similarity.T)], 1)
 
     def average(self, members: Sequence[Float[np.ndarray, "n k"]]) -> Float[np.ndarray, "n k"]:
         """The scores of several models of the same images as one.

@@ -95,7 +95,7 @@ class ZeroShot:
             context.chosen.scored,
             context.prompts,
             tokenize,
-            recipe=context.config.recipe(),
+            recipe=context.recipe,
             word_ids=tokenize.word_ids,
             per_class=context.set.per_class,
             ensemble=context.ensemble,
@@ -131,6 +131,9 @@ class ZeroShot:
             | {"not_scored": self.not_scored}
             | subset,
         )
+        if len(models) == 1 and self.recipe.score == "cosine":
+            # What other protocols can be made of; an ensemble has no such number.
+            result.arrays["cosines"] = self.class_scores.affirmed(rows[self._column], texts[0])
         if self.recipe.rule == "multiclass":
             clusters = self.test.clusters(rows)
             top1 = multiway(self.classes, labels, scores, self.bootstrap, clusters)

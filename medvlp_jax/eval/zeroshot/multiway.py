@@ -1,10 +1,10 @@
 """One of several classes: the arg-max of the scores, and balanced subsets to measure it on."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from medvlp_jax.eval.base import EvalError
 from medvlp_jax.eval.metrics.bootstrap import Bootstrap, interval, mean_interval, weighted_mean
@@ -25,10 +25,7 @@ def multiway(
     the accuracy among their records; on a balanced set they are equal. Equal largest scores share
     the hit, so that a constant score gives 1 / classes. NaN where no record has one class.
     """
-    single = (labels == 1).sum(1) == 1
-    truth = (labels == 1).argmax(1)
-    best = scores == scores.max(1, keepdims=True)
-    hit = np.where(single, best[np.arange(len(truth)), truth] / best.sum(1), np.nan)
+    single, truth, best, hit = arg_max_hits(labels, scores)
     confusion = np.zeros((len(classes), len(classes)))
     np.add.at(confusion, truth[single], (best / best.sum(1, keepdims=True))[single])
     accuracy = mean_interval(hit, bootstrap, clusters)
@@ -54,6 +51,31 @@ def multiway(
         "chance": 1 / len(classes),
         "confusion": {"rows": "truth", "classes": list(classes), "counts": confusion.tolist()},
     }
+
+
+class Hits(NamedTuple):
+    """The arg-max beside the truth.
+
+    Attributes:
+      single: whether a record has exactly one positive class.
+      truth: that class; of other records the first that is positive, or 0.
+      best: whether a class has the largest score of a record.
+      hit: 1 where the truth is the one largest, a share where several are; NaN of other records.
+    """
+
+    single: Bool[np.ndarray, "n"]
+    truth: Int[np.ndarray, "n"]
+    best: Bool[np.ndarray, "n k"]
+    hit: Float[np.ndarray, "n"]
+
+
+def arg_max_hits(labels: Int[np.ndarray, "n k"], scores: Float[np.ndarray, "n k"]) -> Hits:
+    """Whether the largest score of every record is that of its only class."""
+    single = (labels == 1).sum(1) == 1
+    truth = (labels == 1).argmax(1)
+    best = scores == scores.max(1, keepdims=True)
+    hit = np.where(single, best[np.arange(len(truth)), truth] / best.sum(1), np.nan)
+    return Hits(single, truth, best, hit)
 
 
 def exclusive_subset(

@@ -16,6 +16,10 @@ A bank is a JSON file::
       }
     }
 
+or, of finished sentences that only affirm, a list::
+
+    [{"class": "nodule", "prompts": ["A nodule of the lung."]}, ...]
+
 ``{a}`` is a name as written, ``{c}`` the same without a leading article. A template is filled with
 every name and every combination of the slots that it uses; equal results are kept once.
 
@@ -82,7 +86,8 @@ def load_bank(name: str | pathlib.Path, *, max_prompts: int = 0, seed: int = 0) 
     """Reads a bank of the package by name (``reports``), or any JSON file by path.
 
     Args:
-      name: name without ``.json``, or a path that ends in ``.json``.
+      name: name without ``.json``, also one in a folder (``suites/PCAM``), or a path that ends in
+        ``.json``.
       max_prompts: keep at most so many sentences per class and side, drawn once with ``seed``;
         0 keeps all. Slots multiply quickly.
 
@@ -91,15 +96,7 @@ def load_bank(name: str | pathlib.Path, *, max_prompts: int = 0, seed: int = 0) 
         names an unknown slot; more sentences than :data:`MAX_SENTENCES`; a class without an
         affirming sentence, or with one that also denies it.
     """
-    known = sorted(p.stem for p in FOLDER.glob("*.json"))
-    if str(name).endswith(".json"):
-        path = pathlib.Path(name)
-    elif str(name) in known:
-        path = FOLDER / f"{name}.json"
-    else:
-        raise PromptError(
-            f"no prompt bank {str(name)!r}: give a .json file or one of {', '.join(known)}"
-        )
+    path = _path(str(name))
     raw = read_bank(path)
     try:
         _check_size(raw)
@@ -107,6 +104,36 @@ def load_bank(name: str | pathlib.Path, *, max_prompts: int = 0, seed: int = 0) 
     except ValueError as error:
         raise PromptError(f"{path}: {error}") from error
     return PromptBank(raw.name, classes)
+
+
+def first_prompts(bank: PromptBank, count: int) -> PromptBank:
+    """The bank with the first ``count`` sentences of each side, as protocols have it that read one.
+
+    Raises:
+      ValueError: ``count`` is below 1.
+    """
+    if count < 1:
+        raise ValueError(f"first_prompts={count} must be positive")
+    classes = {
+        name: ClassPrompts(p.positive[:count], p.negative[:count])
+        for name, p in bank.classes.items()
+    }
+    return PromptBank(f"{bank.name}, first {count}", classes)
+
+
+def _path(name: str) -> pathlib.Path:
+    """The file of a bank: a path, or a name below :data:`FOLDER`."""
+    if name.endswith(".json"):
+        return pathlib.Path(name)
+    known = {p.relative_to(FOLDER).with_suffix("").as_posix(): p for p in FOLDER.rglob("*.json")}
+    if name in known:
+        return known[name]
+    shown = sorted(n for n in known if "/" not in n)
+    suites = sorted({n.split("/")[0] for n in known if "/" in n})
+    raise PromptError(
+        f"no prompt bank {name!r}: give a .json file or one of {', '.join(shown)}, or "
+        f"{' or '.join(f'{s}/SET' for s in suites)} of a set of a suite"
+    )
 
 
 def _sides(raw: BankFile, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

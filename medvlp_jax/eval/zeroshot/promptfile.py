@@ -24,6 +24,7 @@ MAX_BYTES, MAX_CHARACTERS = 1 << 22, 4000
 NO_FINDING = "no finding"
 
 _BANK_KEYS = ("name", "description", "positive", "negative", "slots", "classes")
+_LISTED_KEYS = ("class", "prompts")
 _CLASS_KEYS = ("names", "slots", "positive", "negative")
 #: What a template may name beside the slots.
 NAME_FIELDS = ("a", "c")
@@ -89,6 +90,8 @@ def _no_constant(word: str) -> None:
 
 
 def _bank(raw: Any, stem: str) -> BankFile:
+    if isinstance(raw, list):
+        raw = _listed(raw)
     _check_object("the bank", raw, _BANK_KEYS)
     if "classes" not in raw:
         raise ValueError("the bank lacks the key 'classes'")
@@ -99,6 +102,22 @@ def _bank(raw: Any, stem: str) -> BankFile:
     positive, negative = (_templates("the bank", raw, side) or () for side in _CLASS_KEYS[2:])
     classes = {name: _class(name, entry) for name, entry in _classes(raw["classes"])}
     return BankFile(raw.get("name", stem), positive, negative, slots, classes)
+
+
+def _listed(raw: list[Any]) -> dict[str, Any]:
+    """A bank of finished sentences alone, as others hand them on: an entry for each class."""
+    classes: list[tuple[str, Any]] = []
+    for number, entry in enumerate(raw, 1):
+        what = f"entry {number}"
+        _check_object(what, entry, _LISTED_KEYS)
+        if missing := [key for key in _LISTED_KEYS if key not in entry]:
+            raise KeyError(f"{what} lacks the key {missing[0]!r}")
+        _check_text(f"{what}: 'class'", entry["class"])
+        sentences = _texts(what, entry, "prompts") or ()
+        # Sentences are no templates: a brace is a brace.
+        plain = [s.replace("{", "{{").replace("}", "}}") for s in sentences]
+        classes.append((entry["class"], {"positive": plain}))
+    return {"classes": _distinct(classes)}
 
 
 def _classes(raw: Any) -> list[tuple[str, Any]]:

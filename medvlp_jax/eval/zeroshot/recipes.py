@@ -75,7 +75,7 @@ class Recipe:
 
 Protocol = Literal[
     "pos_vs_neg", "positive", "multiclass", "chexzero", "biovil", "maco", "gloria", "medclip",
-    "gloria_pairs",
+    "gloria_pairs", "unimed",
 ]  # fmt: skip
 
 #: A config's word -> the recipe. The first three are the plain rules.
@@ -99,6 +99,9 @@ RECIPES: dict[Protocol, Recipe] = {
     ),
     # The same bank, ten drawn, averaged.
     "medclip": Recipe("multiclass", "mean", "descriptive", max_prompts=10, prompt_seed=6),
+    # The nearest class by the cosine with the mean of its prompts' unit vectors; the AUC of two
+    # classes is that of the difference of their cosines. Its sets bring their own prompts.
+    "unimed": Recipe("multiclass"),
 }  # fmt: skip
 
 

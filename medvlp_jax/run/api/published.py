@@ -1,8 +1,10 @@
 """Published weights of a whole CLIP or SigLIP, opened with their own pixels and tokenizer."""
 
+import dataclasses
 import logging
 import math
 import os
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,8 +12,9 @@ import numpy as np
 
 from medvlp_jax.core import sharding
 from medvlp_jax.core.config import to_plain
-from medvlp_jax.core.predict import Predictor
-from medvlp_jax.core.state import ModelDef, param_count
+from medvlp_jax.core.loop import LoopConfig
+from medvlp_jax.core.optim import OptimConfig
+from medvlp_jax.core.state import param_count
 from medvlp_jax.core.step import abstract_model
 from medvlp_jax.data.config import DataConfig, SourceConfig
 from medvlp_jax.data.images.augment import ImageConfig
@@ -22,9 +25,9 @@ from medvlp_jax.eval.zeroshot.prompt_tokens import PromptTokenizer
 from medvlp_jax.models.clip import CLIPConfig
 from medvlp_jax.models.text_encoder import TextConfig as TowerConfig
 from medvlp_jax.run.api.opened import Opened
-from medvlp_jax.tasks.registry import make_task
+from medvlp_jax.run.build import Run
+from medvlp_jax.run.config import RunConfig
 from medvlp_jax.weights import bare, inputs
-from medvlp_jax.weights.families import build
 from medvlp_jax.weights.faults import WeightsError
 from medvlp_jax.weights.source import Source, open_source
 from medvlp_jax.weights.tables.open_clip_export import BESIDE
@@ -32,17 +35,37 @@ from medvlp_jax.weights.tables.open_clip_export import BESIDE
 _log = logging.getLogger(__name__)
 
 
+@dataclasses.dataclass(frozen=True)
+class OpenedWeights(Opened):
+    """Published weights.
+
+    Attributes:
+      run: the model as a run that trains nothing, which evaluators are built for.
+      weights: folder or file of the tensors.
+      note: what is taken for granted about them; mostly empty.
+    """
+
+    run: Run = dataclasses.field(kw_only=True)
+    weights: pathlib.Path = dataclasses.field(kw_only=True)
+    note: str = dataclasses.field(kw_only=True, default="")
+
+
 def open_published(
     name: str | os.PathLike[str],
     family: str = "",
     tokenizer: str = "",
     devices: Sequence[Any] | None = None,
-) -> Opened:
+    *,
+    eval: EvalConfig | None = None,
+    labels: Sequence[str] = (),
+) -> OpenedWeights:
     """Opens a folder, a weights file or a hub id that :mod:`medvlp_jax.weights.source` knows.
 
     Args:
       family: what it is, where its files do not say.
       tokenizer: folder or hub id, where the folder has none.
+      eval: what is measured; None: as a run without sets.
+      labels: that sets are read for.
 
     Raises:
       WeightsError: nothing is there, it is no model of images and texts, or it does not fit.
@@ -62,19 +85,43 @@ def open_published(
     limit = 0 if text.see_padding else known.length
     longest = min(limit or text.max_length, text.max_length)
     words = _tokenizer(source, known, tokenizer, text)
-    image = ImageConfig(size=vision.image_size, channels=vision.channels, resize=known.resize)
-    model = ModelDef.of(build(config))
+    image = ImageConfig(
+        size=vision.image_size,
+        channels=vision.channels,
+        resize=known.resize,
+        filter=known.interpolation,
+    )
     mesh = sharding.make_mesh(sharding.MeshConfig(), devices)
-    arrays = source.load(*abstract_model(model, mesh))
     seen = {"channels": image.channels, "mean": pixels.mean, "std": pixels.std}
     shown = {"image_size": image.size, **seen}
-    task = make_task(model, {"name": "contrastive", **seen})
     title = f"{source.folder.name} ({source.family.name})"
+    data = DataConfig(
+        sources=(SourceConfig(str(source.folder)),),
+        batch_size=sharding.batch_shards(mesh),
+        image=image,
+        text=TextConfig(tokenizer=words.name, buckets=(longest,), window=0),
+        labels=tuple(labels),
+    )
+    run = Run(
+        RunConfig(
+            name=title,
+            model=to_plain(config),
+            task={"name": "contrastive", **seen},
+            data=data,
+            loop=LoopConfig(steps=1),
+            optim=OptimConfig(warmup_steps=0),
+            eval=eval or EvalConfig(),
+        ),
+        model=config,
+        mesh=mesh,
+    )
+    model = run.model_def
+    arrays = source.load(*abstract_model(model, mesh))
     about = f"{title}: {param_count(model.abstract_params) / 1e6:.1f} M parameters"
     if source.note:
         _log.warning("%s: %s", name, source.note)
         about += f"\n{source.note}"
-    return Opened(
+    return OpenedWeights(
         name=title,
         about=about,
         config={
@@ -82,16 +129,14 @@ def open_published(
             "model": to_plain(config),
             "pixels": shown,
         },
-        data=DataConfig(
-            sources=(SourceConfig(str(source.folder)),),
-            batch_size=1,
-            image=image,
-            text=TextConfig(tokenizer=words.name, buckets=(longest,), window=0),
-        ),
-        eval=EvalConfig(),
+        data=data,
+        eval=run.config.eval,
         tokenize=PromptTokenizer(words, min(text.prompt_length, longest), longest),
-        predict=Predictor(model, task.predict, mesh).with_arrays(*arrays),
+        predict=run.predictor().with_arrays(*arrays),
         temperature=math.exp(-float(np.asarray(arrays[0]["logit_scale"]))),
+        run=run,
+        weights=source.weights,
+        note=source.note,
     )
 
 
