@@ -19,6 +19,7 @@ from data_gen.sources import (
 )
 from data_gen.sources.importing.source import Source
 from data_gen.sources.literature import llava_med, pmc_oa, quilt, roco
+from data_gen.sources.suites import reader as suite
 
 SOURCES: dict[str, Source] = {
     "csv": csv.SOURCE,
@@ -40,4 +41,5 @@ SOURCES: dict[str, Source] = {
     "pmc_oa": pmc_oa.SOURCE,
     "llava_med": llava_med.SOURCE,
     "quilt": quilt.SOURCE,
+    "suite": suite.SOURCE,
 }

@@ -17,6 +17,7 @@ from data_gen.sources.importing.base import (
     SourceConfig,
     only_turns,
 )
+from data_gen.sources.importing.foreign import foreign, to_png
 from data_gen.sources.importing.mask_pixels import region_of
 from data_gen.sources.importing.masks import MaskFile, MaskRuns, encode_mask, read_mask, resize_mask
 from medvlp_jax.core.errors import UserError, one_net
@@ -142,13 +143,15 @@ def load_image(file: ImageFile, max_size: int = 0) -> Loaded:
 
 
 def _load(data: bytes, file: ImageFile, max_size: int) -> Loaded:
+    found: tuple[str, ...] = ()
+    if kind := foreign(data):
+        data, found = to_png(data), (f"{kind} kept as PNG",)
     suffix = pathlib.PurePath(file.name).suffix.lower()
     declared = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png"}.get(suffix, "dicom")
     if file.intensity == "max" and sniff(data) == "png" and data[_DEPTH : _DEPTH + 1] == b"\x10":
         data = _divide_by_max(data)
     pixels = decode(data, declared)
     kind = sniff(data) or "dicom"  # decode accepts other bytes as DICOM without preamble only
-    found: tuple[str, ...] = ()
     if kind == "dicom":
         from medvlp_jax.data.images.dicom import guesses  # pydicom is slow to import
 
