@@ -7,8 +7,8 @@ SET is one of chexpert_5x200, rsna_pneumonia, thyroid_us, breast_us, meniscal_mr
 CT_axial, CT_coronal, CT_sagittal, dr_regular, refuge_retina, five_retina, odir_retina,
 LC25000_lung, LC25000_colon, PCAM, NCK_CRC, BACH, Osteo, skin_cancer and skin_tumor. The folder
 bears its name, so that configs/unimed/suite.py:data/suite finds it. Files stay as they are, so that
-the model's own preprocessing sees their pixels; TIFF becomes PNG. A table of another name or with other columns is
---config.table, --config.image, --config.label and --config.split.
+the model's own preprocessing sees their pixels; TIFF becomes PNG. A table of another name or with
+other columns is --config.table, --config.image, --config.label and --config.split.
 """
 
 import re

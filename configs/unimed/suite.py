@@ -39,7 +39,8 @@ def get_config(given: str = "data/suite") -> ml_collections.ConfigDict:
             sets |= _set(pathlib.Path(root), one, words)
         if there or suite == "unimed":
             suites[suite] = {
-                "sets": {one.name: one.modality for one in members},
+                "sets": tuple(one.name for one in members),
+                "modalities": tuple(one.modality for one in members),
                 "multilabel": tuple(one.name for one in members if not one.exclusive),
             }
     return ml_collections.ConfigDict(

@@ -60,7 +60,7 @@ class SuiteMean:
         rows: list[dict[str, Any]] = []
         values: list[np.ndarray] = []
         draws: list[np.ndarray] = []
-        for name, modality in self.suite.sets.items():
+        for name, modality in zip(self.suite.sets, self.suite.modalities, strict=True):
             if name not in self.members:
                 continue
             result = self.members[name](predict)

@@ -90,7 +90,7 @@ def _no_constant(word: str) -> None:
 
 
 def _bank(raw: Any, stem: str) -> BankFile:
-    if isinstance(raw, list):
+    if isinstance(raw, list) and raw and all(isinstance(entry, dict) for entry in raw):
         raw = _listed(raw)
     _check_object("the bank", raw, _BANK_KEYS)
     if "classes" not in raw:

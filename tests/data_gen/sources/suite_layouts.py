@@ -8,7 +8,24 @@ SIZE = (40, 34)  # width, height: neither square nor the size of a model
 
 CXR = ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion")
 OTHERS = ("No Finding", "Fracture")
-SKIN = ["nontumor_skin_necrosis_necrosis", "nontumor_skin_muscle_skeletal", "nontumor_skin_sweatglands_sweatglands", "nontumor_skin_vessel_vessel", "nontumor_skin_elastosis_elastosis", "nontumor_skin_chondraltissue_chondraltissue", "nontumor_skin_hairfollicle_hairfollicle", "nontumor_skin_epidermis_epidermis", "nontumor_skin_nerves_nerves", "nontumor_skin_subcutis_subcutis", "nontumor_skin_dermis_dermis", "nontumor_skin_sebaceousglands_sebaceousglands", "tumor_skin_epithelial_sqcc", "tumor_skin_melanoma_melanoma", "tumor_skin_epithelial_bcc", "tumor_skin_naevus_naevus"]
+SKIN = [
+    "nontumor_skin_necrosis_necrosis",
+    "nontumor_skin_muscle_skeletal",
+    "nontumor_skin_sweatglands_sweatglands",
+    "nontumor_skin_vessel_vessel",
+    "nontumor_skin_elastosis_elastosis",
+    "nontumor_skin_chondraltissue_chondraltissue",
+    "nontumor_skin_hairfollicle_hairfollicle",
+    "nontumor_skin_epidermis_epidermis",
+    "nontumor_skin_nerves_nerves",
+    "nontumor_skin_subcutis_subcutis",
+    "nontumor_skin_dermis_dermis",
+    "nontumor_skin_sebaceousglands_sebaceousglands",
+    "tumor_skin_epithelial_sqcc",
+    "tumor_skin_melanoma_melanoma",
+    "tumor_skin_epithelial_bcc",
+    "tumor_skin_naevus_naevus",
+]
 SPLITS = ("train", "val", "test")
 
 
