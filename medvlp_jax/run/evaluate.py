@@ -145,7 +145,7 @@ def evaluate_checkpoint(
         seed=run.config.seed,
         config=json.loads(dumps(run.config)),
         bootstrap=run.config.eval.bootstrap,
-        data=_data(run),
+        data=_data(run, trained=workdir is not None),
         facts={
             **subject.facts,
             **({"ensemble": ", ".join(map(str, ensemble))} if ensemble else {}),
@@ -249,10 +249,10 @@ def _training(workdir: pathlib.Path | None) -> dict[str, Any]:
     return {k: v for k, v in known.items() if k in ("command", "commit")}
 
 
-def _data(run: Run) -> dict[str, Any]:
-    """Counts of every set that was trained or measured on."""
+def _data(run: Run, trained: bool) -> dict[str, Any]:
+    """Counts of every set that was trained or measured on; weights know of no training."""
     c = run.config
-    places = [("training", s.path, s.split) for s in c.data.sources]
+    places = [("training", s.path, s.split) for s in c.data.sources] if trained else []
     places += [(name, s.path, s.split) for name, s in c.eval.sets.items()]
     sets = []
     for name, path, split in places:

@@ -16,6 +16,7 @@ from medvlp_jax.core.predict import Predictor
 from medvlp_jax.data.store.dataset import open_dataset
 from medvlp_jax.data.store.shards import file_sha256
 from medvlp_jax.eval.config import EvalConfig
+from medvlp_jax.eval.registry import EVALUATORS
 from medvlp_jax.run.api.published import open_published
 from medvlp_jax.run.build import Run
 from medvlp_jax.run.config import workdir_of
@@ -95,6 +96,13 @@ def of_weights(
       WeightsError: nothing is there, or it is no model of images and texts.
     """
     config = parse(EvalConfig, eval_config(given, name))
+    for set_name, one in config.sets.items():
+        trains = [w for w in one.evaluators if w in EVALUATORS and EVALUATORS[w].trains]
+        if trains and not one.train_split and not config.downstream.train:
+            raise ConfigError(
+                f"config.eval.sets.{set_name}: {trains[0]} on published weights needs training "
+                f"data: set config.sets.{set_name}.train_split or config.downstream.train"
+            )
     sources = (open_dataset(one.path, one.split) for one in config.sets.values())
     labels = tuple(dict.fromkeys(label for source in sources for label in source.label_names))
     opened = open_published(name, family, tokenizer, eval=config, labels=labels)

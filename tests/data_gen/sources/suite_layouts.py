@@ -29,8 +29,9 @@ SKIN = [
 SPLITS = ("train", "val", "test")
 
 
-def picture(path, number, seed=0, size=SIZE):
+def picture(path, number, seed=0):
     """An image whose colours and pattern tell its class from the others."""
+    size = SIZE
     rng = np.random.default_rng([number, seed])
     y, x = np.mgrid[: size[1], : size[0]]
     wave = 60 * np.sin(x * (0.2 + 0.13 * number)) * np.cos(y * (0.9 - 0.05 * number))
