@@ -60,21 +60,20 @@ def _row(
 ) -> Sequence[str]:
     marks = [Mark(part["chance"], "chance", "chance")] if part.get("chance") else []
     name = tag("th", tag("b", esc(title)) if kind else esc(title), scope="row")
-    accuracy, auc = (_ends(part[m]) for m in ("accuracy", "auc"))
     return [
         name,
         count_cell(records) if records is not None else td(""),
         count_cell(classes) if classes is not None else td(""),
         interval_cell(part["accuracy"]),
-        td(whisker(**accuracy, domain=_DOMAIN, marks=marks)),
+        td(_scale(part["accuracy"], marks)),
         td(number(part["balanced_accuracy"]["value"]), class_="n"),
         interval_cell(part["auc"]),
-        td(whisker(**auc, domain=_DOMAIN, reference=0.5)),
+        td(_scale(part["auc"], reference=0.5)),
     ]
 
 
-def _ends(part: Entry) -> dict[str, float | None]:
-    return {key: part[key] for key in ("value", "low", "high")}
+def _scale(part: Entry, marks: Sequence[Mark] = (), reference: float | None = None) -> str:
+    return whisker(part["value"], part["low"], part["high"], _DOMAIN, marks, reference=reference)
 
 
 def _few_shot_means(entry: Entry) -> str:
@@ -108,7 +107,7 @@ def few_shot_section(shown: Shown, name: str, entry: Entry) -> str:
             name_cell(str(level["shots"])),
             count_cell(level["seeds"]),
             interval_cell(level["accuracy"]),
-            td(whisker(**_ends(level["accuracy"]), domain=_DOMAIN, marks=mark)),
+            td(_scale(level["accuracy"], mark)),
             td(number(level["accuracy"]["sd"]), class_="n"),
             td(number(level["balanced_accuracy"]["value"]), class_="n"),
             interval_cell(level["auc"]),

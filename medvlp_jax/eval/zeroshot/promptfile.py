@@ -89,9 +89,9 @@ def _no_constant(word: str) -> None:
     raise ValueError(f"{word} is no JSON")
 
 
-def _bank(raw: Any, stem: str) -> BankFile:
-    if isinstance(raw, list) and raw and all(isinstance(entry, dict) for entry in raw):
-        raw = _listed(raw)
+def _bank(given: Any, stem: str) -> BankFile:
+    listed = isinstance(given, list) and given and all(isinstance(e, dict) for e in given)
+    raw: Any = _listed(given) if listed else given
     _check_object("the bank", raw, _BANK_KEYS)
     if "classes" not in raw:
         raise ValueError("the bank lacks the key 'classes'")
