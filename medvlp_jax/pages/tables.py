@@ -93,6 +93,18 @@ def counts_table(sets: Sequence[Mapping[str, Any]]) -> str:
     return table(head, rows, class_="counts")
 
 
+def sets_table(sets: Sequence[Mapping[str, Any]]) -> str:
+    """The same of many sets, a row each: their records, and their labels with the positives."""
+    rows = []
+    for one in sets:
+        found = [
+            f"{esc(label)} {count(of['positive'])}" for label, of in one.get("labels", {}).items()
+        ]
+        head = tag("th", _set_name(one), scope="row")
+        rows.append([head, count_cell(one["records"]), td(", ".join(found) or "–")])
+    return table([th("set"), nth("studies"), th("studies with each label")], rows)
+
+
 def _set_name(one: Mapping[str, Any]) -> str:
     """A set with its split below it, unless it is named after it."""
     name, split = str(one["name"]), str(one["split"])

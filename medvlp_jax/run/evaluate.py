@@ -41,6 +41,8 @@ from medvlp_jax.run.train import tuner
 CALIBRATION = "calibration.json"
 #: Studies shown per set, and per class where a set has no boxes to choose them by.
 SHOWN = 6
+#: Of more sets than these, as in a suite, fewer studies of each are shown.
+_FEW_SETS, _OF_MANY = 6, 2
 _log = logging.getLogger(__name__)
 
 
@@ -299,10 +301,12 @@ def _timing(workdir: pathlib.Path) -> dict[str, str]:
 def _pictures(run: Run) -> tuple[list[Sample], list[Reject]]:
     """The first studies of every set, and rejects without pictures."""
     samples = []
-    for name, one in run.config.eval.sets.items():
+    sets = {name: one for name, one in run.config.eval.sets.items() if one.evaluators}
+    shown = SHOWN if len(sets) <= _FEW_SETS else _OF_MANY
+    for name, one in sets.items():
         source = open_dataset(one.path, one.split)
-        step = max(len(source) // SHOWN, 1)
-        for i in range(0, min(len(source), SHOWN * step), step):
+        step = max(len(source) // shown, 1)
+        for i in range(0, min(len(source), shown * step), step):
             note = name if name == one.split else f"{name} ({one.split})"
             samples.append(sample_of(source[i], note=note))
     rejects = [

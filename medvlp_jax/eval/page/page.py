@@ -24,7 +24,7 @@ from medvlp_jax.eval.page.suite import few_shot_section, suite_section
 from medvlp_jax.pages.html import esc, facts, tag
 from medvlp_jax.pages.page import link_list, write_page
 from medvlp_jax.pages.studies import Reject, Sample, rejects_section, samples_section
-from medvlp_jax.pages.tables import count_cell, counts_table, name_cell, table, th
+from medvlp_jax.pages.tables import count_cell, counts_table, name_cell, sets_table, table, th
 
 
 def write_report(
@@ -80,6 +80,10 @@ _ELSEWHERE = ("baseline", "pictures")
 _ANCHORS = {"grounding": "phrases"}
 
 
+#: More sets, as of a suite, have a row each instead of a column.
+_COLUMNS = 8
+
+
 def _sections(shown: Shown) -> list[tuple[str, str, str]]:
     """(anchor, title, markup) in page order; parts without content are left out."""
     data = shown.results.get("data", {})
@@ -128,7 +132,8 @@ def _data(data: Mapping[str, Any]) -> str:
     if data.get("generation"):
         parts.append(facts(data["generation"]))
     if data.get("sets"):
-        parts.append(counts_table(data["sets"]))
+        many = len(data["sets"]) > _COLUMNS
+        parts.append((sets_table if many else counts_table)(data["sets"]))
     return "".join(parts)
 
 
