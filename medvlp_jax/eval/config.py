@@ -125,10 +125,10 @@ class EvalConfig:
         Raises:
           ConfigError: settings that do not go together.
         """
-        if one is not None and one.protocol is not None:
-            return recipe(one.protocol, prompts=one.prompts)
-        if one is not None and one.prompts:
-            return dataclasses.replace(self.recipe(), prompts=one.prompts)
+        if one is not None and (one.protocol is not None or one.prompts):
+            # Prompts are of the set and no change of the protocol, whose name stays.
+            base = self.recipe() if one.protocol is None else recipe(one.protocol)
+            return dataclasses.replace(base, prompts=one.prompts or base.prompts)
         changes = ("prompts", "ensemble", "score", "max_prompts", "prompt_seed", "temperature")
         return recipe(self.protocol, **{name: getattr(self, name) for name in changes})
 

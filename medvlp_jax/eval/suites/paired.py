@@ -56,9 +56,13 @@ def compare_scores(
     """Compares two models on the images that both scored.
 
     Args:
-      first, second: a file of scores each; or two folders of them (``OUT/scores``, or the ``OUT``
-        of ``launch/evaluate.py``), whose sets of one name are compared.
-      resamples, level, seed, by_patient: of the intervals.
+      first: a file of scores; or a folder of them (``OUT/scores``, or the ``OUT`` of
+        ``launch/evaluate.py``).
+      second: the same of the other model; of two folders, the sets of one name are compared.
+      resamples: of the intervals; 0 gives none.
+      level: of the intervals.
+      seed: of the resamples.
+      by_patient: draw whole patients where a set names them.
 
     Raises:
       EvalError: a file cannot be read, the two are not of the same records, labels or classes, or

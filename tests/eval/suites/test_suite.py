@@ -23,7 +23,10 @@ from medvlp_jax.eval.suites.catalogue import SUITES
 from medvlp_jax.eval.suites.statistics import Statistics
 from medvlp_jax.eval.zeroshot.promptbank import PromptError, load_bank
 from medvlp_jax.run.build import Run
+from medvlp_jax.run.config import stored_config
 from medvlp_jax.run.evaluate import evaluate_checkpoint
+from medvlp_jax.run.evaluators import evaluators_of
+from medvlp_jax.run.train import tuner
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from conftest import import_sets
@@ -123,6 +126,7 @@ def test_means_are_over_what_is_there(measured):
     assert "over the 3 of 21 sets that are here" in said
     assert "No data folder (18): chexpert_5x200" in said
     assert "accuracy_mean" in said
+    assert {row["protocol"] for row in rows.values()} == {"unimed"}
 
 
 def test_the_page_shows_sets_means_and_what_is_absent(measured):
@@ -233,6 +237,17 @@ def test_a_suite_without_any_set_is_refused(made, tmp_path):
     config["sets"] = {"acl_mri": config["sets"]["acl_mri"] | {"evaluators": ()}}
     with pytest.raises(ConfigError, match="none of its 21 sets"):
         _measure(*made, tmp_path, sets=config["sets"])
+
+
+def test_while_a_run_trains(made):
+    """Sets and mean are evaluators of the loop, where the config says so, and only there."""
+    workdir, suite = made
+    stored = stored_config(workdir)
+    for words, expected in (("", set()), (",training", {f"{n}-zeroshot" for n in NAMES})):
+        stored["eval"] = get_config(f"{suite}{words}").to_dict() | {"batch_size": 8}
+        run = Run(stored)
+        built = evaluators_of(run, run.tokenizer(), tuner=tuner, during_training=True)
+        assert set(built) == (expected | {"unimed-suite"} if expected else expected)
 
 
 def test_every_set_has_its_prompts():
