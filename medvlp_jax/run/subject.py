@@ -44,20 +44,6 @@ class Subject:
     workdir: pathlib.Path | None = None
 
 
-def eval_config(stored: Mapping[str, Any], where: str | os.PathLike[str]) -> dict[str, Any]:
-    """Checks that there is something to measure.
-
-    Raises:
-      ConfigError: there is no set.
-    """
-    if not stored.get("sets"):
-        raise ConfigError(
-            f"{where} was trained without config.eval.sets, so there is nothing to evaluate; "
-            "name a labelled data folder: --data=FOLDER --split=test"
-        )
-    return dict(stored)
-
-
 def of_checkpoint(
     checkpoint: str | os.PathLike[str], stored: Mapping[str, Any], step: pretrained.Which
 ) -> Subject:
@@ -68,8 +54,13 @@ def of_checkpoint(
 
     Raises:
       CheckpointError: there is none, or it is damaged.
+      ConfigError: there is nothing to measure it on.
     """
-    eval_config(stored["eval"], checkpoint)
+    if not stored["eval"].get("sets"):
+        raise ConfigError(
+            f"{checkpoint} was trained without config.eval.sets, so there is nothing to evaluate; "
+            "name a labelled data folder: --data=FOLDER --split=test"
+        )
     folder = pretrained.resolve(checkpoint, step)
     run = Run(stored)
     return Subject(
@@ -95,7 +86,12 @@ def of_weights(
     Raises:
       WeightsError: nothing is there, or it is no model of images and texts.
     """
-    config = parse(EvalConfig, eval_config(given, name))
+    if not given.get("sets"):
+        raise ConfigError(
+            f"{name} holds no checkpoint of a run; of published weights say what they are measured "
+            "on: --data=FOLDER --split=test"
+        )
+    config = parse(EvalConfig, given)
     for set_name, one in config.sets.items():
         trains = [w for w in one.evaluators if w in EVALUATORS and EVALUATORS[w].trains]
         if trains and not one.train_split and not config.downstream.train:

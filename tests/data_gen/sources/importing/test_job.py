@@ -157,7 +157,7 @@ def test_every_source_is_listed_with_its_config():
     assert set(SOURCES) == {
         *("csv", "chexpert", "mimic_cxr", "nih", "openi", "rsna", "siim", "padchest", "vindr"),
         *("ms_cxr", "covidx", "covid_rural", "webdataset", "parquet", "medmnist"),
-        *("roco", "pmc_oa", "llava_med", "quilt"),
+        *("roco", "pmc_oa", "llava_med", "quilt", "suite"),
     }
     for source in SOURCES.values():
         settings = {"root": "x", "csv": "t.csv"} if source is SOURCES["csv"] else {"root": "x"}
