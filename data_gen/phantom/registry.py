@@ -4,9 +4,10 @@ from typing import Any
 
 from data_gen.phantom.base import Phantom
 from data_gen.phantom.chest_xray.phantom import ChestXray
+from data_gen.phantom.fundus.phantom import Fundus
 from medvlp_jax.core.config import unknown_word
 
-PHANTOMS: dict[str, Phantom] = {"chest_xray": ChestXray()}
+PHANTOMS: dict[str, Phantom] = {"chest_xray": ChestXray(), "fundus": Fundus()}
 
 #: The modality where a config names none.
 DEFAULT = "chest_xray"
