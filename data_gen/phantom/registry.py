@@ -5,9 +5,14 @@ from typing import Any
 from data_gen.phantom.base import Phantom
 from data_gen.phantom.chest_xray.phantom import ChestXray
 from data_gen.phantom.fundus.phantom import Fundus
+from data_gen.phantom.pathology.phantom import Pathology
 from medvlp_jax.core.config import unknown_word
 
-PHANTOMS: dict[str, Phantom] = {"chest_xray": ChestXray(), "fundus": Fundus()}
+PHANTOMS: dict[str, Phantom] = {
+    "chest_xray": ChestXray(),
+    "fundus": Fundus(),
+    "pathology": Pathology(),
+}
 
 #: The modality where a config names none.
 DEFAULT = "chest_xray"
