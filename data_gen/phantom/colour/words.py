@@ -71,7 +71,7 @@ def write_report(study: Study, seed: int, words: Lexicon) -> Report:
     denied = chooser.sample(absent, chooser.pick((1, 2, 3, 4)))
     if denied:
         items = listing([chooser.pick(words.denials(study)[n]) for n in denied], "or")
-        forms = ("No {}", "There is no {}", "No {} is seen", "No evidence of {}")
+        forms = ("No {}", "The picture shows no {}", "No signs of {}", "There is no evidence of {}")
         parts.append(f"no {items}" if terse else chooser.pick(forms).format(items))
     phrases = {}
     for i, finding in enumerate(findings):

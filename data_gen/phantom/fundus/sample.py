@@ -102,7 +102,7 @@ def make_finding(
     elif name == "pathologic myopia":
         attributes["crescent"] = uniform(rng, *((0.45, 0.7), (0.7, 1.1), (1.1, 1.6))[grade])
     elif name == "cataract":
-        attributes["haze"] = uniform(rng, *((0.34, 0.44), (0.46, 0.60), (0.62, 0.78))[grade])
+        attributes["haze"] = uniform(rng, *((0.32, 0.42), (0.44, 0.56), (0.58, 0.70))[grade])
     elif name == "geographic atrophy":
         attributes["extent"] = uniform(rng, *((0.35, 0.55), (0.6, 0.95), (1.0, 1.5))[grade])
     return Finding(name, "", zone, severity, attributes)
@@ -127,7 +127,7 @@ def _eye(rng: np.random.Generator) -> dict[str, Any]:
         "rosy": uniform(rng, 0.0, 1.0),
         "tessellation": uniform(rng, 0.1, 1.0) * rare(rng, 0.6, 0.5, 1.0, 0.3),
         "fibres": round(young * uniform(rng, 0.3, 1.0), 4),
-        "macula": uniform(rng, 0.35, 1.0),
+        "macula": uniform(rng, 0.5, 1.2),
         "macula_size": uniform(rng, 0.8, 1.5),
         "reflex": uniform(rng, 0.0, 1.0) * (0.25 + 0.75 * young),
         "calibre": uniform(rng, 0.9, 1.25),
@@ -168,7 +168,7 @@ def _camera(rng: np.random.Generator, anatomy: dict[str, float]) -> tuple[str, d
         "gain_g": uniform(rng, 0.84, 1.12),
         "gain_b": uniform(rng, 0.6, 1.1),
         "gamma": uniform(rng, 0.85, 1.18),
-        "saturation": uniform(rng, 0.85, 1.15),
+        "saturation": uniform(rng, 0.9, 1.25),
         "vignette": uniform(rng, 0.2, 1.4),
         "fall_x": uniform(rng, -0.42, 0.42),
         "fall_y": uniform(rng, -0.42, 0.42),

@@ -100,7 +100,7 @@ def _tissue(rng: np.random.Generator, specimen: Specimen) -> dict[str, float]:
         "edge": rare(rng, 0.2, 0.15, 0.42, 9.0),
         "edge_angle": uniform(rng, 0, 6.28),
         "crowd": uniform(rng, 0.25, 0.75),
-        "pallor": uniform(rng, 0.5, 1.0),
+        "pallor": uniform(rng, 0.65, 1.1),
         "shape": uniform(rng, 0.0, 1.0),
         "whites": float(rng.integers(0, 3)),
         "platelets": float(rng.integers(1, 7)),

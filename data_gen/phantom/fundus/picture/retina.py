@@ -52,6 +52,8 @@ def vessel_maps(a: Params, size: int) -> tuple[Map, Map, Map, Map]:
     width = 0.62 * spots[:, 2] * scale
     sigma = jnp.sqrt(width**2 + 0.42**2)
     peak = spots[:, 3] * scale / (2.5066 * sigma) * (width / sigma) ** 0.9
+    # Thin vessels hold little blood and are pale.
+    peak = peak * (0.42 + 0.58 * ramp(spots[:, 2], 0.010, 0.048))
     whole = splat(x, y, sigma, peak, size)
     arteries = splat(x, y, sigma, peak * spots[:, 4], size)
     x, y, width, spots = x[:_TRUNKS], y[:_TRUNKS], width[:_TRUNKS], spots[:_TRUNKS]
@@ -61,7 +63,7 @@ def vessel_maps(a: Params, size: int) -> tuple[Map, Map, Map, Map]:
     reflex = splat(x, y, sigma, peak * (0.45 + 0.55 * spots[:, 4]), size)
     wide = jnp.full_like(x, 0.30) * scale
     sheen = splat(x, y, wide, spots[:, 3] * scale / (2.5066 * wide) * thick, size)
-    return whole, arteries, reflex, 1.0 - jnp.exp(-0.8 * sheen)
+    return whole, arteries, jnp.minimum(reflex, 0.8), 1.0 - jnp.exp(-0.8 * sheen)
 
 
 def _over(image: Colour, colour: Array, opacity: Map) -> Colour:
@@ -129,7 +131,7 @@ def paint(a: Params, size: int, noise: dict[str, Map]) -> tuple[Colour, dict[str
     blood = rgb(0.46, 0.92, 0.52) - share[..., None] * rgb(0.27, 0.38, 0.22)
     image = _absorb(image, blood * a["contrast"], tube)
     image = image * (1.0 + 0.30 * reflex[..., None] * rgb(0.8, 0.75, 0.45) * a["contrast"])
-    truth["vessels"] = whole > 0.38
+    truth["vessels"] = whole > 0.28
 
     wool = fields["cotton wool spots"] * (1.0 + 0.12 * noise["streak"])
     image = _over(image, rgb(0.97, 0.88, 0.70), 0.85 * ramp(wool, 0.25, 1.5))
@@ -149,7 +151,7 @@ def paint(a: Params, size: int, noise: dict[str, Map]) -> tuple[Colour, dict[str
 def _ground(a: Params, x: Map, y: Map, noise: dict[str, Map]) -> Colour:
     """Pigment, choroid and macula."""
     p, rosy = a["pigment"], a["rosy"]
-    fair, brown = rgb(0.84, 0.41, 0.17), rgb(0.66, 0.27, 0.11)
+    fair, brown = rgb(0.88, 0.37, 0.13), rgb(0.70, 0.245, 0.08)
     base = fair + p * (brown - fair)
     base = base + 0.75 * rosy**2 * (rgb(0.79, 0.38, 0.32) - base)
     # Vessels of the choroid show as a net where pigment is thin, most of all in long eyes.
@@ -201,7 +203,7 @@ def _papilla(
     # The nasal edge is softer, where most fibres cross it.
     soft = soft * (1.25 - 0.6 * temporal)
     inside = 1.0 - ramp(edge, 1.0 - soft, 1.0 + soft)
-    pink, pale = rgb(0.93, 0.56, 0.27), rgb(0.98, 0.75, 0.45)
+    pink, pale = rgb(0.96, 0.53, 0.21), rgb(0.99, 0.74, 0.40)
     rim = pink + (0.15 + 0.6 * a["disc_pale"] + 0.25 * temporal)[..., None] * (pale - pink)
     fibres = jnp.sin(29.0 * angle + 3.0 * noise["patch"]) * 0.5 + 0.5 * noise["streak"]
     # Light falls off towards the nose, where the bundle of fibres is thick and full of vessels.
@@ -225,5 +227,5 @@ def _sheen(
     near = jnp.exp(-(((edge - 1.6) / 1.5) ** 2)) * ramp(edge, 1.0, 1.3)
     poles = jnp.abs(jnp.sin(angle)) ** 1.5
     patch = along * ramp(noise["patch"] + 0.6 * noise["streak"], 0.1, 1.6)
-    shine = a["fibres"] * (0.14 * near * poles * rays + 0.30 * patch)
+    shine = a["fibres"] * (0.20 * near * poles * rays + 0.48 * patch)
     return image + shine[..., None] * rgb(0.55, 0.75, 0.42)

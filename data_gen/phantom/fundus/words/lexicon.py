@@ -180,7 +180,7 @@ AMOUNTS = {
         "severe": ("many", "numerous", "very many"),
     },
     "degree": {
-        "mild": ("mild", "early", "slight"),
+        "mild": ("mild", "slight"),
         "moderate": ("moderate",),
         "severe": ("severe", "extensive", "marked"),
     },

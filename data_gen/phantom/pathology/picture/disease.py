@@ -54,7 +54,9 @@ def diseased(study: Study) -> Diseased:
         growth, rows = new.glands, np.concatenate([_outside(rows, regions[0]), new.cells])
     if "inflammation" in found:
         regions[2] = _region(found["inflammation"], study)
-        rows = _inflamed(found["inflammation"], study, regions[2], rows, tissue.glands, growth)
+        # Outlines count where they are drawn: those of the tumour within it, the others outside.
+        outlines = (tissue.glands, growth, regions[0])
+        rows = _inflamed(found["inflammation"], study, regions[2], rows, outlines)
     if "necrosis" in found:
         regions[1] = _region(found["necrosis"], study)
         rows = _necrotic(found["necrosis"], study, regions[1], rows)
@@ -92,10 +94,10 @@ def _tumour(finding: Finding, study: Study, region: np.ndarray) -> Tissue:
         huge = glands.make(region[0], region[1], 3 * side, 3 * side, 0.0, 1.0, glands.NEST)
         outlines = glands.array([huge])
     else:
-        size = (rng.uniform(13, 18), rng.uniform(15, 24), rng.uniform(22, 34))[grade]
+        size = (rng.uniform(16, 21), rng.uniform(15, 24), rng.uniform(22, 34))[grade]
         kind = glands.GLAND if grade == 0 else glands.NEST
         outlines = glands.scatter(
-            rng, side, 2.35 * size, (0.8 * size, 1.25 * size), 0.7 * size, kind, 0.42
+            rng, side, 2.35 * size, (0.8 * size, 1.25 * size), 0.6 * size, kind, 0.42
         )
     parts = [none()]
     for outline in outlines:
@@ -103,7 +105,7 @@ def _tumour(finding: Finding, study: Study, region: np.ndarray) -> Tissue:
             continue
         for level in range(2 if grade == 0 else 3):
             at, way = glands.ring(outline, 4.2 + 5.4 * level, 6.4, rng)
-            keep = rng.random(len(at)) < (1.0, 0.75, 0.5)[level]
+            keep = rng.random(len(at)) < (1.0, 0.6, 0.5)[level]
             axes = ((4.6, 6.2 * wild), (2.6, 3.6 * wild))
             parts.append(cells(rng, at[keep], *axes, way[keep], (0.75, 1.3), VESICULAR))
     points = lattice(rng, side, 9.6 + 1.3 * grade, 0.34)
@@ -120,19 +122,24 @@ def _inflamed(
     study: Study,
     region: np.ndarray,
     rows: np.ndarray,
-    outlines: np.ndarray,
-    growth: np.ndarray,
+    outlines: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> np.ndarray:
     """A dense crowd of lymphocytes in the stroma of the region."""
     rng = keyed(float(finding.attributes["seed"]))
     grade = SEVERITIES.index(finding.severity)
     points = _within(lattice(rng, study.anatomy["side"], (8.2, 7.4, 6.8)[grade], 0.35), region)
-    both = np.concatenate([outlines, growth])
-    points = points[glands.depth(both, points)[0] > -1.0]
+    points = points[_depth(outlines, points) > -1.0]
     crowd = cells(rng, points, (2.8, 3.5), (2.6, 3.2), None, (1.2, 1.6), NUCLEUS)
-    spindle = (rows[:, 7] == NUCLEUS) & (glands.depth(both, rows[:, :2])[0] > 2.0)
+    spindle = (rows[:, 7] == NUCLEUS) & (_depth(outlines, rows[:, :2]) > 2.0)
     kept = np.concatenate([rows[~spindle], _outside(rows[spindle], region)])
     return np.concatenate([kept, crowd])
+
+
+def _depth(outlines: tuple[np.ndarray, np.ndarray, np.ndarray], at: np.ndarray) -> np.ndarray:
+    """Signed distance of points to the outlines that are drawn there."""
+    base, growth, region = outlines
+    inside = np.hypot(at[:, 0] - region[0], at[:, 1] - region[1]) < region[2]
+    return np.where(inside, glands.depth(growth, at)[0], glands.depth(base, at)[0])
 
 
 def _necrotic(finding: Finding, study: Study, region: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -47,7 +47,7 @@ def pack(study: Study) -> dict[str, np.ndarray]:
         white[i] = _leukocyte(rng, rng.uniform(-0.38, 0.38, 2) * side)
     platelets = np.zeros((PLATELETS, 4), np.float32)
     for i in range(int(a["platelets"])):
-        platelets[i, :3] = [*rng.uniform(-0.5, 0.5, 2) * side, rng.uniform(0.8, 1.4)]
+        platelets[i, :3] = [*_gap(rng, red, side), rng.uniform(0.8, 1.4)]
     parasites = np.zeros((PARASITES, 5), np.float32)
     if "sickle cells" in found:
         _sickle(red, found["sickle cells"], n)
@@ -58,16 +58,22 @@ def pack(study: Study) -> dict[str, np.ndarray]:
         first = int(a["platelets"])
         count = (11, 19, 30)[_grade(found["thrombocytosis"])]
         for i in range(first, first + count):
-            at = more.uniform(-0.48, 0.48, 2) * side
-            platelets[i] = [*at, more.uniform(0.9, 1.9), 1.0]
+            platelets[i] = [*_gap(more, red, side), more.uniform(0.9, 1.9), 1.0]
     if "malaria parasites" in found:
-        _infect(parasites, red, white, found["malaria parasites"], side)
+        _infect(parasites, red, white, found["malaria parasites"], int(a["whites"]), side)
     return {
         "red_cells": red,
         "white_cells": white,
         "thrombocytes": platelets,
         "parasites": parasites,
     }
+
+
+def _gap(rng: np.random.Generator, red: np.ndarray, side: float) -> np.ndarray:
+    """A point of the field between the red cells, where a platelet is no inclusion of one."""
+    at = rng.uniform(-0.48, 0.48, (24, 2)) * side
+    far = np.hypot(*(at[:, None] - red[None, red[:, 2] > 0, :2]).transpose(2, 0, 1)).min(1)
+    return at[int(far.argmax() if far.max() < 5.0 else (far >= 5.0).argmax())]
 
 
 def _grade(finding: Finding) -> int:
@@ -130,26 +136,44 @@ def _blasts(white: np.ndarray, finding: Finding, first: int, side: float) -> Non
 
 
 def _infect(
-    parasites: np.ndarray, red: np.ndarray, white: np.ndarray, finding: Finding, side: float
+    parasites: np.ndarray,
+    red: np.ndarray,
+    white: np.ndarray,
+    finding: Finding,
+    mature: int,
+    side: float,
 ) -> None:
+    """Parasites in red cells that are chosen without regard to other findings.
+
+    One that would lie in a sickle cell or under a blast is not drawn, so that nothing else moves
+    when one of the findings is taken away.
+    """
     rng = keyed(float(finding.attributes["seed"]))
     count = (3, 6, PARASITES - 2)[_grade(finding)]
-    ok = (red[:, 2] > 0) & (np.abs(red[:, :2]).max(1) < 0.46 * side)
-    for row in white[white[:, 2] > 0]:
-        ok &= np.hypot(red[:, 0] - row[0], red[:, 1] - row[1]) > row[2] + 3.0
-    hosts = np.flatnonzero(ok)
+    free = (red[:, 2] > 0) & (np.abs(red[:, :2]).max(1) < 0.46 * side)
+    free &= _apart(red, white[:mature])
+    drawn = (red[:, 6] == 0) & _apart(red, white[mature:])
+    hosts = np.flatnonzero(free)
     for k, i in enumerate(hosts[rng.permutation(len(hosts))][:count]):
         at = red[i, :2] + rng.uniform(-1.3, 1.3, 2)
         ring = finding.attributes["form"] == "ring"
         radius = rng.uniform(1.0, 1.35) if ring else rng.uniform(1.5, 2.2)
-        parasites[k] = [*at, radius, rng.uniform(0, 6.28), float(ring)]
+        row = [*at, radius, rng.uniform(0, 6.28), float(ring)]
+        if drawn[i]:
+            parasites[k] = row
+
+
+def _apart(red: np.ndarray, white: np.ndarray) -> np.ndarray:
+    """Whether each red cell is clear of the white cells."""
+    gap = np.hypot(red[:, None, 0] - white[None, :, 0], red[:, None, 1] - white[None, :, 1])
+    return ((gap > white[:, 2] + 3.0) | (white[:, 2] <= 0)).all(1)
 
 
 def paint(a: Params, size: int, noise: dict[str, Map]) -> tuple[Float[Array, "h w 3"], dict]:
     """(optical density of the smear, what is where)."""
     at = ((jnp.arange(size) + 0.5) / size - 0.5) * a["side"]
-    x = at[None, :] + 0.35 * noise["middle"] + 0.12 * noise["patch"]
-    y = at[:, None] + 0.35 * noise["middle_2"] + 0.12 * noise["patch_2"]
+    x = at[None, :] + 0.45 * noise["broad"] + 0.15 * noise["middle"]
+    y = at[:, None] + 0.45 * noise["broad_2"] + 0.15 * noise["middle_2"]
     soft = jnp.maximum(0.16, 0.5 * a["side"] / size)
     zero = jnp.zeros_like(x)
 
@@ -165,7 +189,7 @@ def paint(a: Params, size: int, noise: dict[str, Map]) -> tuple[Float[Array, "h 
         sick = row[6] > 0
         d = jnp.where(sick, curved, plain)
         on = (1.0 - ramp(d, 1.0 - soft / radius, 1.0 + soft / radius)) * (row[2] > 0)
-        dip = jnp.exp(-0.5 * (d / 0.40) ** 2) * row[5] * (~sick)
+        dip = jnp.exp(-0.5 * (d / 0.46) ** 2) * row[5] * (~sick)
         rim = jnp.exp(-0.5 * ((d - 0.93) / 0.06) ** 2)
         amount = on * (0.86 - 0.86 * jnp.minimum(dip, 0.85) + 0.18 * d + 0.16 * rim)
         halo = jnp.exp(-0.5 * ((d - 1.10) / 0.06) ** 2) * (row[2] > 0)
@@ -218,9 +242,9 @@ def paint(a: Params, size: int, noise: dict[str, Map]) -> tuple[Float[Array, "h 
     grains = 1.0 + 0.22 * noise["fine"] + 0.15 * noise["grain"]
     density = density + (0.62 * cell * grains)[..., None] * cytoplasm
     clump = 1.0 + (0.14 - 0.06 * blast) * (noise["patch"] + 0.8 * noise["fine"])
-    pale = blast * ramp(noise["middle"] + 0.6 * noise["patch"], 1.25, 1.7)
+    pale = blast * ramp(noise["middle"] + 0.6 * noise["patch"], 1.0, 2.4)
     chroma = rgb(0.72, 1.15, 0.10) + a["h_hue"] * rgb(0.12, -0.10, 0.05)
-    strong = a["haematoxylin"] * (1.0 - 0.18 * blast - 0.45 * pale) * clump
+    strong = a["haematoxylin"] * (1.0 - 0.18 * blast - 0.35 * pale) * clump
     density = density * (1.0 - 0.9 * nucleus)[..., None] + (nucleus * strong)[..., None] * chroma
     violet = rgb(0.50, 0.72, 0.16)
     density = density + (0.75 * plate * grains)[..., None] * violet

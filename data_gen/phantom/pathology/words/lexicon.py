@@ -125,13 +125,13 @@ RULES: dict[str, tuple[str | tuple[str, float], ...]] = {
 
 PICTURES = {
     "H&E": ("H&E-stained section", "histology slide", "histopathology image", "photomicrograph"),
-    "Giemsa": ("peripheral blood smear", "photomicrograph", "stained smear"),
+    "Giemsa": ("Giemsa-stained smear", "photomicrograph", "stained smear"),
 }
 TISSUES = {
     "colon": ("colon", "colonic mucosa", "large bowel mucosa"),
     "breast": ("breast", "breast tissue", "mammary tissue"),
     "lymph node": ("lymph node", "lymphoid tissue of a node", "lymph node tissue"),
-    "blood": ("peripheral blood", "blood"),
+    "blood": ("peripheral blood",),
 }
 
 _TUMOUR = frozenset(TUMOURS.values())

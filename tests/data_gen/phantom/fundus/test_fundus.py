@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import json
 import re
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -111,7 +112,7 @@ def test_boxes_enclose_their_masks(pairs):
         for j, finding in enumerate(study.findings):
             (box,) = r.boxes[i]
             assert (box.label, box.finding) == (finding.name, j)
-            np.testing.assert_allclose(box[:4], enclosing_box(r.masks[f"finding {j}"][i]))
+            assert box[:4] == enclosing_box(r.masks[f"finding {j}"][i])
 
 
 def test_the_disc_is_on_the_nasal_side(pairs):
@@ -159,10 +160,12 @@ def test_reports_say_what_is_there_and_deny_the_rest(studies):
         whole = " ".join([report.findings, report.impression, *report.phrases.values()])
         assert not re.search(rf"\b{other}\b", whole)
         assert "{" not in whole
-        denied = " ".join(re.findall(r"(?:\b[Nn]o|[Nn]o evidence of) ([^.]*)\.", report.findings))
+        denied = " ".join(
+            re.findall(r"\b[Nn]o (?:evidence of |signs of )?([^.]*)\.", report.findings)
+        )
         for finding in study.findings:
             for word in lexicon.DENIALS[finding.name]:
-                assert not re.search(rf"(^|, |or ){re.escape(word)}($|,| or| is)", denied)
+                assert not re.search(rf"(^|, |or ){re.escape(word)}($|,| or)", denied)
         reached = F.grade(study.findings)
         assert not reached or reached in report.impression.lower()
     assert len(texts) > 390
@@ -175,7 +178,7 @@ def test_switched_is_the_same_photograph():
         assert other == switched(study)
         before, after = study.labels()[other.label], other.study.labels()[other.label]
         assert (before, after) == (1 - other.present, other.present)
-        assert dataclasses.replace(other.study, findings=study.findings) == study
+        assert dataclasses.replace(cast(Any, other.study), findings=study.findings) == study
         assert abs(len(other.study.findings) - len(study.findings)) == 1
 
 
@@ -194,7 +197,11 @@ def test_requests_show_what_their_labels_name():
 def test_a_record_gives_its_study_again():
     phantom = find_phantom("fundus")
     study = phantom.sample(4, 7, FindingMix(normal=0.0))
-    kept = {"seed": 4, "index": 7, "findings": [dataclasses.asdict(f) for f in study.findings]}
+    kept = {
+        "seed": 4,
+        "index": 7,
+        "findings": [dataclasses.asdict(cast(Any, f)) for f in study.findings],
+    }
     assert phantom.restore(json.loads(json.dumps(kept))) == study
 
 
