@@ -11,18 +11,18 @@ def wanted_names(
     id: str,
     labels: Mapping[str, int],
     known: Sequence[str],
-    implied: Mapping[str, str | None],
+    others: Sequence[str],
 ) -> list[str]:
     """The findings that labels ask for, sorted.
 
     Args:
       known: names of findings.
-      implied: label that is no finding -> the finding that makes it true, None for none.
+      others: labels that are no findings.
 
     Raises:
       UserError: no labels, or unknown ones; the message names the request ``id``.
     """
-    every = (*known, *implied)
+    every = (*known, *others)
     if not labels:
         raise UserError(
             f"request {id} has a prompt only, and the phantom reads no prose: give labels "

@@ -10,6 +10,8 @@ __all__ = ["FINDING_NAMES", "LABEL_NAMES", "SEVERITIES", "Finding", "Study", "co
 
 NO_FINDING = "no finding"
 
+View = Literal["macula-centered", "disc-centered"]
+
 #: Signs of diabetic retinopathy.
 DIABETIC = (
     "microaneurysms",
@@ -88,7 +90,7 @@ class Study:
     seed: int
     index: int
     findings: tuple[Finding, ...]
-    view: Literal["macula-centered", "disc-centered"]
+    view: View
     eye: Literal["right", "left"]
     age: float
     anatomy: Mapping[str, float] = field(default_factory=dict)

@@ -45,8 +45,8 @@ def requested_study(
     """
     study = sample_study(0, seed)
     if findings is None:
-        implied = dict.fromkeys(LABEL_NAMES[len(FINDING_NAMES) :])
-        names = wanted_names(id, labels, FINDING_NAMES, implied)
+        others = [name for name in LABEL_NAMES if name not in FINDING_NAMES]
+        names = wanted_names(id, labels, FINDING_NAMES, others)
         rng = keyed(seed, 5)
         names = _with_signs(rng, set(names), labels)
         findings = tuple(_draw(rng, name, labels) for name in names)

@@ -18,6 +18,7 @@ from data_gen.phantom.fundus.findings import (
     ZONES,
     Finding,
     Study,
+    View,
     compatible,
 )
 
@@ -140,7 +141,7 @@ def _eye(rng: np.random.Generator) -> dict[str, Any]:
     return {"eye": pick(rng, ("right", "left")), "age": round(age, 1), "anatomy": anatomy}
 
 
-def _camera(rng: np.random.Generator, anatomy: dict[str, float]) -> tuple[str, dict[str, float]]:
+def _camera(rng: np.random.Generator, anatomy: dict[str, float]) -> tuple[View, dict[str, float]]:
     """What the photograph is centered on; optics, sensor and frame."""
     on_disc = rng.random() < 0.4
     radius = uniform(rng, 4.4, 5.6) if on_disc else uniform(rng, 5.6, 7.4)

@@ -35,7 +35,7 @@ def requested_study(
       UserError: nothing to draw, unknown labels, or findings that no one specimen shows together.
     """
     if findings is None:
-        names = wanted_names(id, labels, FINDING_NAMES, {NO_FINDING: None})
+        names = wanted_names(id, labels, FINDING_NAMES, (NO_FINDING,))
         rng = keyed(seed, 5)
         findings = tuple(make_finding(rng, name) for name in names)
         asked = set(labels) & set(FINDING_NAMES)

@@ -166,7 +166,7 @@ def _infect(
 def _apart(red: np.ndarray, white: np.ndarray) -> np.ndarray:
     """Whether each red cell is clear of the white cells."""
     gap = np.hypot(red[:, None, 0] - white[None, :, 0], red[:, None, 1] - white[None, :, 1])
-    return ((gap > white[:, 2] + 3.0) | (white[:, 2] <= 0)).all(1)
+    return np.all((gap > white[:, 2] + 3.0) | (white[:, 2] <= 0), axis=1)
 
 
 def paint(a: Params, size: int, noise: dict[str, Map]) -> tuple[Float[Array, "h w 3"], dict]:
