@@ -1,5 +1,6 @@
 """What Grain maps over the steps: step number to batch, and what became of unreadable records."""
 
+import json
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ import numpy as np
 from medvlp_jax.data.batch import BatchBuilder
 from medvlp_jax.data.columns.base import Batch
 from medvlp_jax.data.plan import Plan
-from medvlp_jax.data.store.record import Source
+from medvlp_jax.data.store.record import COUNTERFACTUAL, Source
 from medvlp_jax.data.texts.choice import candidates
 from medvlp_jax.data.texts.text_index import eligible_images
 from medvlp_jax.data.unreadable import (
@@ -24,6 +25,8 @@ from medvlp_jax.data.unreadable import (
 #: Where a loader leaves (id, shard, reason) of each record it could not read; taken out again
 #: before the batch is handed to anyone.
 UNREADABLE = "_unreadable"
+#: Strings of an evaluation batch.
+HOST = ("id", "text_str", "view", "modality", "patient_id", COUNTERFACTUAL)
 _TRIES = 64
 
 
@@ -139,7 +142,7 @@ class EvalLoader:
         first = number * self._batch_size
         places = range(first, first + self._batch_size)[self._rows]
         batch = self._builder.empty(len(places), config.text.max_len)
-        host = {name: [""] * len(places) for name in ("id", "text_str", "view", "patient_id")}
+        host = {name: [""] * len(places) for name in HOST}
         unreadable: list[tuple[str, str, str]] = []
 
         def load(row: int) -> None:
@@ -152,9 +155,11 @@ class EvalLoader:
                 host["id"][row], host["patient_id"][row] = record.id, record.patient_id
                 images = eligible_images(record, config.image)
                 if images:
-                    host["view"][row] = images[0].view
+                    host["view"][row], host["modality"][row] = images[0].view, images[0].modality
                 elif self._builder.shows_picture:
                     return
+                if COUNTERFACTUAL in record.provenance:
+                    host[COUNTERFACTUAL][row] = json.dumps(record.provenance[COUNTERFACTUAL])
                 text = next((t for group in candidates(record, config.text) for t in group), "")
                 host["text_str"][row] = text
                 self._builder.fill(batch, row, record, text, None)

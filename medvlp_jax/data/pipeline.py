@@ -5,8 +5,9 @@ A batch is a dict of numpy arrays, this process's contiguous share of the global
   * the arrays of the columns that were asked for: see :mod:`medvlp_jax.data.columns`. Texts have a
     length T of ``text.buckets``, the same in all processes;
   * ``valid`` bool [b]: False for padding rows and, in evaluation, unreadable records;
-  * ``id`` str [b]; in evaluation also ``text_str``, ``view``, ``patient_id`` [b]. Strings never go
-    to a device.
+  * ``id`` str [b]; in evaluation also ``text_str``, ``patient_id``, ``view`` and ``modality`` of
+    the image, and ``counterfactual`` (what the provenance says of it, as JSON) [b]. Strings never
+    go to a device.
 """
 
 import errno

@@ -65,6 +65,7 @@ class EvalConfig:
       prompts: name of a prompt bank in ``eval/prompts`` or path of one; empty: that of the
         protocol. Heat-maps use it too, or else ``reports``.
       ensemble, score, max_prompts, prompt_seed, temperature: changes to the protocol; None: none.
+      modality_prompts: the same, of the recognition of modalities.
       threshold_rule: which threshold is taken from validation sets.
       maps: how heat-maps come from patches: a word of ``eval.grounding.heatmap.MAPS``.
       heatmap: what is asked of an image: the record's own ``phrases`` of its boxes, the
@@ -89,6 +90,7 @@ class EvalConfig:
     max_prompts: Count | None = None
     prompt_seed: Seed | None = None
     temperature: Positive | None = None
+    modality_prompts: str = "modalities"
     threshold_rule: ThresholdRule = "youden"
     maps: MapProtocol = "default"
     heatmap: Literal["positive", "difference", "contrast", "phrases"] = "phrases"

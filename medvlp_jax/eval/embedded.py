@@ -22,7 +22,7 @@ from medvlp_jax.eval.base import Batch, EvalError, PredictFn
 #: ``gather(local)`` -> global rows, in the order of the rows that the predict function returns.
 GatherFn = Callable[[np.ndarray], np.ndarray]
 #: The columns of a batch by which records can be grouped.
-GROUPS = ("view", "patient_id")
+GROUPS = ("view", "patient_id", "modality")
 
 
 def gather_processes(local: np.ndarray) -> np.ndarray:

@@ -14,6 +14,9 @@ from medvlp_jax.eval.grounding.phrase_pictures import PhrasePictures
 from medvlp_jax.eval.labelled.average_precision import AveragePrecision
 from medvlp_jax.eval.labelled.classification import Classification
 from medvlp_jax.eval.labelled.dice import Dice
+from medvlp_jax.eval.modalities.counterfactual import Counterfactual
+from medvlp_jax.eval.modalities.recognition import Recognition
+from medvlp_jax.eval.modalities.within import ByModality
 from medvlp_jax.eval.retrieval import Retrieval
 from medvlp_jax.eval.zeroshot.baselines import Baseline
 from medvlp_jax.eval.zeroshot.evaluator import ZeroShot
@@ -21,6 +24,9 @@ from medvlp_jax.eval.zeroshot.evaluator import ZeroShot
 #: A config's word -> the class that measures it. There is no other registry of evaluators.
 EVALUATORS: dict[str, type[EvaluatorType]] = {
     "zeroshot": ZeroShot,
+    "modality": Recognition,
+    "by_modality": ByModality,
+    "counterfactual": Counterfactual,
     "retrieval": Retrieval,
     "grounding": Grounding,
     "baseline": Baseline,

@@ -63,6 +63,17 @@ class WrongCall:
 
 
 @dataclasses.dataclass(frozen=True)
+class Mistaken:
+    """An image that is taken for one of another modality."""
+
+    image: Pixels
+    id: str
+    truth: str
+    called: str
+    set: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class Detected:
     """A film with its boxes, and as many of the strongest detections, with their scores."""
 
@@ -163,6 +174,20 @@ def wrong_of(result: EvalResult, records: SetRecords) -> list[WrongCall]:
     return found
 
 
+def mistaken_of(result: EvalResult, records: SetRecords) -> list[Mistaken]:
+    """The failures of a ``Recognition`` evaluator."""
+    a, names = result.arrays, result.details["top1"]["confusion"]["classes"]
+    found = []
+    for row, at, called in zip(a["mistaken"], a["mistaken_at"], a["mistaken_as"], strict=True):
+        record = records.find(int(at), str(a["ids"][row]))
+        if record is None:
+            continue
+        pixels = decode(record.images[0].data, record.images[0].format)
+        truth = names[int(a["labels"][row].argmax())]
+        found.append(Mistaken(pixels, record.id, truth, names[int(called)], result.details["set"]))
+    return found
+
+
 def detected_of(result: EvalResult, records: SetRecords) -> list[Detected]:
     """The pictures of a ``Detection`` evaluator, as the model saw them."""
     a = result.arrays
@@ -200,5 +225,6 @@ def _labelled(
 READERS: dict[str, Callable[[EvalResult, SetRecords], Sequence[Any]]] = {
     "retrieval": answered_of,
     "zeroshot": wrong_of,
+    "modality": mistaken_of,
     "detection": detected_of,
 }

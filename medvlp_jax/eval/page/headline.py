@@ -102,6 +102,33 @@ def _retrieval(shown: Shown, name: str, entry: Entry) -> str:
     return _card(f"Image → report {measure.upper()}", entry, part, what, scale, line, kind)
 
 
+def _modality(shown: Shown, name: str, entry: Entry) -> str:
+    top1 = entry["top1"]
+    part, chance = top1["accuracy"], top1["chance"]
+    marks = [Mark(chance, "chance", "chance")]
+    scale = whisker(**part, domain=(0, 1), marks=marks, width=230)
+    what = f"{_size(entry)}, {len(top1['recall'])} modalities"
+    line = f"balanced accuracy {number(top1['balanced_accuracy']['value'])}; chance {chance:.3f}"
+    return _card("Modality recognised", entry, part, what, scale, line, "open")
+
+
+def _by_modality(shown: Shown, name: str, entry: Entry) -> str:
+    part, each = entry["averages"]["modalities"], entry["parts"]
+    scale = whisker(**part, domain=AUC_DOMAIN, reference=0.5, width=230)
+    what = f"{_size(entry)}, mean of {len(each)} modalit{'ies' if len(each) > 1 else 'y'}"
+    line = ", ".join(f"{esc(p['name'])} {number(p['macro']['auc']['value'])}" for p in each)
+    return _card("Macro AUC within modalities", entry, part, what, scale, line, "open")
+
+
+def _counterfactual(shown: Shown, name: str, entry: Entry) -> str:
+    part = entry["ranked"]
+    marks = [Mark(entry["chance"], "chance", "chance")]
+    scale = whisker(**part, domain=(0, 1), marks=marks, width=230)
+    what = f"{count(entry['compared'])} pairs that differ by one finding"
+    kind = "good" if part["low"] is not None and part["low"] > entry["chance"] else "open"
+    return _card("Pairs ranked right", entry, part, what, scale, "chance is 0.5", kind)
+
+
 #: Evaluators that train -> title, where the headline stands in a level, its scale.
 LEARNT: dict[str, tuple[str, tuple[str, ...], tuple[float, float]]] = {
     "probe": ("Linear probe, macro AUC", ("auc",), AUC_DOMAIN),
@@ -172,6 +199,9 @@ CARDS: dict[str, tuple[Draw, dict[str, str]]] = {
     "average_precision": (_predicted, {}),
     "grounding": (_grounding, _CHANCE),
     "retrieval": (_retrieval, _CHANCE),
+    "modality": (_modality, _CHANCE),
+    "by_modality": (_by_modality, {"reference": "an AUC of 0.5"}),
+    "counterfactual": (_counterfactual, _CHANCE),
     **dict.fromkeys(LEARNT, (_learnt, _BEATS)),
 }
 

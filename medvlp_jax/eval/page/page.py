@@ -6,6 +6,11 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from medvlp_jax.eval.modalities.sections import (
+    by_modality_section,
+    counterfactual_section,
+    modality_section,
+)
 from medvlp_jax.eval.page.curves import curves_section
 from medvlp_jax.eval.page.dense import detection_section, segmentation_section
 from medvlp_jax.eval.page.downstream import efficiency_section
@@ -63,6 +68,9 @@ def write_report(
 SECTIONS: dict[str, tuple[str, Draw]] = {
     "suite": ("Suites", suite_section),
     "zeroshot": ("Zero-shot classification", zeroshot_section),
+    "modality": ("Which modality is it?", modality_section),
+    "by_modality": ("Zero-shot within each modality", by_modality_section),
+    "counterfactual": ("Counterfactual pairs", counterfactual_section),
     "retrieval": ("Image-report retrieval", retrieval_section),
     "grounding": ("Phrases on images", grounding_section),
     "classification": ("Classification", zeroshot_section),

@@ -1,0 +1,1 @@
+"""Sets of several modalities: recognised, scored within each, and counterfactual pairs."""
