@@ -1,6 +1,7 @@
 """Columns: what each declares, pads and fills."""
 
 import dataclasses
+import json
 import pickle
 
 import cv2
@@ -22,6 +23,7 @@ from medvlp_jax.data.columns.views import choose_views
 from medvlp_jax.data.config import DataConfig, LatentsConfig, SourceConfig
 from medvlp_jax.data.images.augment import ImageConfig, PhotometricConfig
 from medvlp_jax.data.images.base import ImageError
+from medvlp_jax.data.loaders import HOST
 from medvlp_jax.data.pipeline import eval_batches, train_iterator
 from medvlp_jax.data.store.record import Box, Image, Mask, Record, RecordError, Text, Turn
 from medvlp_jax.data.texts.choice import TextConfig, text_key
@@ -201,6 +203,35 @@ def test_what_the_text_says(config, tokenizer):
     assert (drawn["text_variant"] != ids).any()
 
 
+def test_a_modality_is_a_label_that_every_text_affirms(config, tokenizer):
+    """Where it is among the labels: else two modalities would share what one label says."""
+    labels = ("no finding", "ct", "xray", "nodule")
+    config = dataclasses.replace(config, labels=labels)
+    report = Text(REPORT, "findings")
+    normal = record(labels={"no finding": 1}, texts=(report,), boxes=(), masks=())
+    image = normal.images[0]
+    names = ("text", "labels", "statements")
+    for modality, shown, said in (
+        ("ct", [1, 1, 0, -2], [1, 1, 0, 0]),
+        ("xray", [1, 0, 1, -2], [1, 0, 1, 0]),
+        ("", [1, -2, -2, -2], [1, 0, 0, 0]),
+        ("thermography", [1, -2, -2, -2], [1, 0, 0, 0]),
+    ):
+        one = dataclasses.replace(normal, images=(dataclasses.replace(image, modality=modality),))
+        (b,) = eval_batches(config, [one], 1, columns=names, tokenizer=tokenizer)
+        assert b["labels"][0].tolist() == shown, modality
+        assert b["text_labels"][0].tolist() == said, modality
+        assert b["modality"].tolist() == [modality]
+
+
+def test_a_counterfactual_says_of_what(config):
+    of = {"of": "a", "label": "nodule", "present": False}
+    source = [record(id="a"), record(id="b", provenance={"counterfactual": of})]
+    (b,) = eval_batches(config, source, 2, columns=("labels",))
+    assert b["counterfactual"][0] == ""
+    assert json.loads(b["counterfactual"][1]) == of
+
+
 def test_views_have_a_slot_each(config, tokenizer):
     row = filled(["views"], config, tokenizer)
     assert row["view_given"].tolist() == [True, True, False]
@@ -304,7 +335,7 @@ def test_what_is_drawn_does_not_depend_on_the_other_columns(names, config, token
 def test_evaluation_and_training_take_names(config, tokenizer):
     source = [record(id=i) for i in "abcd"]
     (b, c) = eval_batches(config, source, ROWS, columns=("labels", "image"))
-    assert {*b} == {"image", "labels", "valid", "id", "text_str", "view", "patient_id"}
+    assert {*b} == {"image", "labels", "valid", *HOST}
     assert b["view"].tolist() == ["PA"] * 3
     assert c["valid"].tolist() == [True, False, False]
     with train_iterator(

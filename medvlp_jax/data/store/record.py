@@ -18,6 +18,8 @@ from medvlp_jax.core.errors import UserError
 FORMATS = ("png", "jpeg", "dicom")
 LABEL_VALUES = (1, 0, -1)
 ROLES = ("system", "user", "assistant")
+#: Modalities by the names that the rest of the package asks for; a record may name others.
+MODALITIES = ("xray", "ct", "mri", "ultrasound", "pathology", "fundus")
 #: Key of the provenance of a record that is another one with one finding switched:
 #: ``{"of": id of that record, "label": name of the finding, "present": whether it is seen here}``.
 COUNTERFACTUAL = "counterfactual"

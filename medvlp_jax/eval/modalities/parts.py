@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
+from medvlp_jax.data.store.record import MODALITIES
 from medvlp_jax.eval.base import PredictFn
 from medvlp_jax.eval.embedded import Column, Embedded, FromBatch, Rows
 from medvlp_jax.eval.zeroshot.promptbank import NO_FINDING, PromptBank
@@ -67,6 +68,8 @@ def scorable(
     """What of ``names`` (the columns of ``labels``) can be scored on some records."""
     classes, left = [], {}
     for name, y in zip(names, labels.T, strict=True):
+        if name in MODALITIES:
+            continue  # all of its records, or none
         lacks = [
             word for word, value in (("positive", 1), ("negative", 0)) if not (y == value).any()
         ]
