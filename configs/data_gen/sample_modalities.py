@@ -18,6 +18,9 @@ def get_config(root: str = "") -> ml_collections.ConfigDict:
     config.name = "sample_modalities"
     with config.unlocked():
         config.where = {}
+        # Names that say more than one thing, or whose slash reads as a separator.
+        config.labels.names["microaneurysms (crop, green channel)"] = "microaneurysms"
+        config.labels.names["abdomen/liver MRI"] = "abdomen MRI"
         config.modality_column = "modality"
     config.split_fractions = ml_collections.ConfigDict({"test": 1.0})
     return config

@@ -12,6 +12,7 @@ from medvlp_jax.core.processes import distributed
 from medvlp_jax.data.labelled import LabelIndex, label_indices, labelled_iterator
 from medvlp_jax.data.pipeline import TrainIterator, open_sources, train_iterator
 from medvlp_jax.data.store.dataset import open_dataset, positive_labels
+from medvlp_jax.data.store.record import MODALITIES
 from medvlp_jax.data.texts.tokenizer import Tokenizer
 from medvlp_jax.run.build import Run
 
@@ -69,8 +70,9 @@ def require(run: Run) -> None:
 def _labels(run: Run) -> None:
     c = run.config.data
     held = {name for s in c.sources for name in positive_labels(open_dataset(s.path, s.split))}
-    missing = [name for name in c.labels if name not in held]
-    if len(missing) == len(c.labels):
+    # A modality among the labels is known from the image, which nobody counts.
+    missing = [name for name in c.labels if name not in held and name not in MODALITIES]
+    if not (held | set(MODALITIES)) & set(c.labels):
         raise ConfigError(
             f"the training data {_places(run)} has none of config.data.labels; it has "
             f"{', '.join(sorted(held)) or 'no labels'}"

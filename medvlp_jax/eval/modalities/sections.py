@@ -101,9 +101,6 @@ def by_modality_section(shown: Shown, name: str, entry: Entry) -> str:
         body.append(multiway_block(part))
     if any(has_few(row) for part in parts for row in part["classes"]):
         body.append(tag("p", f"* Fewer than {FEW} positives or negatives.", class_="how"))
-    for modality, left in entry["not_scored"].items():
-        listed = "; ".join(f"{label} ({why})" for label, why in left.items())
-        body.append(tag("p", esc(f"Not scored in {modality}: {listed}."), class_="how"))
     if entry["without_modality"]:
         words = f"{count(entry['without_modality'])} records name no modality and are left out."
         body.append(tag("p", words, class_="how"))

@@ -82,11 +82,11 @@ class ByModality:
         rows = self.test.rows(predict)
         found: dict[str, EvalResult] = {}
         places: dict[str, np.ndarray] = {}
-        not_scored: dict[str, Any] = {}
+        not_scored: dict[str, str] = {}
         for modality, at in modalities_of(rows).items():
             chosen = scorable(self.classes, self._labels(self.test, rows.take(at)), self.bank,
                               self.recipe)  # fmt: skip
-            not_scored |= {modality: chosen.left} if chosen.left else {}
+            not_scored |= {f"{label} in {modality}": why for label, why in chosen.left.items()}
             if not chosen.classes:
                 continue
             places[modality] = at

@@ -156,7 +156,7 @@ def test_what_a_modality_cannot_be_asked_is_said(labels, modality):
         a_set(labels, modality), CLASSES, load_bank("brief"), tokenize, recipe=RECIPE,
         bootstrap=FEW, subgroups=(),
     )(Model(labels, modality))  # fmt: skip
-    assert whole.details["not_scored"] == {"xray": {"nodule": "no positive record"}}
+    assert whole.details["not_scored"] == {"nodule in xray": "no positive record"}
     with pytest.raises(EvalError, match="no modality with a class to score"):
         ByModality(
             a_set(0 * labels, modality), CLASSES, load_bank("brief"), tokenize, recipe=RECIPE
