@@ -53,7 +53,7 @@ def _mistaken(shown: Sequence[Mistaken]) -> str:
             "article",
             tag(
                 "header",
-                tag("span", esc(f"{one.truth}, not {one.called}"), class_="chip bad"),
+                tag("span", esc(f"{one.truth}, taken for {one.called}"), class_="chip bad"),
             ),
             film_svg(to_pil(one.image), name=f"image {one.id}"),
             tag("p", tag("code", esc(one.id))),
@@ -95,7 +95,7 @@ def by_modality_section(shown: Shown, name: str, entry: Entry) -> str:
     ):
         total = tag("th", esc(words), scope="row", class_="total")
         rows.append([total, td(""), td(""), *_auc(entry["averages"][key])])
-    body = [_head(parts[0] | entry), table(head, rows), legend(reference="chance, 0.5")]
+    body = [_head(entry), table(head, rows), legend(reference="chance, 0.5")]
     for part in parts:
         body.append(tag("h4", esc(part["name"])) + class_table(part, {}, {}))
         body.append(multiway_block(part))

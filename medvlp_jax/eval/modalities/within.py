@@ -106,18 +106,26 @@ class ByModality:
             for row in result.details["classes"]:
                 metrics[f"auc/{modality}/{row['name']}"] = row["auc"]["value"]
         validation = self.validation
+        first = next(iter(found.values())).details
+        how = ("protocol", "rule", "ensemble", "prompt_bank")
+        if self.recipe.rule == "multiclass":
+            weighed = "In each modality every score is weighed against the classes scored there; "
+            protocol = {"depends_on_classes": f"{weighed}other classes, other scores."}
+        else:
+            protocol = {}
         details = {
             "kind": "by_modality",
             "set": self.test.name,
             "split": self.test.split,
             "validation": validation and f"{validation.name}, split {validation.split}",
+            **{key: first[key] for key in how},
+            **protocol,
             "records": int(sum(map(len, places.values()))),
             "without_modality": int((np.asarray(rows[MODALITY], str) == "").sum()),
             "averages": averages,
             "parts": [{"name": m, **result.details} for m, result in found.items()],
             "not_scored": not_scored,
-            "bootstrap": next(iter(found.values())).details["bootstrap"]
-            | {"patients": self._patients(rows)},
+            "bootstrap": first["bootstrap"] | {"patients": self._patients(rows)},
         }
         none = float("nan")
         return EvalResult({k: none if v is None else v for k, v in metrics.items()}, details)

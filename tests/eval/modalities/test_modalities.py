@@ -239,7 +239,7 @@ def test_the_page_shows_all_three(labels, modality, bank, tmp_path):
     page = path.read_text()
     sections = ("Which modality is it?", "mean of 2 modalities", "Counterfactual pairs")
     cards = ("Pairs ranked right", "Macro AUC within modalities", "Modality recognised")
-    said = ("ct, not mri", "r&lt;7&gt;", "24 pairs of pictures of one patient")
+    said = ("ct, taken for mri", "r&lt;7&gt;", "24 pairs of pictures of one patient")
     for words in (*sections, *cards, *said):
         assert words in page, words
 
