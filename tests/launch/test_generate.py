@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
+from configs.data_gen import unimed_quickstart
 from data_gen.jobs import summary
 from data_gen.phantom.chest_xray.findings import FINDING_NAMES, LABEL_NAMES
 from data_gen.phantom.chest_xray.sample import sample_study
 from data_gen.phantom.job import SPLIT_START, PhantomConfig, PhantomJob, SplitCounts
+from data_gen.phantom.registry import PHANTOMS
 from data_gen.sources.registry import SOURCES
 from medvlp_jax.core.config import parse, to_plain
 from medvlp_jax.data.store.dataset import open_dataset
@@ -232,6 +234,16 @@ def test_csv_by_flags(cli, tmp_path):
     assert sum(r.labels["pleural effusion"] for r in found) == 3
     assert summary.read(tmp_path / "out")["splits"]["train"]["records"] == 6
     assert (tmp_path / "out" / summary.PREVIEW).exists()
+
+
+def test_the_six_modality_quickstart_draws_every_phantom():
+    config = parse(PhantomConfig, to_plain(unimed_quickstart.get_config()))
+    assert config.drawn == tuple(PHANTOMS)
+    assert [config.partners(s) for s in ("train", "validation", "test")] == [False, False, True]
+    records = dict.fromkeys(("train", "validation", "test"), 0)
+    for shard in PhantomJob(config).shards():
+        records[shard.name.split] += shard.count
+    assert records == {"train": 6000, "validation": 600, "test": 2400}
 
 
 @pytest.mark.parametrize("name", ["phantom", *SOURCES])

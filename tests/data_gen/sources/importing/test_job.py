@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from configs.data_gen import sample_modalities
 from data_gen.sources import SOURCES, SourceError, run_import
 from data_gen.sources.csv import CsvConfig
 from data_gen.sources.importing import shards
@@ -18,6 +19,7 @@ from medvlp_jax.core.processes.lock import LockError, workdir_lock
 from medvlp_jax.data.images.decoding import decode
 from medvlp_jax.data.store.dataset import open_dataset
 from medvlp_jax.data.store.manifest import ShardError
+from medvlp_jax.data.store.record import MODALITIES
 
 
 @pytest.fixture
@@ -205,6 +207,24 @@ def test_real_images_of_the_sample(sample_dir, tmp_path, group):
     pixels = decode(record.images[0].data, record.images[0].format)
     assert pixels.shape[:2] == (record.images[0].height, record.images[0].width)
     assert record.provenance["licence"]
+
+
+def test_all_images_of_the_sample_name_their_modality(sample_dir, tmp_path):
+    config = to_plain(sample_modalities.get_config(str(sample_dir)))
+    assert config.pop("generator") == "csv"
+    del config["records_per_shard"], config["processes"]
+    report = run_import("csv", config, tmp_path, progress=False)
+    assert (report.records, report.rejected) == ({"test": 394}, {})
+    found = Counter(r.images[0].modality for r in open_dataset(tmp_path, "test"))
+    assert set(found) == set(MODALITIES)
+    assert found == {
+        "xray": 247,
+        "ct": 63,
+        "mri": 21,
+        "ultrasound": 5,
+        "pathology": 46,
+        "fundus": 12,
+    }
 
 
 def test_sample_config_imports_the_chest_radiographs(sample_dir, tmp_path, repo_root):
