@@ -37,7 +37,8 @@ def spots_of(name: str, study: Study) -> np.ndarray:
         if finding.name == name:
             rng = keyed(float(finding.attributes["seed"]))
             rows = _MAKERS[name](rng, finding, study)[: SLOTS[name]]
-            out[: len(rows)] = rows
+            if rows:  # mild myopia has a crescent and no scars
+                out[: len(rows)] = rows
     return out
 
 

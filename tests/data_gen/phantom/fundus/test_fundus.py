@@ -13,6 +13,7 @@ from data_gen.phantom.base import FindingMix
 from data_gen.phantom.chest_xray.picture.render import enclosing_box
 from data_gen.phantom.colour.draws import stream
 from data_gen.phantom.fundus import findings as F
+from data_gen.phantom.fundus.picture.lesions import spots_of
 from data_gen.phantom.fundus.picture.render import ORGANS, render_batch
 from data_gen.phantom.fundus.requested import requested_study, switched
 from data_gen.phantom.fundus.sample import make_finding, sample_study
@@ -207,3 +208,13 @@ def test_a_record_gives_its_study_again():
 
 def test_the_prompt_bank_has_every_label():
     assert set(load_bank("fundus").classes) == set(F.LABEL_NAMES)
+
+
+def test_myopia_may_have_a_crescent_and_no_scars():
+    mild = [
+        study
+        for study in (sample_study(0, i) for i in range(400))
+        if any(f.name == "pathologic myopia" and f.severity == "mild" for f in study.findings)
+    ]
+    peaks = [spots_of("pathologic myopia", study)[:, 3].max() for study in mild]
+    assert min(peaks) == 0 < max(peaks)
