@@ -4,12 +4,14 @@ from typing import Any
 
 from data_gen.phantom.base import Phantom
 from data_gen.phantom.chest_xray.phantom import ChestXray
+from data_gen.phantom.ct.phantom import CT
 from data_gen.phantom.fundus.phantom import Fundus
 from data_gen.phantom.pathology.phantom import Pathology
 from medvlp_jax.core.config import unknown_word
 
 PHANTOMS: dict[str, Phantom] = {
     "chest_xray": ChestXray(),
+    "ct": CT(),
     "fundus": Fundus(),
     "pathology": Pathology(),
 }
