@@ -1,12 +1,13 @@
 """Slices are reproducible and show what the study says, where it says."""
 
 import dataclasses
+from typing import cast
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from data_gen.phantom.ct.findings import FINDING_NAMES
+from data_gen.phantom.ct.findings import FINDING_NAMES, Study
 from data_gen.phantom.ct.picture.items import ORGANS
 from data_gen.phantom.ct.picture.render import enclosing_box, render_batch
 from data_gen.phantom.ct.picture.scanner import noise_spectrum
@@ -145,11 +146,12 @@ def test_a_side_is_the_side_of_the_picture(twins):
 def test_the_partner_differs_by_one_finding():
     studies = [quiet(sample_study(6, i)) for i in range(16)]
     others = [switched_study(s) for s in studies]
+    partners = [cast(Study, other.study) for other in others]
     a = render_batch(studies, SIZE)
-    b = render_batch([o.study for o in others], SIZE)
+    b = render_batch(partners, SIZE)
     for i, (study, other) in enumerate(zip(studies, others, strict=True)):
-        assert other.study.acquisition == study.acquisition
-        assert other.study.anatomy == study.anatomy
+        assert partners[i].acquisition == study.acquisition
+        assert partners[i].anatomy == study.anatomy
         assert study.labels()[other.label] == 1 - other.study.labels()[other.label]
         assert other.study.labels()[other.label] == int(other.present)
         assert (a.images[i] != b.images[i]).any()
