@@ -6,6 +6,7 @@ from data_gen.phantom.base import Phantom
 from data_gen.phantom.chest_xray.phantom import ChestXray
 from data_gen.phantom.ct.phantom import CT
 from data_gen.phantom.fundus.phantom import Fundus
+from data_gen.phantom.mri.phantom import Mri
 from data_gen.phantom.pathology.phantom import Pathology
 from medvlp_jax.core.config import unknown_word
 
@@ -13,6 +14,7 @@ PHANTOMS: dict[str, Phantom] = {
     "chest_xray": ChestXray(),
     "ct": CT(),
     "fundus": Fundus(),
+    "mri": Mri(),
     "pathology": Pathology(),
 }
 
