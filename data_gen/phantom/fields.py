@@ -119,10 +119,10 @@ def hold(tree: Any) -> Any:
     return jax.lax.optimization_barrier(tree)
 
 
-def enlarge(grid: Float[Array, "g g"], size: int) -> Map:
-    """A periodic grid as a picture of ``size`` pixels a side, by cubic B-splines."""
-    weights = jnp.asarray(_spline(size, grid.shape[0]))
-    return weights @ grid @ weights.T
+def enlarge(grid: Float[Array, "g g"], rows: int, columns: int = 0) -> Map:
+    """A periodic grid as a picture, square unless ``columns`` says else, by cubic B-splines."""
+    left = jnp.asarray(_spline(rows, grid.shape[0]))
+    return left @ grid @ jnp.asarray(_spline(columns or rows, grid.shape[0])).T
 
 
 @functools.cache

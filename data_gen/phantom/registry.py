@@ -8,6 +8,7 @@ from data_gen.phantom.ct.phantom import CT
 from data_gen.phantom.fundus.phantom import Fundus
 from data_gen.phantom.mri.phantom import Mri
 from data_gen.phantom.pathology.phantom import Pathology
+from data_gen.phantom.ultrasound.phantom import Ultrasound
 from medvlp_jax.core.config import unknown_word
 
 PHANTOMS: dict[str, Phantom] = {
@@ -16,6 +17,7 @@ PHANTOMS: dict[str, Phantom] = {
     "fundus": Fundus(),
     "mri": Mri(),
     "pathology": Pathology(),
+    "ultrasound": Ultrasound(),
 }
 
 #: The modality where a config names none.

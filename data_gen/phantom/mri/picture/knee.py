@@ -184,7 +184,7 @@ def joint(a: Params) -> Params:
 
 def _tear(a: Params, image: Map, horns: Map) -> tuple[Map, Array]:
     """Bright lines through the horn that is torn."""
-    x, y, rows = a["x"], a["y"], a["tears"]
+    x, rows = a["x"], a["tears"]
     # The lines follow the wedge: its middle height is where both surfaces are equally far.
     slant = 0.5 * (a["tibia_d"] - a["femur_d"])
     line = jnp.full_like(x, -1e3)

@@ -37,7 +37,7 @@ RULES: dict[str, Alternatives] = {
     ),
     "infarct.full": (
         (
-            "There is a {sev} area of {signal_noun} in the {place_lobe}, in keeping with an infarct",
+            "There is a {sev} area of {signal_noun} in the {place_lobe}, consistent with an infarct",
             2,
         ),
         "{?wedge}A wedge-shaped {signal} area reaches the cortex of the {place_lobe}, consistent "
@@ -110,8 +110,8 @@ RULES: dict[str, Alternatives] = {
     ),
     "meniscal tear.full": (
         ("A {kind} tear runs through the {zone} of the {meniscus} meniscus", 2),
-        "There is a {kind} signal in the {zone} of the {meniscus} meniscus that reaches its surface, "
-        "a tear",
+        "There is a {kind} signal in the {zone} of the {meniscus} meniscus that reaches its "
+        "surface, a tear",
         "The {zone} of the {meniscus} meniscus is torn, {kind} in pattern",
         "{sev} {kind} tear of the {meniscus} meniscus, in its {zone}",
     ),
