@@ -79,12 +79,7 @@ _OPENINGS = (
     "{exam}",
     "One image is reviewed: {exam}",
 )
-_NEGATIVES = (
-    "No {list}",
-    "There is no {list}",
-    "There is no evidence of {list}",
-    "No {list} is seen",
-)
+_NEGATIVES = ("No {list}", "No {list} in this image", "There is no evidence of {list}")
 _TAILS = ("on {exam}", "seen on {exam}", "shown by {exam}", "in this {exam}")
 _HEADS = ("{Exam} showing {np}", "{Exam} with {np}", "{Exam}: {np}", "{Exam} demonstrating {np}")
 

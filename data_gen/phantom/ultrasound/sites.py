@@ -10,7 +10,7 @@ from data_gen.phantom.ultrasound.machine import curved, linear
 
 BENIGN_BREAST, MALIGNANT_BREAST = "benign breast mass", "malignant breast mass"
 BENIGN_THYROID, MALIGNANT_THYROID = "benign thyroid nodule", "malignant thyroid nodule"
-STONES, WALL = "gallstones", "gallbladder wall thickening"
+STONES, WALL = "gallstone", "gallbladder wall thickening"
 
 Numbers = dict[str, Any]
 

@@ -37,7 +37,7 @@ RULES: dict[str, Alternatives] = {
     ),
     "infarct.full": (
         (
-            "There is a {sev} area of {signal_noun} in the {place_lobe}, consistent with an infarct",
+            "There is a {sev} area of {signal_noun} in the {place_lobe}, typical of an infarct",
             2,
         ),
         "{?wedge}A wedge-shaped {signal} area reaches the cortex of the {place_lobe}, consistent "
@@ -60,7 +60,7 @@ RULES: dict[str, Alternatives] = {
     "white matter lesions.full": (
         ("{many} {signal} lesions are scattered in the white matter of both hemispheres", 2),
         "There are {many} {signal} white matter lesions, {pattern} in distribution",
-        "{?near}Ovoid {signal} lesions lie around both lateral ventricles",
+        "{?near}Ovoid {signal} white matter lesions lie around both lateral ventricles",
         "The white matter of both sides contains {many} rounded {signal} foci",
         "{sev} {pattern} white matter disease with {many} {signal} lesions",
     ),

@@ -30,8 +30,14 @@ def stamp(picture: np.ndarray, study: Study) -> np.ndarray:
 
     probe = _PROBES[study.technique][int(rng.integers(5))]
     depth = f"{q['depth'] / 10:.1f}cm"
-    lines = [probe, f"{int(rng.integers(18, 60))}Hz", depth, f"Gn {int(rng.integers(40, 90))}",
-             f"C {int(rng.integers(48, 66))}", f"P {('Low', 'Med', 'High')[int(rng.integers(3))]}"]  # fmt: skip
+    lines = [
+        probe,
+        f"{int(rng.integers(18, 60))}Hz",
+        depth,
+        f"Gn {int(rng.integers(40, 90))}",
+        f"C {int(rng.integers(48, 66))}",
+        f"P {('Low', 'Med', 'High')[int(rng.integers(3))]}",
+    ]
     style = rng.random()
     if rng.random() < 0.3:
         cv2.rectangle(out, (0, 0), (n, int(0.045 * n)), int(rng.integers(30, 90)), -1)

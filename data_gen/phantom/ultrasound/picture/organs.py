@@ -63,10 +63,10 @@ def _lesion(a: Params, echo: Map, loss: Map, base: Any) -> tuple[Map, Map, Array
 def breast(a: Params) -> Params:
     """Skin, fat with septa, gland, fascia, pectoral muscle."""
     x, z, s = a["x"], a["z"], a["s"]
-    w1, w2, w3 = a["mid"][40:41], a["mid"][120:121], a["mid"][200:201]
-    top = a["skin"] + a["fat"] * (1.0 + 0.22 * w1 + 0.05 * a["mid_2"])
+    w1, w2, w3 = a["slow"][40:41], a["slow"][160:161], a["slow"][280:281]
+    top = a["skin"] + a["fat"] * (1.0 + 0.24 * w1 + 0.05 * a["mid_2"])
     low = top + a["gland"] * (1.0 + 0.10 * w2 + 0.05 * a["mid_2"])
-    deep = low + 3.0 + 0.45 * w3
+    deep = low + 3.0 + 0.6 * w3
     chest = deep + a["muscle"] + 0.45 * w1
     septa = _line(a["septa"], 0.16)
     fat = -18.0 + 1.6 * a["mid"] + 13.0 * septa * cover(a["mid_2"] + 0.6, 1.4)
@@ -98,7 +98,7 @@ def thyroid(a: Params) -> Params:
     """Strap muscles, a lobe with the isthmus, trachea and carotid artery, in a transverse view."""
     z, s = a["z"], a["s"]
     x = a["x"] * a["mirror"]  # the trachea is on the positive side
-    w1, w2 = a["mid"][60:61], a["mid"][180:181]
+    w1, w2 = a["slow"][60:61], a["slow"][200:201]
     fat_end = a["skin"] + a["fat"] * (1.0 + 0.2 * w1)
     strap_end = fat_end + a["strap"] * (1.0 + 0.10 * w2)
     middle = a["skin"] + a["fat"] + a["strap"] + 0.95 * a["lobe_z"]
@@ -144,7 +144,7 @@ def thyroid(a: Params) -> Params:
 def gallbladder(a: Params) -> Params:
     """Abdominal wall, liver with its vessels, gallbladder with what lies in it, diaphragm."""
     x, z, s = a["x"], a["z"], a["s"]
-    w1 = a["mid"][80:81]
+    w1 = a["slow"][80:81]
     fat_end = 2.0 + a["wall_fat"] * (1.0 + 0.08 * w1)
     wall_end = fat_end + a["wall_muscle"] * (1.0 + 0.08 * w1)
     echo = 0.0 + 1.0 * a["mid"] + 0.8 * a["lumps"]

@@ -10,6 +10,7 @@ from data_gen.phantom.regional import Finding, Study
 from data_gen.phantom.ultrasound import sites as S
 
 NOISE = {
+    "slow": (12, 3.2, 1.0),
     "mid": (24, 9.0, 1.0),
     "mid_2": (24, 9.0, 0.6),
     "fine": (96, 34.0, 1.0),

@@ -26,7 +26,8 @@ RULES: dict[str, Alternatives] = {
         "{?cyst}There is a {sev} anechoic lesion with a thin wall and posterior enhancement in the "
         "{zone} of the {side} breast, a simple cyst",
         "{?cyst}A {size} simple cyst is seen in the {zone} of the {side} breast",
-        "A {sev} benign mass of {size} lies in the {zone} of the {side} breast, parallel to the skin",
+        "A {sev} benign mass of {size} lies parallel to the skin in the {zone} of the {side} "
+        "breast",
     ),
     "malignant breast mass.np": (
         ("{sev} suspicious mass of the {side} breast", 2),
@@ -44,8 +45,8 @@ RULES: dict[str, Alternatives] = {
         ),
         "{?spiculated}A {size} mass with spiculated margins and an echogenic halo lies in the "
         "{zone} of the {side} breast, in keeping with a carcinoma",
-        "{?calcified}An irregular {size} mass with microcalcifications is seen in the {zone} of the "
-        "{side} breast, highly suspicious for cancer",
+        "{?calcified}An irregular {size} mass with microcalcifications is seen in the {zone} of "
+        "the {side} breast, highly suspicious for cancer",
         "{sev} malignant-appearing mass in the {zone} of the {side} breast that casts a shadow",
         "A {sev} {side} breast mass of {size} is not parallel to the skin and has indistinct "
         "margins; malignancy is suspected",
@@ -77,8 +78,8 @@ RULES: dict[str, Alternatives] = {
     ),
     "malignant thyroid nodule.full": (
         (
-            "There is a {sev} solid, markedly hypoechoic nodule in the {zone} of the {side} thyroid "
-            "lobe, taller than wide, suspicious for malignancy",
+            "There is a {sev} solid, markedly hypoechoic nodule in the {zone} of the {side} "
+            "thyroid lobe, taller than wide, suspicious for malignancy",
             2,
         ),
         "{?calcified}A {size} hypoechoic nodule with microcalcifications is seen in the {zone} of "
@@ -87,13 +88,13 @@ RULES: dict[str, Alternatives] = {
         "suspicious for cancer",
         "{sev} malignant-appearing nodule of {size} in the {zone} of the {side} thyroid lobe",
     ),
-    "gallstones.np": (
+    "gallstone.np": (
         ("{many} gallstone{s}", 3),
         "cholelithiasis, {many} stone{s}",
         "{many} calculu{i} of the gallbladder",
         "{many} shadowing stone{s} in the gallbladder",
     ),
-    "gallstones.full": (
+    "gallstone.full": (
         (
             "{many} echogenic stone{s} with posterior acoustic shadowing {lie} in the gallbladder",
             2,
