@@ -114,5 +114,6 @@ def _box(mask: np.ndarray, label: str, finding: int) -> list[PhantomBox]:
     if not len(columns):
         return []
     h, w = mask.shape
-    edges = (columns[0] / w, rows[0] / h, (columns[-1] + 1) / w, (rows[-1] + 1) / h)
-    return [PhantomBox(*(float(e) for e in edges), label, finding)]
+    x0, x1 = float(columns[0] / w), float((columns[-1] + 1) / w)
+    y0, y1 = float(rows[0] / h), float((rows[-1] + 1) / h)
+    return [PhantomBox(x0, y0, x1, y1, label, finding)]

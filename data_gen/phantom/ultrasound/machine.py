@@ -17,7 +17,7 @@ def machine(rng: np.random.Generator) -> dict[str, Any]:
         "floor": uniform(rng, -60, -48),
         "fade": uniform(rng, 0, 12),
         "smooth": uniform(rng, 0.3, 1.0),
-        "gain": uniform(rng, -4, 4),
+        "gain": uniform(rng, -8, 2),
         "range": uniform(rng, 48, 64),
         "gamma": uniform(rng, 0.9, 1.25),
         "backdrop": pick(rng, (0.0, 0.0, 0.0, 8.0, 18.0)),

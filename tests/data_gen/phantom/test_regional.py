@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 from data_gen.phantom.base import FindingMix
+from data_gen.phantom.mri.phantom import Mri
 from data_gen.phantom.records import captions
 from data_gen.phantom.regional import NO_FINDING, compatible
-from data_gen.phantom.registry import find_phantom
+from data_gen.phantom.registry import PHANTOMS
+from data_gen.phantom.ultrasound.phantom import Ultrasound
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.eval.zeroshot.promptbank import load_bank
 
-NAMES = ("mri", "ultrasound")
+KNOWN: dict[str, Mri | Ultrasound] = {"mri": Mri(), "ultrasound": Ultrasound()}
 SIZE = 128
 
 #: What a text that affirms a finding says.
@@ -37,9 +39,9 @@ TERMS = {
 }
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=KNOWN)
 def phantom(request):
-    return find_phantom(request.param)
+    return KNOWN[request.param]
 
 
 def ill(phantom, name, start=0):
@@ -53,7 +55,7 @@ def ill(phantom, name, start=0):
 
 
 def findings(name):
-    return find_phantom(name).regions.names
+    return KNOWN[name].regions.names
 
 
 @pytest.fixture(scope="module")
@@ -132,9 +134,9 @@ def test_two_sizes_show_one_patient(phantom, rendered):
     assert large.images.shape == (1, 512, 512)
 
 
-@pytest.mark.parametrize(("modality", "name"), [(m, n) for m in NAMES for n in findings(m)])
+@pytest.mark.parametrize(("modality", "name"), [(m, n) for m in KNOWN for n in findings(m)])
 def test_each_finding_changes_the_picture_where_it_is(modality, name):
-    phantom = find_phantom(modality)
+    phantom = KNOWN[modality]
     studies = [ill(phantom, name, start) for start in (0, 400, 800, 1200)]
     healthy = [dataclasses.replace(s, findings=()) for s in studies]
     shown, clean = phantom.render(studies, SIZE), phantom.render(healthy, SIZE)
@@ -250,3 +252,7 @@ def test_the_review_asks_what_it_can_answer(phantom):
     assert review.layout is None
     assert set(review.sentences) == {q.key for q in review.questions}
     assert {q.reason for q in review.questions} <= set(review.reasons)
+
+
+def test_both_are_registered(phantom):
+    assert type(PHANTOMS[phantom.name]) is type(phantom)

@@ -125,7 +125,7 @@ def joint(a: Params) -> Params:
     g, x, y, pitch = a["grey"], a["x"], a["y"], a["pitch"]
     edge, notch = 1.2 * pitch, a["notch"]
     femur, tibia, patella = a["femur_d"], a["tibia_d"], a["patella_d"]
-    image, soft_edge = a["image"], 1.6 * pitch
+    image, soft_edge = a["image"], 2.6 * pitch
 
     between = jnp.minimum(-femur, -tibia)
     level = (y > -26.0) & (y < 12.0)
@@ -142,9 +142,11 @@ def joint(a: Params) -> Params:
     )
     pouch = union(pouch, ellipse(x, y, -29.0, -27.0, 0.6 + 0.55 * thick, 12.0, 0.15), 3.0)
     recess = ellipse(x, y, 34.0, -9.0, 0.8 + 0.5 * thick, 5.0 + 1.1 * thick, -0.25)
-    wet = jnp.maximum(pouch + 0.5 * a["mid"], recess + 0.3 * a["mid"])
+    wet = jnp.maximum(pouch + 0.9 * a["mid"] + 0.3 * a["web"], recess + 0.5 * a["mid"])
     wet = jnp.minimum(wet, jnp.minimum(-femur - 2.0, -patella - 2.0))
-    image = _over(image, cover(wet, soft_edge), g["fluid"] * (1.0 + 0.02 * a["fine"]))
+    image = _over(
+        image, cover(wet, soft_edge), g["fluid"] * (0.90 + 0.03 * a["fine"] + 0.04 * a["mid"])
+    )
 
     depth = a["cartilage"]
     facing = cover(y + 24.0 - 6.0 * notch, 6.0) * cover(31.0 - jnp.abs(x - 4.0), 4.0)

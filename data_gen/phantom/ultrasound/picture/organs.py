@@ -28,7 +28,7 @@ def _over(echo: Map, mask: Array, level: Any) -> Map:
     return echo + mask * (level - echo)
 
 
-def _line(distance: Array, width: float) -> Array:
+def _line(distance: Array, width: Any) -> Array:
     return jnp.exp(-((distance / width) ** 2))
 
 

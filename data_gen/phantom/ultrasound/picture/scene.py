@@ -37,7 +37,7 @@ def scene(study: Study) -> dict[str, Any]:
     out["lesion"] = no_blob()
     for name in ("echo", "mottle", "loss", "halo", "holes", "calc", "spikes"):
         out[f"lesion_{name}"] = 0.0
-    out["stones"] = np.tile(np.float32([1e4, 1e4, 1.0]), (STONES, 1))
+    out["stones"] = np.tile(np.array([1e4, 1e4, 1.0], np.float32), (STONES, 1))
     out["benign"] = out["malignant"] = out["thick"] = 0.0
     for found in study.findings:
         own = np.random.Generator(np.random.Philox(int(found.attributes["seed"])))
