@@ -12,7 +12,7 @@ import pytest
 
 SCRIPTS = (
     "train", "evaluate", "finetune", "experiment", "compile", "generate", "sample", "convert",
-    "convert_records", "demo", "benchmark", "quickstart",
+    "convert_records", "demo", "benchmark", "quickstart", "leakage", "side_by_side",
 )  # fmt: skip
 CLIP = "--config=configs/cxr/clip.py:small:/no/data"
 
