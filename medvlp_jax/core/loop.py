@@ -81,6 +81,7 @@ def fit(
     predictor: Predictor | None = None,
     evaluators: Mapping[str, Callable[[Predictor], Any]] | None = None,
     restored: Restored | None = None,
+    seen: Callable[[Any], Mapping[str, float]] | None = None,
     flops: Callable[[Mapping[str, jax.Array]], float] | None = None,
 ) -> FitResult:
     """Trains until ``config.steps``, or until it is asked to stop.
@@ -90,6 +91,7 @@ def fit(
       batches: must start right after the batches that ``restored`` had seen.
       key: the run's random key; the same after a restart.
       evaluators: name -> function of a predictor that returns an object with ``metrics``.
+      seen: state of the data after a batch -> counters of what was shown, for the log.
       flops: model FLOPs of one step on a (global) batch, for the MFU.
 
     Raises:
@@ -153,6 +155,8 @@ def fit(
 
                 at_end = done == config.steps
                 preempted = preemption.reached(done) and not at_end
+                if seen is not None and (at_end or preempted or _due(done, config.log_every)):
+                    writer.write(done, seen(data_state), kind="seen")
                 eval_now = bool(evaluators) and (at_end or _due(done, config.eval_every))
                 save_now = at_end or preempted or _due(done, config.save_every)
                 save_now |= eval_now and checkpointer.keeps_best

@@ -16,7 +16,7 @@ from medvlp_jax.core.processes import distributed
 
 FILE = "metrics.jsonl"
 _log = logging.getLogger(__name__)
-Kind = Literal["train", "eval", "event"]
+Kind = Literal["train", "eval", "seen", "event"]
 
 
 @dataclasses.dataclass(frozen=True)

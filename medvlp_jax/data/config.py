@@ -5,6 +5,7 @@ from typing import Literal
 
 from medvlp_jax.core.fields import Extent, Folder, Fraction, Positive, Seed, Size, Workers
 from medvlp_jax.data.images.augment import ImageConfig
+from medvlp_jax.data.mixture import MixtureConfig
 from medvlp_jax.data.texts.choice import TextConfig
 
 
@@ -16,7 +17,7 @@ class SourceConfig:
       path: the folder that :func:`medvlp_jax.data.store.dataset.open_dataset` reads.
       split: "train", "validation", ...
       weight: share of the batches, relative to the other sources; ``None`` for all of them = by
-        number of records, so that every record is seen equally often.
+        number of records, as ``data.mixture`` says.
     """
 
     path: Folder
@@ -64,6 +65,7 @@ class DataConfig:
       held_out: a list of records that training leaves out, as ``launch/leakage.py`` writes it;
         "" for none.
       cache_dir: folder for text lengths and a trained tokenizer; "" = the source's folder.
+      mixture: how much of the batches each source or modality gets.
     """
 
     sources: tuple[SourceConfig, ...]
@@ -81,12 +83,20 @@ class DataConfig:
     max_bad_fraction: Fraction = 0.01
     held_out: Folder = ""
     cache_dir: Folder = ""
+    mixture: MixtureConfig = dataclasses.field(default_factory=MixtureConfig)
 
     def __post_init__(self) -> None:
         if not self.sources:
             raise ValueError("sources is empty; give at least one data folder")
         if len({s.weight is None for s in self.sources}) > 1:
             raise ValueError("either all sources have a weight or none has")
+        if self.sources[0].weight is not None:
+            if self.mixture.by == "modality":
+                raise ValueError(
+                    "mixture.by='modality' takes mixture.weights, not sources[i].weight"
+                )
+            if self.mixture.temperature != 1:
+                raise ValueError("give sources[i].weight or mixture.temperature, not both")
         for name in ("labels", "masks"):
             if len(set(getattr(self, name))) != len(getattr(self, name)):
                 raise ValueError(f"{name} names one thing twice")

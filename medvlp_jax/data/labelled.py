@@ -212,6 +212,11 @@ def labelled_iterator(
         label names a side.
     """
     config = dataclasses.replace(config, text=NO_TEXT)
+    if config.mixture.knows_modalities:
+        raise DataError(
+            "data.mixture.by='modality' and data.mixture.batches='one_modality' are for image-text "
+            "pairs; labelled records are mixed by source"
+        )
     named = [n for n in (*config.labels, *config.masks) if names_a_side(n)]
     if config.image.geometry.flip > 0 and named and not config.image.allow_flip:
         raise DataError(
@@ -233,11 +238,11 @@ def labelled_iterator(
         for index, chosen in zip(indices, rows, strict=True)
     ]
     weights = [s.weight for s in config.sources]
-    plan = Plan(visited, weights, NO_TEXT, config.batch_size, config.seed)
+    plan = Plan(visited, weights, NO_TEXT, config.batch_size, config.seed, config.mixture)
     share = process_rows(config.batch_size, process_index, process_count)
     builder = BatchBuilder(columns, config)
     loader = TrainLoader(builder, plan, sources, share, RowThreads(threads_of(config)))
-    return TrainIterator(loader, plan.describe(), config, steps)
+    return TrainIterator(loader, plan, config, steps)
 
 
 def _digest(values: np.ndarray) -> str:

@@ -22,8 +22,8 @@ from medvlp_jax.data.unreadable import (
     shard_of,
 )
 
-#: Where a loader leaves (id, shard, reason) of each record it could not read; taken out again
-#: before the batch is handed to anyone.
+#: Where a loader leaves (id, shard, reason, source) of each record it could not read; taken out
+#: again before the batch is handed to anyone.
 UNREADABLE = "_unreadable"
 #: Strings of an evaluation batch.
 HOST = ("id", "text_str", "view", "modality", "patient_id", COUNTERFACTUAL)
@@ -78,16 +78,17 @@ class TrainLoader:
         visits, length = self._plan.step(step)
         mine = visits.rows(self._rows)
         batch = self._builder.empty(len(mine.record), length)
-        unreadable: list[tuple[str, str, str]] = []
+        unreadable: list[tuple[str, str, str, str]] = []
 
         def load(row: int) -> str:
             source = int(mine.source[row])
-            # An unreadable record is replaced by the next one that the plan has for its source:
-            # the same one in every run, whoever loads the row.
+            # An unreadable record is replaced by the next one that the plan has for its source (and
+            # modality, where the mixture knows them): the same one in every run, whoever loads the
+            # row.
             for attempt in range(_TRIES):
                 one = mine.rows(slice(row, row + 1))
                 if attempt:
-                    one = self._plan.visits(one.source, one.visit + attempt)
+                    one = self._plan.visits(one.stream, one.visit + attempt)
                 index, epoch, choice = (int(x[0]) for x in (one.record, one.epoch, one.choice))
                 name = f"record {index}"
                 try:
@@ -101,7 +102,7 @@ class TrainLoader:
                     self._builder.fill(batch, row, record, text, rng)
                 except BAD_RECORD as e:
                     place = shard_of(self._sources[source], index)
-                    unreadable.append((name, place, first_line(e)))
+                    unreadable.append((name, place, first_line(e), str(source)))
                     continue
                 return record.id
             raise DataError(
@@ -112,7 +113,7 @@ class TrainLoader:
         ids = self._threads.map(load, len(mine.record))
         self._builder.finish(batch)
         batch["id"] = np.array(ids)
-        batch[UNREADABLE] = np.array(sorted(unreadable), dtype=np.str_).reshape(-1, 3)
+        batch[UNREADABLE] = np.array(sorted(unreadable), dtype=np.str_).reshape(-1, 4)
         return batch
 
     def close(self) -> None:
@@ -143,7 +144,7 @@ class EvalLoader:
         places = range(first, first + self._batch_size)[self._rows]
         batch = self._builder.empty(len(places), config.text.max_len)
         host = {name: [""] * len(places) for name in HOST}
-        unreadable: list[tuple[str, str, str]] = []
+        unreadable: list[tuple[str, str, str, str]] = []
 
         def load(row: int) -> None:
             index = places[row]
@@ -164,26 +165,32 @@ class EvalLoader:
                 host["text_str"][row] = text
                 self._builder.fill(batch, row, record, text, None)
             except BAD_RECORD as e:
-                unreadable.append((host["id"][row], shard_of(self._source, index), first_line(e)))
+                place = shard_of(self._source, index)
+                unreadable.append((host["id"][row], place, first_line(e), "0"))
 
         self._threads.map(load, len(places))
         self._builder.finish(batch)
         for name, column in host.items():
             batch[name] = np.array(column)
-        batch[UNREADABLE] = np.array(sorted(unreadable), dtype=np.str_).reshape(-1, 3)
+        batch[UNREADABLE] = np.array(sorted(unreadable), dtype=np.str_).reshape(-1, 4)
         return batch
 
     def close(self) -> None:
         self._threads.close()
 
 
-def take_notes(batch: Batch, unreadable: UnreadableRecords) -> None:
+def take_notes(batch: Batch, unreadable: UnreadableRecords) -> list[int]:
     """Moves the loader's notes on unreadable records from ``batch`` to ``unreadable``.
+
+    Returns:
+      the source of each of them.
 
     Raises:
       DataError: more than the allowed fraction of all visits failed.
     """
     unreadable.visits += int((batch["id"] != "").sum())
-    for name, place, why in batch.pop(UNREADABLE).tolist():
+    notes = batch.pop(UNREADABLE).tolist()
+    for name, place, why, _ in notes:
         unreadable.add(name, place, why)
     unreadable.check()
+    return [int(source) for *_, source in notes]

@@ -26,6 +26,7 @@ from medvlp_jax.data.config import DataConfig, SourceConfig
 from medvlp_jax.data.held_out import HeldOut
 from medvlp_jax.data.loaders import EvalLoader, RowThreads, TrainLoader, take_notes
 from medvlp_jax.data.plan import Plan
+from medvlp_jax.data.seen import Seen, names_of
 from medvlp_jax.data.store.dataset import open_dataset
 from medvlp_jax.data.store.record import Source
 from medvlp_jax.data.texts.text_index import TextIndex, text_index
@@ -162,10 +163,10 @@ def train_iterator(
             usable, config.batch_size,
         )  # fmt: skip
     weights = [s.weight for s in config.sources]
-    plan = Plan(indices, weights, config.text, config.batch_size, config.seed)
+    plan = Plan(indices, weights, config.text, config.batch_size, config.seed, config.mixture)
     builder = BatchBuilder(columns, config, tokenizer)
     loader = TrainLoader(builder, plan, sources, rows, RowThreads(threads_of(config)))
-    return TrainIterator(loader, plan.describe(), config, steps)
+    return TrainIterator(loader, plan, config, steps)
 
 
 def _say_cut(source: SourceConfig, index: TextIndex, longest: int) -> None:
@@ -198,14 +199,17 @@ class TrainIterator(Iterator[Batch]):
     The state is the step and a description of the plan; it does not depend on how many processes
     or workers read the data, so it may be restored with other counts of both. A record that cannot
     be read is replaced by the next one of its source, counted in :attr:`unreadable` and logged.
+
+    Attributes:
+      seen: what was shown so far.
     """
 
-    def __init__(
-        self, loader: TrainLoader, description: dict[str, Any], config: DataConfig, steps: int
-    ):
+    def __init__(self, loader: TrainLoader, plan: Plan, config: DataConfig, steps: int):
         self.unreadable = UnreadableRecords(config.max_bad_fraction)
         self.steps = steps
-        self._loader, self._config, self._description = loader, config, description
+        self.seen = Seen(plan, names_of(config.sources))
+        self._loader, self._config = loader, config
+        self._plan, self._description = plan, plan.describe()
         self._next = 0
         self._batches: Batches | None = None
         self._closed = False
@@ -218,13 +222,15 @@ class TrainIterator(Iterator[Batch]):
         if self._batches is None:
             self._batches = Batches(self._loader, self._next, self.steps, self._config)
         batch = next(self._batches)
-        take_notes(batch, self.unreadable)
+        replaced = take_notes(batch, self.unreadable)
+        self.seen.add(self._plan.step(self._next)[0], replaced)
         self._next += 1
         return batch
 
     def get_state(self) -> dict[str, Any]:
-        """The position as JSON values: ``next_step`` and what the order of the data depends on."""
-        return {"next_step": self._next, "plan": self._description}
+        """The position as JSON values: ``next_step``, what the order of the data depends on, and
+        what was seen so far."""
+        return {"next_step": self._next, "plan": self._description, "seen": self.seen.state()}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Continues at ``state["next_step"]``.
@@ -243,6 +249,7 @@ class TrainIterator(Iterator[Batch]):
             )
         self._stop()
         self._next = int(state["next_step"])
+        self.seen.restore(state.get("seen"), self._next)
 
     def _stop(self) -> None:
         if self._batches is not None:

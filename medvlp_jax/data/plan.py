@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, Int64, UInt64
 
+from medvlp_jax.data.mixture import Mixture, MixtureConfig, cells_of
 from medvlp_jax.data.texts.choice import TextConfig
 from medvlp_jax.data.texts.text_index import TextIndex
 
 # What a hash is for; keeps the uses of one seed apart.
 _SHUFFLE, _GROUP, _TEXT, _TIE, _BATCH, _ROW = range(6)
-_PERIOD = 4096  # weights are multiples of 1/4096 at the coarsest
 _KEPT_PERMUTATIONS = 4
 _KEPT_WINDOWS = 3
 
@@ -30,7 +30,8 @@ class Visits(NamedTuple):
 
     source: which source. visit: how many records of it came before, over all epochs. record: index
     into the source. epoch: of the source. choice: index into the record's candidate texts, -1 for
-    none. length: its tokens.
+    none. length: its tokens. stream: which of :attr:`Plan.mixture`. cell: which of
+    :attr:`Plan.cells`. group: which of ``TextConfig.groups`` the text is of, -1 for none.
     """
 
     source: Int64[np.ndarray, " b"]
@@ -39,6 +40,9 @@ class Visits(NamedTuple):
     epoch: Int64[np.ndarray, " b"]
     choice: Int64[np.ndarray, " b"]
     length: Int64[np.ndarray, " b"]
+    stream: Int64[np.ndarray, " b"]
+    cell: Int64[np.ndarray, " b"]
+    group: Int64[np.ndarray, " b"]
 
     def rows(self, which: Any) -> "Visits":
         return Visits(*(field[which] for field in self))
@@ -47,11 +51,18 @@ class Visits(NamedTuple):
 class Plan:
     """The order of the training data.
 
-    Sources are interleaved with a fixed period in the proportion of their weights. Within a source
-    every record comes once per epoch, in an order that is shuffled over the whole source anew each
-    epoch. Then ``text.window`` global batches at a time are rearranged: rows whose texts fall into
-    the same bucket of lengths come together, so that a batch is as short as its texts allow;
-    batches of a window, and rows of a batch, stand in random order.
+    Sources are interleaved with a fixed period in the proportion of their weights
+    (:mod:`medvlp_jax.data.mixture`). Within a source every record comes once per epoch, in an order
+    that is shuffled over the whole source anew each epoch; where the mixture knows modalities, each
+    modality of a source is shuffled by itself. Then ``text.window`` global batches at a time are
+    rearranged: rows whose texts fall into the same bucket of lengths come together, so that a batch
+    is as short as its texts allow; batches of a window, and rows of a batch, stand in random order.
+    Batches of one modality stay so, and a window has as many of each as it had before.
+
+    Attributes:
+      mixture: whose turn it is.
+      cells: the modalities of each source.
+      groups: the kinds of text that a visit may read (``TextConfig.groups``).
     """
 
     def __init__(
@@ -61,20 +72,23 @@ class Plan:
         text: TextConfig,
         batch_size: int,
         seed: int,
+        mixture: MixtureConfig | None = None,
     ):
-        """``weights``: see ``SourceConfig``; one per index."""
+        """``weights``: see ``SourceConfig``; one per index.
+
+        Raises:
+          ConfigError: ``mixture`` does not fit the modalities that there are.
+        """
         self.batch_size = batch_size
         self.seed = seed
         self._indices = tuple(indices)
         self._text = text
         self._window = max(text.window, 1)
         self._buckets = np.asarray(text.buckets if text.window else text.buckets[-1:], np.int64)
-        relative = [
-            float(len(index.records) if weight is None else weight)
-            for index, weight in zip(indices, weights, strict=True)
-        ]
-        self._shares = proportions(relative)
-        self._slot_source, self._slot_turn = interleave(self._shares)
+        self.mixture = Mixture(mixture or MixtureConfig(), indices, weights, batch_size)
+        self.cells = cells_of(indices)
+        self.groups = text.groups
+        self._first_cell = np.cumsum([0, *(len(index.modalities) for index in indices)])[:-1]
         self._permutations: collections.OrderedDict[tuple[int, int], np.ndarray]
         self._windows: collections.OrderedDict[int, tuple[Visits, np.ndarray]]
         self.__setstate__({})
@@ -98,11 +112,18 @@ class Plan:
             "seed": self.seed,
             "batch_size": self.batch_size,
             "text": {k: list(v) if isinstance(v, tuple) else v for k, v in text.items()},
-            "sources": [
-                {"content": index.content, "records": len(index.records), "share": share}
-                for index, share in zip(self._indices, self._shares, strict=True)
-            ],
+            "sources": self._described_sources(),
+            **self.mixture.describe(),
         }
+
+    def _described_sources(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = [
+            {"content": index.content, "records": len(index.records)} for index in self._indices
+        ]
+        if not self.mixture.describe():
+            for one, share in zip(found, self.mixture.shares, strict=True):
+                one["share"] = share
+        return found
 
     def step(self, step: int) -> tuple[Visits, int]:
         """The rows of the global batch ``step``, and its text length: one of the buckets."""
@@ -120,12 +141,14 @@ class Plan:
     def _arrange(self, window: int) -> tuple[Visits, Int64[np.ndarray, " w"]]:
         n, size = self._window, self.batch_size
         first = window * n * size
-        visits = self.visits(*self._turn(np.arange(first, first + n * size)))
+        *turn, kind = self.mixture.turn(np.arange(first, first + n * size))
+        visits = self.visits(*turn)
         longest = self._buckets[-1]
         bucket = np.searchsorted(self._buckets, np.minimum(visits.length, longest))
         place = np.arange(n * size)
         if n > 1:
-            by_bucket = np.lexsort((mix(self.seed, _TIE, window, place), bucket))
+            # Batches of the places are of one kind each, and so are those of this order.
+            by_bucket = np.lexsort((mix(self.seed, _TIE, window, place), bucket, kind))
             batches = by_bucket.reshape(n, size)
             batches = batches[np.argsort(mix(self.seed, _BATCH, window, np.arange(n)))]
         else:
@@ -134,72 +157,47 @@ class Plan:
         batches = np.take_along_axis(batches, rows, axis=1)
         return visits.rows(batches.ravel()), self._buckets[bucket[batches].max(axis=1)]
 
-    def _turn(self, place: Int64[np.ndarray, " b"]) -> tuple[np.ndarray, np.ndarray]:
-        """Source of each place in the stream, and the visit of that source it is."""
-        period, slot = np.divmod(place, len(self._slot_source))
-        source = self._slot_source[slot]
-        return source, period * np.asarray(self._shares)[source] + self._slot_turn[slot]
-
-    def visits(self, source: Int64[np.ndarray, " b"], visit: Int64[np.ndarray, " b"]) -> Visits:
-        """Record and text of visit number ``visit`` of ``source``, row by row."""
-        shape = source.shape
-        record, epoch, choice, length = (np.zeros(shape, np.int64) for _ in range(4))
-        for s, index in enumerate(self._indices):
-            mine = np.flatnonzero(source == s)
+    def visits(self, stream: Int64[np.ndarray, " b"], visit: Int64[np.ndarray, " b"]) -> Visits:
+        """Record and text of visit number ``visit`` of ``stream``, row by row."""
+        shape = stream.shape
+        source, record, epoch, choice, length, cell, group = (
+            np.zeros(shape, np.int64) for _ in range(7)
+        )
+        for t, of in enumerate(self.mixture.streams):
+            mine = np.flatnonzero(stream == t)
             if not mine.size:
                 continue
-            epochs, position = np.divmod(visit[mine], len(index.records))
+            index = self._indices[of.source]
+            epochs, position = np.divmod(visit[mine], of.records)
             rows = np.empty(mine.size, np.int64)
             for e in np.unique(epochs):
                 of_epoch = epochs == e
-                rows[of_epoch] = self._permutation(s, int(e))[position[of_epoch]]
+                rows[of_epoch] = self._permutation(t, int(e))[position[of_epoch]]
+            if of.rows is not None:
+                rows = of.rows[rows]
             group_draw, text_draw = (
-                unit(mix(self.seed, use, s, epochs, rows)) for use in (_GROUP, _TEXT)
+                unit(mix(self.seed, use, t, epochs, rows)) for use in (_GROUP, _TEXT)
             )
             choice[mine], length[mine] = index.choose(
                 rows, self._text.weights, group_draw, text_draw
             )
+            group[mine] = index.group_of(rows, choice[mine])
             record[mine], epoch[mine] = index.records[rows], epochs
-        return Visits(source, visit, record, epoch, choice, length)
+            source[mine] = of.source
+            cell[mine] = self._first_cell[of.source] + index.modality_of(rows)
+        return Visits(source, visit, record, epoch, choice, length, stream, cell, group)
 
-    def _permutation(self, source: int, epoch: int) -> Int[np.ndarray, " n"]:
-        key = (source, epoch)
+    def _permutation(self, stream: int, epoch: int) -> Int[np.ndarray, " n"]:
+        key = (stream, epoch)
         with self._lock:
             if key not in self._permutations:
-                n = len(self._indices[source].records)
-                keys = mix(self.seed, _SHUFFLE, source, epoch, np.arange(n))
+                n = self.mixture.streams[stream].records
+                keys = mix(self.seed, _SHUFFLE, stream, epoch, np.arange(n))
                 self._permutations[key] = np.argsort(keys, kind="stable")
             self._permutations.move_to_end(key)
-            while len(self._permutations) > _KEPT_PERMUTATIONS * len(self._indices):
+            while len(self._permutations) > _KEPT_PERMUTATIONS * len(self.mixture.streams):
                 self._permutations.popitem(last=False)
             return self._permutations[key]
-
-
-def proportions(weights: Sequence[float]) -> tuple[int, ...]:
-    """Small integers in the ratio of ``weights``, exact where a sum up to 4096 can be.
-
-    Otherwise they are off by less than 1/4096 of the whole, and no weight becomes zero.
-    """
-    share = np.asarray(weights, np.float64) / np.sum(weights)
-    periods = np.arange(1, _PERIOD + 1)
-    scaled = share[None, :] * periods[:, None]
-    whole = np.rint(scaled)
-    exact = (np.abs(scaled - whole).max(axis=1) < 1e-6) & (whole.min(axis=1) > 0)
-    if exact.any():
-        return tuple(int(w) for w in whole[np.argmax(exact)])
-    return tuple(max(int(w), 1) for w in whole[-1])
-
-
-def interleave(shares: Sequence[int]) -> tuple[Int64[np.ndarray, " p"], Int64[np.ndarray, " p"]]:
-    """One period in which source s comes ``shares[s]`` times, evenly spread.
-
-    Returns:
-      source of each slot, and how many slots of that source came before in the period.
-    """
-    source = np.repeat(np.arange(len(shares)), shares)
-    turn = np.concatenate([np.arange(n) for n in shares])
-    order = np.lexsort((source, (turn + 0.5) / np.asarray(shares)[source]))
-    return source[order], turn[order]
 
 
 def mix(*parts: int | Int[np.ndarray, "*b"]) -> UInt64[np.ndarray, "*b"]:

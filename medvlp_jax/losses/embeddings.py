@@ -142,7 +142,7 @@ def _prepare(
         raise ValueError(f"embeddings must be [b, d] alike, not {image.shape} and {text.shape}")
     batch = image.shape[0]
     for key in keys or ():
-        if key.ndim != 2 or key.shape[0] != batch:
+        if key.ndim not in (2, 3) or key.shape[0] != batch:
             raise ValueError(f"keys must be [{batch}, words], not {key.shape}")
     if valid is None:
         valid = jnp.ones(batch, bool)

@@ -11,6 +11,7 @@ apart, ``(LSE_pos - mean_pos) + softplus(LSE_neg - LSE_pos)``: the first term is
 single positive, and the second and its gradient keep their relative precision.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -27,17 +28,29 @@ class PairKeys(NamedTuple):
 
     One rule for every relation. "What the text states holds for the image" is a bit a finding;
     equality of two words ``k`` is the bits of ``k`` and of ``~k`` on both sides
-    (:func:`equality`).
+    (:func:`equality`). Of several alternatives ``a``, one has to hold (:func:`either`).
     """
 
-    image: UInt32[Array, "b w"]
-    text: UInt32[Array, "b w"]
+    image: UInt32[Array, "b w"] | UInt32[Array, "b a w"]
+    text: UInt32[Array, "b w"] | UInt32[Array, "b a w"]
 
 
 def equality(key: UInt32[Array, "b w"]) -> PairKeys:
     """Keys that make records with equal rows of ``key`` positives of each other."""
     both = jnp.concatenate([key, ~key], axis=1)
     return PairKeys(both, both)
+
+
+def either(*keys: PairKeys) -> PairKeys:
+    """Keys that make a pair positive where one of several ``[b, w]`` does."""
+    width = max(one.image.shape[1] for one in keys)
+
+    def together(sides: Sequence[jax.Array]) -> jax.Array:
+        # No bit asks for nothing: the words that are added hold for every pair.
+        padded = [jnp.pad(side, ((0, 0), (0, width - side.shape[1]))) for side in sides]
+        return jnp.stack(padded, axis=1)
+
+    return PairKeys(together([k.image for k in keys]), together([k.text for k in keys]))
 
 
 class PairTerms(NamedTuple):
@@ -84,7 +97,7 @@ class Records(NamedTuple):
     """One side of the records along one axis of a block of pairs."""
 
     embedding: Float[Array, "n d"]
-    key: UInt32[Array, "n w"]
+    key: UInt32[Array, "n w"] | UInt32[Array, "n a w"]
     valid: Bool[Array, " n"]
 
 
@@ -107,11 +120,22 @@ def sides(
 def masks(images: Records, texts: Records) -> tuple[Bool[Array, "n m"], Bool[Array, "n m"]]:
     """Where a pair is positive and where it is negative; a pair with padding is neither."""
     candidate = images.valid[:, None] & texts.valid[None, :]
-    positive = candidate
-    for word in range(images.key.shape[1]):  # word by word: nothing of size n m w exists
-        lacking = texts.key[None, :, word] & ~images.key[:, word, None]
-        positive = positive & (lacking == 0)
+    if images.key.ndim == 2:
+        positive = _holds(candidate, images.key, texts.key)
+    else:
+        positive = jnp.zeros_like(candidate)
+        for one in range(images.key.shape[1]):
+            positive |= _holds(candidate, images.key[:, one], texts.key[:, one])
     return positive, candidate & ~positive
+
+
+def _holds(
+    candidate: Bool[Array, "n m"], image: UInt32[Array, "n w"], text: UInt32[Array, "m w"]
+) -> Bool[Array, "n m"]:
+    for word in range(image.shape[1]):  # word by word: nothing of size n m w exists
+        lacking = text[None, :, word] & ~image[:, word, None]
+        candidate = candidate & (lacking == 0)
+    return candidate
 
 
 def matmul(left: Float[Array, "n k"], right: Float[Array, "k m"]) -> Float[Array, "n m"]:

@@ -6,9 +6,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int8, UInt8, UInt32
 
 from medvlp_jax.core.task import Batch
-from medvlp_jax.losses.pairs import PairKeys, equality
+from medvlp_jax.losses.pairs import PairKeys, either, equality
 
-Relation = Literal["none", "labels", "stated", "text"]
+Relation = Literal["none", "labels", "stated", "text", "text_or_labels"]
 
 
 def pair_keys(relation: Relation, batch: Batch) -> PairKeys | None:
@@ -16,10 +16,19 @@ def pair_keys(relation: Relation, batch: Batch) -> PairKeys | None:
     if relation == "none":
         return None
     if relation == "text":
-        return equality(batch["text_key"].astype(jnp.uint32)[:, None])
+        return same_text_keys(batch)
     if relation == "labels":
         return equality(label_key(batch["labels"]))
+    if relation == "text_or_labels":
+        # Not closed under chains: two records that share nothing are no positives of each other,
+        # whatever a third one shares with both.
+        return either(same_text_keys(batch), equality(label_key(batch["labels"])))
     return stated_keys(batch["labels"] == 1, batch["text_labels"])
+
+
+def same_text_keys(batch: Batch) -> PairKeys:
+    """Records with the same text are positives of each other."""
+    return equality(batch["text_key"].astype(jnp.uint32)[:, None])
 
 
 def label_key(labels: Int8[Array, "b k"]) -> UInt32[Array, "b w"]:

@@ -19,7 +19,18 @@ _GONE: dict[tuple[str, ...], dict[str, str]] = {
     },
 }
 #: Group -> key that is new -> what it means where it is absent.
-_NEW: dict[tuple[str, ...], dict[str, Any]] = {("data",): {"latents": None}}
+_NEW: dict[tuple[str, ...], dict[str, Any]] = {
+    ("data",): {
+        "latents": None,
+        "mixture": {
+            "by": "source",
+            "temperature": 1.0,
+            "weights": {},
+            "batches": "mixed",
+            "period": 4096,
+        },
+    }
+}
 
 
 def forget_old_keys(stored: Mapping[str, Any]) -> dict[str, Any]:

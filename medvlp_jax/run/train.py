@@ -109,6 +109,7 @@ def train(
                 predictor=run.predictor(),
                 evaluators=evaluators,
                 restored=restored,
+                seen=lambda position: iterator.seen.report(position["seen"]),
                 flops=lambda batch: run.step_flops(*_shape(batch)),
             )
         checkpointer.close()

@@ -23,13 +23,13 @@ class TowersConfig(PixelConfig):
       multi_positive: which other records are positives of a record: ``none``; ``labels``, those
         with the same value of every label, if one of them is positive or negative at all;
         ``stated``, images that show every finding that the text states; ``text``, those with the
-        same text.
+        same text; ``text_or_labels``, those that share the text or the labels.
       frozen_towers: towers that run as in evaluation (no dropout, no batch statistics) and get no
         gradient; their projections still learn. The optimizer must hold their parameters too, with
         ``config.optim.freeze``: the task only saves the work.
     """
 
-    multi_positive: Literal["none", "labels", "stated", "text"] = "none"
+    multi_positive: Literal["none", "labels", "stated", "text", "text_or_labels"] = "none"
     frozen_towers: tuple[Literal["vision", "text"], ...] = ()
 
     @property
@@ -64,11 +64,11 @@ class TwoTowers:
         """What ``embed`` and ``loss`` read of a batch."""
         c = self.config
         read = ["image", "text"]
-        if c.multi_positive in ("labels", "stated"):
+        if c.multi_positive in ("labels", "stated", "text_or_labels"):
             read.append("labels")
         if c.reads_statements:
             read.append("statements")
-        if c.multi_positive == "text":
+        if c.multi_positive in ("text", "text_or_labels"):
             read.append("text_key")
         return tuple(read)
 

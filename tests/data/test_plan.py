@@ -5,7 +5,8 @@ import pickle
 import numpy as np
 import pytest
 
-from medvlp_jax.data.plan import Plan, interleave, mix, proportions, unit
+from medvlp_jax.data.mixture import interleave, proportions
+from medvlp_jax.data.plan import Plan, mix, unit
 from medvlp_jax.data.texts.choice import TextConfig
 from medvlp_jax.data.texts.text_index import TextIndex
 

@@ -11,9 +11,11 @@ def unit(rng: np.random.Generator, rows: int, width: int) -> np.ndarray:
 def positive(key, i: int, j: int) -> bool:
     """Whether text ``j`` is a positive of image ``i``.
 
-    ``key``: None; rows that are equal for positives; or a pair of rows of bits, those of the images
-    and those of the texts.
+    ``key``: None; rows that are equal for positives; a pair of rows of bits, those of the images
+    and those of the texts; or a list of such keys, one of which has to hold.
     """
+    if isinstance(key, list):
+        return any(positive(one, i, j) for one in key)
     if key is None:
         return i == j
     if isinstance(key, tuple):

@@ -13,6 +13,7 @@ from medvlp_jax.losses.pairs import (
     PairKeys,
     dense_sigmoid_pairs,
     dense_softmax_pairs,
+    either,
     equality,
 )
 from medvlp_jax.losses.ring import Ring
@@ -29,12 +30,17 @@ KEYS = {
         np.array([[1], [3], [3], [6], [4], [7], [2], [5]], np.uint32),
         np.array([[1], [1], [2], [6], [4], [5], [2], [4]], np.uint32),
     ),
+    # The text or the labels: 0 and 2 share the one, 2 and 5 the other, 0 and 5 neither.
+    "either": [
+        np.array([[3], [1], [3], [2], [1], [8], [7], [9]]),
+        np.array([[1, 1], [3, 2], [4, 1], [2, 2], [2, 2], [4, 1], [0, 0], [0, 1]]),
+    ],
     "all the same": np.zeros((RECORDS, 1)),
     "all different": np.arange(RECORDS)[:, None] + 5,
 }
 VALID = {"whole": np.ones(RECORDS, bool), "padded": np.arange(RECORDS) % 4 != 2}
 CASES = [(key, "whole") for key in KEYS] + [
-    (key, "padded") for key in ("own pair", "groups", "stated")
+    (key, "padded") for key in ("own pair", "groups", "stated", "either")
 ]
 PAIRS = {
     "dense": {"infonce": dense_softmax_pairs, "sigmoid": dense_sigmoid_pairs},
@@ -57,6 +63,8 @@ def embeddings(seed=0, records=RECORDS, width=WIDTH):
 
 
 def words(key):
+    if isinstance(key, list):
+        return either(*map(words, key))
     if key is None or isinstance(key, PairKeys):
         return jax.tree.map(jnp.asarray, key)
     return equality(jnp.asarray(key, jnp.uint32))

@@ -12,7 +12,13 @@ from medvlp_jax.core.config import ConfigError
 from medvlp_jax.core.sharding import MeshConfig, batch_sharding, make_mesh
 from medvlp_jax.losses import embeddings as losses
 from medvlp_jax.losses.gathered import gathered_sigmoid_pairs, gathered_softmax_pairs
-from medvlp_jax.losses.pairs import PairKeys, dense_sigmoid_pairs, dense_softmax_pairs, equality
+from medvlp_jax.losses.pairs import (
+    PairKeys,
+    dense_sigmoid_pairs,
+    dense_softmax_pairs,
+    either,
+    equality,
+)
 from medvlp_jax.losses.ring import Ring
 from medvlp_jax.losses.ring_sigmoid import ring_sigmoid_pairs
 from medvlp_jax.losses.ring_softmax import ring_softmax_pairs
@@ -26,6 +32,10 @@ SHOWN, STATED = np.random.default_rng(0).integers(0, 64, (2, RECORDS, 1)).astype
 KEYS = {
     "own pair": None,
     "groups": equality(jnp.asarray(GROUPS)),
+    "either": either(
+        equality(jnp.asarray(GROUPS)),
+        equality(jnp.asarray(np.c_[GROUPS[::-1] % 4, np.arange(RECORDS) % 3].astype(np.uint32))),
+    ),
     "stated": PairKeys(jnp.asarray(SHOWN | STATED), jnp.asarray(STATED)),
 }
 CASES = [

@@ -78,6 +78,7 @@ def close(got, want, **tolerance):
         ({"multi_positive": "labels"}, ("labels",)),
         ({"multi_positive": "stated"}, ("labels", "text_labels")),
         ({"multi_positive": "text"}, ("text_key",)),
+        ({"multi_positive": "text_or_labels"}, ("labels", "text_key")),
         ({"text_weight": 1.0}, ("text_labels",)),
         (REGIONS, ("text_labels", "boxes", "box_label")),
     ],
@@ -105,6 +106,9 @@ def test_columns_are_what_the_task_reads(config, extra):
         {"loss": "convirt"},
         {"loss": "sigmoid", "multi_positive": "labels", "impl": "ring"},
         {"loss": "sigmoid"},
+        {"multi_positive": "text_or_labels"},
+        {"loss": "convirt", "multi_positive": "text_or_labels"},
+        {"loss": "sigmoid", "multi_positive": "text_or_labels", "impl": "ring", "block": 4},
         {"multi_positive": "stated", "image_weight": 0.75},
         {"multi_positive": "stated", "impl": "ring", "text_weight": 0.5, **REGIONS},
     ],
@@ -126,6 +130,11 @@ def test_loss_equals_the_loop_on_its_embeddings(config):
         said = (batch["labels"] >= 0).any(1)
         number = np.where(said, -1, np.arange(BATCH))
         key = np.concatenate([batch["labels"], number[:, None]], axis=1)
+    if config.get("multi_positive") == "text_or_labels":
+        # said by the names themselves: the same text, or the same judged labels
+        said = (batch["labels"] >= 0).any(1)
+        number = np.where(said, -1, np.arange(BATCH))
+        key = [batch["text_key"][:, None], np.c_[batch["labels"], number]]
     scale = {"convirt": 10.0}.get(config.get("loss"), 1 / config.get("temperature", 0.1))
     if config.get("loss") == "sigmoid":
         wanted = oracle.sigmoid(image, text, scale, -3.0, key, batch["valid"])

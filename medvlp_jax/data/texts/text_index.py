@@ -8,6 +8,7 @@ import hashlib
 import json
 import pathlib
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,11 @@ from medvlp_jax.data.unreadable import MAX_BAD_FRACTION, Readable, still_unreada
 
 _LAYOUT = 1  # of the file; a change makes old files unknown
 _LOG_EVERY_S = 20.0
-_ARRAYS = ("records", "counts", "lengths")
+_ARRAYS = ("records", "counts", "lengths", "modality")
+_MODALITIES = "modalities"  # key of the summary: names of the codes of ``modality``
 _LEFT_OUT = "unreadable"  # key of the summary: indices of records that are out of the index
+#: The modality of a record whose images name none.
+UNKNOWN = "unknown"
 _CHUNK = 8192  # texts that are tokenized at once
 
 
@@ -40,6 +44,14 @@ def eligible_images(record: Record, config: ImageConfig) -> list[Image]:
     return [i for view in config.views for i in record.images if i.view == view]
 
 
+def modality_of(images: Sequence[Image]) -> str:
+    """The modality of a record, from its images; :data:`UNKNOWN` if they name none.
+
+    Several make a modality of their own, such as "ct+mri": a visit may show any of them.
+    """
+    return "+".join(sorted({image.modality for image in images} - {""})) or UNKNOWN
+
+
 @dataclasses.dataclass(frozen=True)
 class TextIndex:
     """The usable records of one source and the lengths of their candidate texts.
@@ -51,6 +63,8 @@ class TextIndex:
       summary: counts of what was left out and why, fraction of unknown pieces, and how many
         records name a side.
       content: identifies source, tokenizer and options; "" where the source has no identity.
+      modality: code of each record's modality, an index into ``modalities``; None: one for all.
+      modalities: names; see :func:`modality_of`.
     """
 
     records: Int[np.ndarray, " n"]
@@ -58,10 +72,24 @@ class TextIndex:
     lengths: Int[np.ndarray, " m"]
     summary: dict[str, Any]
     content: str = ""
+    modality: Int[np.ndarray, " n"] | None = None
+    modalities: tuple[str, ...] = (UNKNOWN,)
 
     def __post_init__(self) -> None:
         ends = np.cumsum(self.counts.sum(axis=1, dtype=np.int64))
         object.__setattr__(self, "_starts", ends - self.counts.sum(axis=1))
+
+    def modality_of(self, rows: Any) -> Int[np.ndarray, " b"]:
+        """Codes of the modalities of these rows."""
+        codes = np.zeros(len(self.records), np.int64) if self.modality is None else self.modality
+        return codes[rows]
+
+    def group_of(
+        self, rows: Int[np.ndarray, " b"], choice: Int[np.ndarray, " b"]
+    ) -> Int[np.ndarray, " b"]:
+        """The group that each chosen candidate is of; -1 where none was chosen."""
+        ends = np.cumsum(self.counts[rows], axis=1)
+        return np.where(choice < 0, -1, (ends <= choice[:, None]).sum(axis=1))
 
     def choose(
         self,
@@ -136,7 +164,7 @@ def text_index(
     index = scan(source, tokenizer, text, image, max_bad_fraction)
     index = dataclasses.replace(index, content=content)
     arrays = {name: getattr(index, name) for name in _ARRAYS}
-    arrays["summary"] = np.array(json.dumps(index.summary))
+    arrays["summary"] = np.array(json.dumps(index.summary | {_MODALITIES: index.modalities}))
     write_arrays(path, arrays, "text lengths are counted at each start; set data.cache_dir")
     return index
 
@@ -163,6 +191,7 @@ def scan(
     records: list[int] = []
     counts: list[list[int]] = []
     lengths: list[int] = []
+    modalities: list[str] = []
     waiting: list[str] = []
     summary: dict[str, Any] = {
         "records": len(source),
@@ -176,7 +205,8 @@ def scan(
         groups = candidates(record, text)
         found = [t for group in groups for t in group]
         summary["name_a_side"] += _names_a_side(record)
-        if not eligible_images(record, image):
+        images = eligible_images(record, image)
+        if not images:
             summary["without_image"] += 1
             continue
         if not found:
@@ -184,6 +214,7 @@ def scan(
             if text.missing == "skip":
                 continue
         records.append(i)
+        modalities.append(modality_of(images))
         counts.append([len(group) for group in groups])
         waiting += found
         if len(waiting) >= _CHUNK:
@@ -205,11 +236,14 @@ def scan(
     if sample:
         check_known(tokenizer, sample)
     logging.info("counted tokens in %.0f s: %s", time.monotonic() - started, summary)
+    names, codes = np.unique(np.array(modalities, np.str_), return_inverse=True)
     return TextIndex(
         np.asarray(records, np.int64),
         np.asarray(counts, np.int32),
         np.asarray(lengths, np.int32),
         summary,
+        modality=codes.astype(np.int16),
+        modalities=tuple(map(str, names)),
     )
 
 
@@ -223,10 +257,14 @@ def _read(path: pathlib.Path, content: str) -> TextIndex | None:
     arrays = read_arrays(path, "counting again")
     if arrays is None:
         return None
+    if "modality" not in arrays:
+        logging.info("%s was written before it held modalities; counting again", path)
+        return None
     try:
         summary = json.loads(str(arrays["summary"]))
-        records, counts, lengths = (arrays[name] for name in _ARRAYS)
-        return TextIndex(records, counts, lengths, summary, content)
+        names = tuple(summary.pop(_MODALITIES))
+        records, counts, lengths, modality = (arrays[name] for name in _ARRAYS)
+        return TextIndex(records, counts, lengths, summary, content, modality, names)
     except (KeyError, ValueError) as e:  # of another version
         logging.warning("%s is damaged (%s); counting again", path, reason(e))
         return None

@@ -24,6 +24,7 @@ from medvlp_jax.eval.page.sections import (
     retrieval_section,
     zeroshot_section,
 )
+from medvlp_jax.eval.page.seen import seen_section
 from medvlp_jax.eval.page.shown import Draw, Shown
 from medvlp_jax.eval.page.suite import few_shot_section, suite_section
 from medvlp_jax.pages.html import esc, facts, tag
@@ -102,7 +103,7 @@ def _sections(shown: Shown) -> list[tuple[str, str, str]]:
     if shown.rejects or data.get("rejects"):
         sections.append(("rejects", "Rejected, and why", _rejects(data, shown.rejects)))
     curves = curves_section(shown.history, shown.results["config"])
-    sections.append(("training", "Training", curves))
+    sections.append(("training", "Training", curves + seen_section(shown.history)))
     for kind, (title, draw) in SECTIONS.items():
         body = "".join(draw(shown, *one) for one in shown.of_kind.get(kind, {}).items())
         if kind == "grounding":

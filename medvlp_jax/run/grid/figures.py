@@ -59,10 +59,16 @@ def differences(
             axes.plot([d["low"], d["high"]], [y, y], color=colour, lw=2)
         axes.plot(d["value"], y, "o", color=colour)
     axes.axvline(0, color="#666", lw=0.8)
-    names = [f"{r['method']} {r['budget']}: {r['condition']}" for r in shown]
+    names = [
+        f"{r['method']} minus {r['minus']}"
+        if summary.get("compares_methods")
+        else f"{r['method']} {r['budget']}: {r['condition']}"
+        for r in shown
+    ]
     axes.set_yticks(range(len(shown)), names, fontsize=8)
     axes.invert_yaxis()
-    axes.set_title(f"{evaluation}: minus {summary['reference']}, in pairs", fontsize=9)
+    what = "differences" if summary.get("compares_methods") else f"minus {summary['reference']}"
+    axes.set_title(f"{evaluation}: {what}, in pairs", fontsize=9)
     return _png(figure)
 
 

@@ -49,6 +49,7 @@ class GridConfig:
       seeds: of initialisation, order and augmentation; three or more.
       sets: what every run is measured on; a ``path`` that is a name in ``data`` means that folder.
       reference: the condition that the others are compared with.
+      compared: method -> the method that it is compared with, on the reference condition.
       bootstrap: of the intervals.
     """
 
@@ -60,11 +61,18 @@ class GridConfig:
     budgets: dict[str, Budget]
     seeds: tuple[Seed, ...] = (0, 1, 2)
     reference: str = "real"
+    compared: dict[str, str] = dataclasses.field(default_factory=dict)
     bootstrap: Bootstrap = dataclasses.field(default_factory=Bootstrap)
 
     def __post_init__(self) -> None:
         if self.reference not in self.conditions:
             raise ValueError(unknown_key("reference", self.reference, self.conditions))
+        for method, other in self.compared.items():
+            for name in (method, other):
+                if name not in self.methods:
+                    raise ValueError(unknown_key(f"compared.{method}", name, self.methods))
+            if method == other:
+                raise ValueError(f"compared.{method} is the method itself")
         for condition, names in self.conditions.items():
             for name in names:
                 if name not in self.data:

@@ -28,6 +28,7 @@ _COLUMNS: tuple[str, ...] = (
     "low",
     "high",
     "sd",
+    "minus",
     "difference",
     "difference_low",
     "difference_high",
@@ -91,9 +92,21 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
     return text.getvalue()
 
 
-def _cells(row: Mapping[str, Any], reference: str) -> list[str]:
+def _against(summary: Mapping[str, Any]) -> str:
+    """Head of the differences."""
+    return "difference" if summary.get("compares_methods") else f"minus {summary['reference']}"
+
+
+def _lead(row: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
+    """What stands before a difference where each is to something of its own."""
+    return f"minus {row['minus']}: " if summary.get("compares_methods") else ""
+
+
+def _cells(row: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
     d = row["difference"]
-    against = "reference" if row["condition"] == reference else "" if d is None else _interval(d)
+    against = "" if row["minus"] else "reference"
+    if d is not None:
+        against = _lead(row, summary) + _interval(d)
     return [
         row["evaluation"],
         row["budget"],
@@ -117,14 +130,14 @@ def _head(summary: Mapping[str, Any]) -> list[str]:
         "seeds",
         f"value [{summary['level']:.0%}]",
         "by seed",
-        f"minus {summary['reference']}",
+        _against(summary),
     ]
 
 
 def _markdown(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> str:
     head = _head(summary)
     lines = [head, ["---"] * len(head)]
-    lines += [_cells(r, summary["reference"]) for r in rows]
+    lines += [_cells(r, summary) for r in rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
@@ -183,7 +196,7 @@ def _table(evaluation: str, rows: Sequence[Mapping[str, Any]], summary: Mapping[
         nth("seeds"),
         nth(f"mean [{summary['level']:.0%}]"),
         th(whisker_axis(domain)),
-        nth(f"minus {summary['reference']}"),
+        nth(_against(summary)),
         th(whisker_axis(away)),
     ]
     cells = []
@@ -192,7 +205,8 @@ def _table(evaluation: str, rows: Sequence[Mapping[str, Any]], summary: Mapping[
         seeds = [
             Mark(v, "chance", f"seed {s}") for v, s in zip(r["values"], r["seeds"], strict=True)
         ]
-        name = "reference" if r["condition"] == summary["reference"] else ""
+        name = "" if r["minus"] else "reference"
+        lead = tag("small", esc(_lead(r, summary))) if _lead(r, summary) else ""
         cells.append(
             [
                 name_cell(r["method"]),
@@ -203,7 +217,7 @@ def _table(evaluation: str, rows: Sequence[Mapping[str, Any]], summary: Mapping[
                 interval_cell(r),
                 td(whisker(r["value"], r["low"], r["high"], domain, seeds, reference=chance)),
                 td(
-                    interval(d, plus=True) if d else name,
+                    lead + interval(d, plus=True) if d else name,
                     class_=f"n {verdict(d)}" if d else "n muted",
                 ),
                 td(whisker(d["value"], d["low"], d["high"], away, reference=0.0) if d else ""),

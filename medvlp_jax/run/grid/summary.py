@@ -60,9 +60,10 @@ def summarise(grid: GridConfig, outcomes: Mapping[Trial, Outcome]) -> dict[str, 
 
     Returns:
       ``{"rows": [{evaluation, budget, method, condition, seeds, steps, value, low, high, sd,
-      values, difference: {value, low, high} | None, metrics: {name: mean over seeds}}],
-      "finished", "trials", "reference"}``; ``difference`` is to the reference condition of the
-      same method, budget and evaluation.
+      values, difference: {value, low, high} | None, minus, metrics: {name: mean over seeds}}],
+      "finished", "trials", "reference"}``; ``difference`` is to what ``minus`` names: the reference
+      condition of the same method, budget and evaluation, or, on the reference condition, the
+      method that ``grid.compared`` says.
     """
     rows = []
     arms: dict[tuple[str, str, str, str], Arm] = {}
@@ -94,15 +95,21 @@ def summarise(grid: GridConfig, outcomes: Mapping[Trial, Outcome]) -> dict[str, 
                         row |= _value(arm, grid.bootstrap)
                     rows.append(row)
     for row in rows:
-        key = row["evaluation"], row["budget"], row["method"]
-        arm = arms.get((*key, row["condition"]))
-        other = arms.get((*key, grid.reference))
+        key = row["evaluation"], row["budget"]
+        method, condition = row["method"], row["condition"]
+        against = (method, grid.reference)
+        row["minus"] = grid.reference
+        if condition == grid.reference:
+            row["minus"] = grid.compared.get(method, "")
+            against = (row["minus"], grid.reference)
+        arm, other = arms.get((*key, method, condition)), arms.get((*key, *against))
         row["difference"] = None
-        if arm is not None and other is not None and row["condition"] != grid.reference:
+        if arm is not None and other is not None:
             row["difference"] = difference(arm, other, grid.bootstrap)
     return {
         "rows": rows,
         "reference": grid.reference,
+        "compares_methods": bool(grid.compared),
         "finished": len(outcomes),
         "level": grid.bootstrap.level,
         "resamples": grid.bootstrap.resamples,
