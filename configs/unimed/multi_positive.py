@@ -7,11 +7,11 @@
     .venv/bin/python launch/experiment.py --out=runs/multi_positive \
         --config=configs/unimed/multi_positive.py:data/label_captions
 
-Captions made from labels are few: in a batch many records have the same one, and plain InfoNCE takes
-each of them as a negative of the others. ``text``, ``labels`` and ``text_or_labels`` are what makes
-other records positives (``config.task.multi_positive``). All methods start from the same parameters
-of a seed and see the same batches for equally many steps; differences are to the plain form of
-the same loss. The data folder has any modality; ``config.labels`` names what is measured.
+Captions made from labels are few: in a batch many records have the same one, and plain InfoNCE
+takes each of them as a negative of the others. ``text``, ``labels`` and ``text_or_labels`` are what
+makes other records positives (``config.task.multi_positive``). All methods start from the same
+parameters of a seed and see the same batches for equally many steps; differences are to the plain
+form of the same loss.
 """
 
 import ml_collections

@@ -4,8 +4,8 @@ The argument of a recipe is the folder that holds the thirteen sources as sub-fo
 in :data:`SOURCES`; leave out or rename some by setting ``config.data.sources``. By default every
 record is seen equally often, as in the publication; ``config.data.mixture`` has other ways.
 
-Not as published: position tables are not decayed, bfloat16 stands for float16, and the projection of
-the images and the temperature start anew where the towers come from ``vision.init`` and
+Not as published: position tables are not decayed, bfloat16 stands for float16, and the projection
+of the images and the temperature start anew where the towers come from ``vision.init`` and
 ``text.init`` (the publication keeps those of MetaCLIP).
 """
 

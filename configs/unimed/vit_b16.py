@@ -1,6 +1,7 @@
 """UniMed-CLIP ViT-B/16: MetaCLIP's tower and BiomedBERT, 2,048 pairs a batch, ten epochs.
 
-    .venv/bin/python launch/train.py --config=configs/unimed/vit_b16.py:FOLDER --workdir=runs/unimed \
+    .venv/bin/python launch/train.py --config=configs/unimed/vit_b16.py:FOLDER \
+        --workdir=runs/unimed \
         --config.model.vision.init=METACLIP --config.model.text.init=BIOMEDBERT
     .venv/bin/python launch/compile.py --config=configs/unimed/vit_b16.py --topology=v5e:4x4
 

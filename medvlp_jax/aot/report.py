@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from medvlp_jax.aot.compiled import Compiled, Slice
+from medvlp_jax.aot.roofline import Roofline
 from medvlp_jax.core import sharding
 from medvlp_jax.core.profiling import peak_flops
 from medvlp_jax.core.step import shardings_of
@@ -28,6 +29,7 @@ class Report:
       per: a call of the program: ``step`` or ``batch``.
       flops: of one call on all devices together, two per multiply-add; 0 is not told.
       silence: said where no device talks to another.
+      roofline: the least time of a step, where it is known.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Report:
     per: str = "step"
     flops: float = 0.0
     silence: str = ""
+    roofline: Roofline | None = None
 
     @property
     def fits(self) -> bool:
@@ -54,6 +57,7 @@ class Report:
             *(f"  {what:<18} {size / GIB:10.2f} GiB per chip" for what, size in self.held.items()),
             *self._memory(),
             *self._traffic(),
+            *(self.roofline.lines() if self.roofline else ()),
             self._verdict(),
         ]
         return "\n".join(rows)

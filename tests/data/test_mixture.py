@@ -167,7 +167,7 @@ def test_a_caption_is_drawn_by_the_record_alone():
 
 
 def test_wrong_mixtures():
-    with pytest.raises(ValueError, match="go with mixture.by='modality'"):
+    with pytest.raises(ValueError, match=r"go with mixture\.by='modality'"):
         MixtureConfig(weights={"ct": 1.0})
     with pytest.raises(ValueError, match="not both"):
         MixtureConfig(by="modality", weights={"ct": 1.0}, temperature=2.0)
