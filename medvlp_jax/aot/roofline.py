@@ -69,7 +69,8 @@ class Roofline:
             f"                     {rates[0]:10,.0f} pairs/s at most, {rates[1]:,.0f} if nothing "
             "overlaps",
             f"    assumed: {self.peak / 1e12:.0f} TFLOP/s in bf16, "
-            f"{self.speed.memory / 1e9:.0f} GB/s of memory and {self.speed.links / 1e9:.0f} GB/s of links a chip, all at their "
+            f"{self.speed.memory / 1e9:.0f} GB/s of memory and "
+            f"{self.speed.links / 1e9:.0f} GB/s of links a chip, all at their "
             f"published peak; {self.note};",
             "    arguments and results are touched once and temporaries twice; an all-reduce sends "
             "its bytes twice, other collectives once; input and start-up cost nothing",

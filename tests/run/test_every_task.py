@@ -82,6 +82,12 @@ def losses(workdir):
     return {row["step"]: row["loss"] for row in rows if "loss" in row}
 
 
+def seen(workdir):
+    """What the log says was shown, by the last step."""
+    *_, last = (row for row in read_metrics(workdir / FILE) if row["kind"] == "seen")
+    return {key: value for key, value in last.items() if key != "time"}
+
+
 def test_every_task_has_a_case():
     assert set(CASES) == set(TASKS)
 
@@ -107,13 +113,18 @@ def test_a_task_is_trained_stopped_resumed_and_measured(task, folder, tmp_path, 
     assert training.train(run, cut).step == 6
     assert losses(cut) == losses(whole)
     assert np.isfinite(list(losses(whole).values())).all()
+    assert seen(cut) == seen(whole)
+    rows = 6 * run.config.data.batch_size
+    assert (seen(cut)["step"], seen(cut)[f"source/{folder.name}/records"]) == (6, rows)
     done = evaluate_checkpoint(cut, tmp_path / "out", command="typed")
     (entry,) = done.results["evaluations"].values()
     evaluator_, metric = CASES[task][2:]
     assert entry["kind"] == evaluator_
     assert np.isfinite(entry["metrics"][metric])
     assert metric.split("/")[0] in done.summary()
-    assert f'id="{evaluator_}"' in done.report_path.read_text()
+    page = done.report_path.read_text()
+    assert f'id="{evaluator_}"' in page
+    assert "What was seen" in page
 
 
 def test_a_task_says_which_model_it_trains(folder):

@@ -82,6 +82,8 @@ def test_the_config_of_a_run(tmp_path):
     [
         ({"reference": "rael"}, "did you mean"),
         ({"conditions": {"real": ["unreal"]}}, "did you mean conditions.real.real"),
+        ({"compared": {"tiny": "tyni"}}, "did you mean compared.tiny.tiny"),
+        ({"compared": {"tiny": "tiny"}}, "is the method itself"),
         ({"seeds": [1, 1]}, "different numbers"),
         ({"budgets": {"both": {"steps": 3, "epochs": 1.0}}}, "steps or epochs"),
     ],
@@ -197,6 +199,33 @@ def test_the_page(tmp_path):
     assert {r["condition"] for r in rows} == {"real", "synthetic", "mixed"}
     assert json.loads((tmp_path / "results.json").read_text())["finished"] == 4
     assert "reference" in (tmp_path / "table.md").read_text()
+
+
+def test_methods_are_compared_on_the_reference(tmp_path):
+    methods = {"plain": METHOD, "better": METHOD}
+    grid = grid_of(tmp_path, methods=methods, compared={"better": "plain"})
+    done = {t: outcome(t.seed, 1.5 * (t.method == "better")) for t in trials(grid)}
+    summary = summarise(grid, done)
+    rows = {
+        (r["method"], r["condition"]): r
+        for r in summary["rows"]
+        if r["evaluation"] == "real-zeroshot"
+    }
+    better, plain = rows["better", "real"], rows["plain", "real"]
+    assert (better["minus"], plain["minus"], plain["difference"]) == ("plain", "", None)
+    assert better["difference"]["low"] > 0
+    assert better["difference"]["value"] == pytest.approx(better["value"] - plain["value"])
+    assert rows["better", "mixed"]["minus"] == "real"
+    assert rows["better", "mixed"]["difference"]["value"] == 0
+    write_page(tmp_path, summary, name="toy", command="python x", total=12)
+    assert "minus plain: " in (tmp_path / "table.md").read_text()
+    assert "minus plain: " in (tmp_path / "report.html").read_text()
+    (row,) = (
+        r
+        for r in csv.DictReader((tmp_path / "table.csv").open())
+        if (r["method"], r["condition"], r["evaluation"]) == ("better", "real", "real-zeroshot")
+    )
+    assert (row["minus"], float(row["difference_low"]) > 0) == ("plain", True)
 
 
 def test_a_small_experiment(tmp_path):
