@@ -25,9 +25,14 @@ def test_each_resource_and_both_ends():
     assert found.overlapped == found.arithmetic
     assert found.in_turn == pytest.approx(0.25 + 9 / 819 + 5 / 200)
     text = "\n".join(found.lines())
-    for words in ("250 ms per step at least", "4,000 pairs/s at most",
-                  "819 GB/s of memory",
-                  "200 GB/s of links", "all of it", "arithmetic 250, memory 11, links 25"):  # fmt: skip
+    for words in (
+        "250 ms per step at least",
+        "4,000 pairs/s at most",
+        "819 GB/s of memory",
+        "200 GB/s of links",
+        "all of it",
+        "arithmetic 250, memory 11, links 25",
+    ):
         assert words in text
 
 
