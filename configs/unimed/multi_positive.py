@@ -3,15 +3,16 @@
     .venv/bin/python launch/generate.py --config=configs/data_gen/phantom.py --out=data/phantom \
         --config.size=128
     .venv/bin/python launch/generate.py --config=configs/data_gen/captions.py \
-        --config.source=data/phantom --config.anatomy=chest --out=data/label_captions
+        --config.source=data/phantom --config.anatomy=chest --config.existing=replace \
+        --out=data/label_captions
     .venv/bin/python launch/experiment.py --out=runs/multi_positive \
         --config=configs/unimed/multi_positive.py:data/label_captions
 
 Captions made from labels are few: in a batch many records have the same one, and plain InfoNCE
-takes each of them as a negative of the others. ``text``, ``labels`` and ``text_or_labels`` are what
-makes other records positives (``config.task.multi_positive``). All methods start from the same
-parameters of a seed and see the same batches for equally many steps; differences are to the plain
-form of the same loss.
+takes each of them as a negative of the others. With ``text`` records that share the caption are
+positives of each other, with ``text_or_labels`` those that share the label set too
+(``config.task.multi_positive``). All methods start from the same parameters of a seed and see the
+same batches for equally many steps; differences are to the plain form of the same loss.
 """
 
 import ml_collections
@@ -23,7 +24,6 @@ from configs.cxr import clip, siglip
 METHODS = {
     "infonce": ("infonce", "none"),
     "infonce_text": ("infonce", "text"),
-    "infonce_labels": ("infonce", "labels"),
     "infonce_either": ("infonce", "text_or_labels"),
     "sigmoid": ("sigmoid", "none"),
     "sigmoid_either": ("sigmoid", "text_or_labels"),
@@ -31,7 +31,7 @@ METHODS = {
 
 
 def get_config(data: str = "data/label_captions"):
-    words = ("zeroshot", "retrieval")
+    words = ("zeroshot",)
     config = ml_collections.ConfigDict(
         {
             "name": "multi_positive",
@@ -39,7 +39,7 @@ def get_config(data: str = "data/label_captions"):
             "conditions": {"captions": ("captions",)},
             "reference": "captions",
             "compared": {m: m.split("_")[0] for m in METHODS if "_" in m},
-            "budgets": {"steps": {"steps": 250, "epochs": 0.0}},
+            "budgets": {"steps": {"steps": 200, "epochs": 0.0}},
             "seeds": (0, 1, 2),
             "sets": {
                 "validation": {"path": "captions", "split": "validation", "evaluators": ()},

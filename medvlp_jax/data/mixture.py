@@ -188,7 +188,7 @@ def _relative(
     given: dict[int | str, float] = {}
     if config.weights:
         _check_names(config.weights, [str(name) for name in records])
-        given = dict(config.weights)
+        given.update(config.weights)
     elif config.by == "source":
         given = {i: w for i, w in enumerate(weights) if w is not None}
     whole = {

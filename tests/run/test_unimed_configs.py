@@ -73,6 +73,6 @@ def test_the_ablation():
     assert all(data == seen["infonce"] for data in seen.values()), "the same batches"
     assert find(grid, "infonce-captions-steps-2").seed == 2
     config = training_config(grid, every[0])
-    assert config["loop"]["steps"] == 250
+    assert config["loop"]["steps"] == 200
     parse_config(config)
     assert TEXT["bert_base"].vocab == 30522  # that of BiomedBERT
