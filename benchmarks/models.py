@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any, Literal
 
-VISION = ("vit_b16", "resnet50")
+VISION = ("vit_b16", "resnet50", "unimed_b16")
 IMAGE_SIZE = 224
 EMBED_DIM = 512
 VOCAB = 30522
@@ -13,9 +13,12 @@ BERT = {"width": 768, "depth": 12, "heads": 12, "mlp_width": 3072, "positions": 
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """One training step: which vision tower beside BERT-base, and how much data."""
+    """One training step: which vision tower beside BERT-base, and how much data.
 
-    vision: Literal["vit_b16", "resnet50"]
+    ``unimed_b16`` is the whole model of UniMed-CLIP: QuickGELU, and an MLP behind the text tower.
+    """
+
+    vision: Literal["vit_b16", "resnet50", "unimed_b16"]
     batch: int
     text_len: int
 
@@ -23,13 +26,22 @@ class Shape:
 def our_config(shape: Shape, text_buckets: tuple[int, ...]) -> Any:
     """The experiment of ``configs/common.py`` in fp32, without what open_clip does not do."""
     from configs import common
+    from configs.unimed import vit_b16 as unimed
 
-    config: Any = common.base()
-    config.name = f"benchmark_{shape.vision}"
+    if shape.vision == "unimed_b16":
+        config: Any = unimed.get_config()
+        config.task.impl = "gathered"  # as open_clip's
+        return _equal_terms(config, shape, text_buckets)
+    config = common.base()
     vision: dict[str, Any] = {"name": shape.vision}
     if shape.vision == "vit_b16":  # open_clip's ViT is OpenAI's
         vision |= {"norm_pre": True, "patch_bias": False, "eps": 1e-5}
     config.model.vision = vision
+    return _equal_terms(config, shape, text_buckets)
+
+
+def _equal_terms(config: Any, shape: Shape, text_buckets: tuple[int, ...]) -> Any:
+    config.name = f"benchmark_{shape.vision}"
     config.model.dtype = "float32"
     config.model.remat = "none"
     config.model.embed_dim = EMBED_DIM
@@ -60,12 +72,14 @@ def bert_config() -> dict[str, Any]:
 def open_clip_config(shape: Shape, text_folder: str) -> dict[str, Any]:
     """The model config that open_clip would read for the same model."""
     vision: dict[str, Any] = {"image_size": IMAGE_SIZE}
-    if shape.vision == "vit_b16":
+    unimed = shape.vision == "unimed_b16"
+    if shape.vision == "vit_b16" or unimed:
         vision |= {"layers": 12, "width": 768, "patch_size": 16}
     else:
         vision |= {"timm_model_name": "resnet50", "timm_pool": "avg", "timm_proj": "linear"}
     return {
         "embed_dim": EMBED_DIM,
+        "quick_gelu": unimed,
         "vision_cfg": vision,
         "text_cfg": {
             "context_length": shape.text_len,
@@ -73,6 +87,6 @@ def open_clip_config(shape: Shape, text_folder: str) -> dict[str, Any]:
             "hf_tokenizer_name": text_folder,
             "hf_model_pretrained": False,
             "hf_pooler_type": "cls_last_hidden_state_pooler",
-            "hf_proj_type": "linear",
+            "hf_proj_type": "mlp" if unimed else "linear",
         },
     }

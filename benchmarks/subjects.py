@@ -45,6 +45,7 @@ SUBJECTS: dict[str, Subject] = {
     "gloria_step": Subject(functools.partial(local_step.run, "gloria"), _LOCAL),
     "mgca_step": Subject(functools.partial(local_step.run, "mgca"), _LOCAL),
     "text_buckets": Subject(text_buckets.run, _CLIP),
+    "unimed_step": Subject(text_buckets.run_unimed, _CLIP),
     "pipeline": Subject(pipeline.run, (*_CLIP, "webdataset")),
     "features": Subject(features.run),
     "phantom": Subject(phantom.run),

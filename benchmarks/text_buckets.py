@@ -9,7 +9,7 @@ from collections import Counter
 
 import numpy as np
 
-from benchmarks.data import LONGEST, report_lengths
+from benchmarks.data import LONGEST, report_lengths, unimed_lengths
 from benchmarks.harness import Paired, Tell, Worker, check_same_size, in_turn
 from benchmarks.report import Row, Target, paired_row
 from benchmarks.settings import Settings
@@ -18,7 +18,7 @@ from medvlp_jax.data.plan import Plan
 from medvlp_jax.data.texts.choice import TextConfig
 from medvlp_jax.data.texts.text_index import TextIndex
 
-TARGET = Target(1.3, at_most=False)
+TARGET, UNIMED_TARGET = Target(1.3, at_most=False), Target(1.5, at_most=False)
 #: The plan sorts by length inside windows of these batches, as a training run of that size would.
 _PLANNED_BATCH, _RECORDS = 256, 50_000
 
@@ -34,11 +34,24 @@ def bucket_shares(lengths: np.ndarray, batch: int, text: TextConfig) -> dict[int
 
 
 def run(settings: Settings, tell: Tell) -> list[Row]:
-    """Pairs per second of both sides on the same texts."""
+    """Pairs per second of both sides on the same reports."""
+    what = "reports, buckets against padding"
+    return [_compared("vit_b16", report_lengths(_RECORDS), what, TARGET, settings, tell)]
+
+
+def run_unimed(settings: Settings, tell: Tell) -> list[Row]:
+    """Pairs per second of UniMed-CLIP's B/16 and BERT on the texts of its mixture."""
+    what = "UniMed-CLIP B/16 step, buckets against padding"
+    lengths = unimed_lengths(_RECORDS)
+    return [_compared("unimed_b16", lengths, what, UNIMED_TARGET, settings, tell)]
+
+
+def _compared(
+    vision: str, lengths: np.ndarray, what: str, target: Target, settings: Settings, tell: Tell
+) -> Row:
     batch, rounds = (4, 1) if settings.quick else (8, 3)
-    lengths = report_lengths(_RECORDS)
     shares = bucket_shares(lengths, _PLANNED_BATCH, TextConfig())
-    shape = {"vision": "vit_b16", "batch": batch}
+    shape = {"vision": vision, "batch": batch}
     our_side, _ = sides({**shape, "text_lengths": list(shares)}, settings.threads)
     _, peer_side = sides({**shape, "text_lengths": [LONGEST]}, settings.threads)
     tell(f"building and compiling {len(shares)} lengths")
@@ -61,4 +74,4 @@ def run(settings: Settings, tell: Tell) -> list[Row]:
         f"{mean:.0f} in the mean. open_clip pads to {LONGEST}; a PyTorch program that sorted its "
         "texts by length would gain as much."
     )
-    return [paired_row("reports, buckets against padding", paired, "pairs/s", TARGET, note)]
+    return paired_row(what, paired, "pairs/s", target, note)
