@@ -153,6 +153,22 @@ def history(steps=400):
     return lines
 
 
+def seen_lines(steps, sources):
+    """Lines of a log about what was shown; a source called "b" had unreadable records."""
+    for step in steps:
+        line = {"step": step, "kind": "seen"}
+        for i, name in enumerate(sources):
+            n = float(step * 10 * (i + 1))
+            line |= {
+                f"source/{name}/records": n,
+                f"source/{name}/epochs": n / 100,
+                f"source/{name}/texts/caption": n,
+            }
+        line |= {f"modality/{m}/{k}": step * 5.0 for m in ("ct", "mri") for k in
+                 ("records", "epochs", "texts/caption")}  # fmt: skip
+        yield line | ({"source/b/replaced": 3.0} if "b" in sources else {})
+
+
 def samples(studies, count=4):
     words = "There is a {} in the right lung. No acute osseous abnormality."
     out = []

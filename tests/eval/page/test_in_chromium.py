@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from chromium import Chromium
+from made_up import seen_lines
 
 from medvlp_jax.eval.page.curves import curves_section
 from medvlp_jax.eval.page.entry import where
@@ -14,6 +15,7 @@ from medvlp_jax.eval.page.heatmaps import heatmaps_section
 from medvlp_jax.eval.page.inputs import Heatmap
 from medvlp_jax.eval.page.reliability import reliability_grid
 from medvlp_jax.eval.page.scores import multiway_block
+from medvlp_jax.eval.page.seen import seen_section
 from medvlp_jax.pages.boxes import (
     Colours,
     LabelledBox,
@@ -80,6 +82,7 @@ def sections():
     return [
         ("samples", "Sample studies", samples_section(samples)),
         ("training", "Training of the model", curves_section(history, config)),
+        ("seen", "What was seen", seen_section(list(seen_lines((10, 20000), ["b", *NAMES])))),
         ("alone", "One chart", line_chart([Series([1], [1e-9])], title="alone")),
         ("several", "One of several classes", multiway_block({"top1": top1})),
         ("reliable", "Reliability", reliability_grid(entry)),

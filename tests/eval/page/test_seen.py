@@ -1,21 +1,8 @@
 """The part of the report about what a run was trained on."""
 
+from made_up import seen_lines as lines
+
 from medvlp_jax.eval.page.seen import seen_section
-
-
-def lines(steps, sources):
-    for step in steps:
-        line = {"step": step, "kind": "seen"}
-        for i, name in enumerate(sources):
-            n = float(step * 10 * (i + 1))
-            line |= {
-                f"source/{name}/records": n,
-                f"source/{name}/epochs": n / 100,
-                f"source/{name}/texts/caption": n,
-            }
-        line |= {f"modality/{m}/{k}": step * 5.0 for m in ("ct", "mri") for k in
-                 ("records", "epochs", "texts/caption")}  # fmt: skip
-        yield line | {"source/b/replaced": 3.0}
 
 
 def test_the_last_line_is_told_and_drawn():
