@@ -193,6 +193,17 @@ def test_a_finer_period_keeps_small_shares():
     assert max(error) < 0.01
 
 
+def test_records_that_are_left_out_leave_their_modality():
+    whole = index({"ct": 5, "mri": 3, "us": 2})
+    names = np.array(whole.modalities)[whole.modality]
+    rest = whole.kept(names != "mri")
+    assert rest.modalities == ("ct", "us")
+    assert [rest.modalities[c] for c in rest.modality] == [n for n in names if n != "mri"]
+    p = Plan([rest], [None], TEXT, 4, 0, MixtureConfig(batches="one_modality"))
+    assert {name for batch in modalities(p, 40) for name in batch} == {"ct", "us"}
+    assert [c.records for c in p.cells] == [5, 2]
+
+
 def test_names_of_sources():
     paths = ("data/a", "data/b/", "other/a")
     sources = [SourceConfig(p, split) for p, split in zip(paths, ("train", "x", "x"), strict=True)]

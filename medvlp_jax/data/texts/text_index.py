@@ -125,12 +125,16 @@ class TextIndex:
             return self
         of_each = self.counts.sum(axis=1, dtype=np.int64)
         which = hashlib.sha256(np.packbits(keep).tobytes()).hexdigest()[:16]
+        # A modality of which nothing is left is none of this index.
+        codes, modality = np.unique(self.modality_of(keep), return_inverse=True)
         return TextIndex(
             self.records[keep],
             self.counts[keep],
             self.lengths[np.repeat(keep, of_each)],
             self.summary | {"held_out": int((~keep).sum())},
             f"{self.content}:{which}",
+            modality.astype(np.int16),
+            tuple(self.modalities[code] for code in codes),
         )
 
 
