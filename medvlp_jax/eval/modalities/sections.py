@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from medvlp_jax.eval.notes import notes
+from medvlp_jax.eval.page.classes.scores import multiway_block
 from medvlp_jax.eval.page.entry import AUC_DOMAIN, FEW, Entry, has_few, intervals, percent, where
 from medvlp_jax.eval.page.examples import Mistaken
-from medvlp_jax.eval.page.scores import multiway_block
 from medvlp_jax.eval.page.shown import Shown
 from medvlp_jax.eval.page.tables import class_table
 from medvlp_jax.pages.html import count, esc, interval, legend, tag

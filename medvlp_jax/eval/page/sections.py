@@ -1,13 +1,13 @@
 """The sections of the page that show one kind of evaluation."""
 
 from medvlp_jax.eval.notes import notes
+from medvlp_jax.eval.page.classes.reliability import reliability_grid
+from medvlp_jax.eval.page.classes.roc import roc_grid
+from medvlp_jax.eval.page.classes.scores import calibration_table, multiway_block, threshold_table
 from medvlp_jax.eval.page.entry import FEW, Entry, has_few, intervals, percent, where
 from medvlp_jax.eval.page.example_cards import answered_figures, wrong_figures
 from medvlp_jax.eval.page.examples import Answered, WrongCall
 from medvlp_jax.eval.page.heatmaps import heatmaps_of_set
-from medvlp_jax.eval.page.reliability import reliability_grid
-from medvlp_jax.eval.page.roc import roc_grid
-from medvlp_jax.eval.page.scores import calibration_table, multiway_block, threshold_table
 from medvlp_jax.eval.page.shown import Shown
 from medvlp_jax.eval.page.tables import (
     class_table,

@@ -7,14 +7,14 @@ import pytest
 from chromium import Chromium
 from made_up import seen_lines
 
+from medvlp_jax.eval.page.classes.reliability import reliability_grid
+from medvlp_jax.eval.page.classes.scores import multiway_block
 from medvlp_jax.eval.page.curves import curves_section
 from medvlp_jax.eval.page.entry import where
 from medvlp_jax.eval.page.example_cards import answered_figures, detected_figures, wrong_figures
 from medvlp_jax.eval.page.examples import Answer, Answered, Detected, WrongCall
 from medvlp_jax.eval.page.heatmaps import heatmaps_section
 from medvlp_jax.eval.page.inputs import Heatmap
-from medvlp_jax.eval.page.reliability import reliability_grid
-from medvlp_jax.eval.page.scores import multiway_block
 from medvlp_jax.eval.page.seen import seen_section
 from medvlp_jax.pages.boxes import (
     Colours,

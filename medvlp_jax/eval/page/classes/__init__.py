@@ -1,0 +1,1 @@
+"""What the page shows of scores of classes: curves, reliability, thresholds, confusions."""
