@@ -20,7 +20,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.size = 96
     config.mix = {"normal": 0.2, "count": (1.0, 0.0, 0.0), "severity": (0.1, 0.3, 0.6)}
     config.masks = False
-    config.splits = {"train": 6000, "validation": 600, "test": 1200}
+    config.splits = {"train": 15000, "validation": 600, "test": 1200}
     config.counterfactual = True
     config.counterfactual_splits = ("test",)
     return config

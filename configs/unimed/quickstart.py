@@ -27,9 +27,12 @@ def get_config(arg: str = "runs/unimed_quickstart/data"):
     config.data.image.size = 96
     config.data.image.channels = 3
     config.data.batch_size = 128
-    config.loop.steps = 1200
-    config.loop.eval_every = 300
-    config.loop.save_every = 300
+    # By how many findings there are to learn, and how faint they are.
+    weights = {"xray": 5, "ct": 6, "mri": 3, "ultrasound": 1, "pathology": 3, "fundus": 4}
+    config.data.mixture = {"by": "modality", "weights": weights}
+    config.loop.steps = 1500
+    config.loop.eval_every = 500
+    config.loop.save_every = 500
     config.eval.prompts = PROMPTS
     config.eval.subgroups = ()
     config.eval.sets = {
