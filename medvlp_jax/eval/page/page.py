@@ -24,11 +24,11 @@ from medvlp_jax.eval.page.sections import (
     retrieval_section,
     zeroshot_section,
 )
-from medvlp_jax.eval.page.seen import seen_section
 from medvlp_jax.eval.page.shown import Draw, Shown
 from medvlp_jax.eval.page.suite import few_shot_section, suite_section
 from medvlp_jax.pages.html import esc, facts, tag
 from medvlp_jax.pages.page import link_list, write_page
+from medvlp_jax.pages.seen import seen_section
 from medvlp_jax.pages.studies import Reject, Sample, rejects_section, samples_section
 from medvlp_jax.pages.tables import count_cell, counts_table, name_cell, sets_table, table, th
 

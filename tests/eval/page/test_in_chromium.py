@@ -15,7 +15,6 @@ from medvlp_jax.eval.page.example_cards import answered_figures, detected_figure
 from medvlp_jax.eval.page.examples import Answer, Answered, Detected, WrongCall
 from medvlp_jax.eval.page.heatmaps import heatmaps_section
 from medvlp_jax.eval.page.inputs import Heatmap
-from medvlp_jax.eval.page.seen import seen_section
 from medvlp_jax.pages.boxes import (
     Colours,
     LabelledBox,
@@ -27,6 +26,7 @@ from medvlp_jax.pages.boxes import (
 )
 from medvlp_jax.pages.charts import Series, line_chart, spread
 from medvlp_jax.pages.page import write_page
+from medvlp_jax.pages.seen import seen_section
 from medvlp_jax.pages.studies import Sample, mark_phrases, samples_section
 from medvlp_jax.pages.tables import nth, table, td, th
 

@@ -2,7 +2,7 @@
 
 from made_up import seen_lines as lines
 
-from medvlp_jax.eval.page.seen import seen_section
+from medvlp_jax.pages.seen import seen_section
 
 
 def test_the_last_line_is_told_and_drawn():
