@@ -143,6 +143,7 @@ class TestFolder:
         assert content(whole) == before
 
 
+@pytest.mark.slow
 def test_killed_in_every_stage(whole, tmp_path):
     for stage in STAGES:
         command = [
