@@ -9,8 +9,8 @@ from data_gen.phantom.ct.picture.shapes import Map, capsule, ellipse, step
 
 
 def _bump(x: Map, y: Map) -> Map:
-    near = step(60.0 - jnp.abs(x), 24.0) * step(62.0 - jnp.abs(y), 30.0)
-    return near * jnp.exp(-((x / 34.0) ** 2) - (y / 46.0) ** 2)
+    near = step(54.0 - jnp.abs(x), 24.0) * step(54.0 - jnp.abs(y), 24.0)
+    return near * jnp.exp(-((x / 32.0) ** 2) - (y / 44.0) ** 2)
 
 
 def push(c: Canvas) -> None:
@@ -18,7 +18,7 @@ def push(c: Canvas) -> None:
     shift, owner = c.s["shift"][0, 7], c.s["shift"][0, 6]
     amount = jnp.where(owner >= 0, shift, 0.0)
     moved = _bump(c.x - 0.6 * amount, c.y)
-    c.mark(owner, moved > 0.42)
+    c.mark(owner, moved > 0.35)
     c.x = c.x - amount * moved
 
 
