@@ -29,7 +29,8 @@ _NEW: dict[tuple[str, ...], dict[str, Any]] = {
             "batches": "mixed",
             "period": 4096,
         },
-    }
+    },
+    ("data", "image"): {"filter": "fast"},
 }
 
 
