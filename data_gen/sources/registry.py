@@ -18,7 +18,8 @@ from data_gen.sources import (
     webdataset,
 )
 from data_gen.sources.importing.source import Source
-from data_gen.sources.literature import llava_med, pmc_oa, quilt, roco
+from data_gen.sources.labelled import fundus, radimagenet
+from data_gen.sources.literature import llava_captions, llava_med, mm_retinal, pmc_oa, quilt, roco
 from data_gen.sources.suites import reader as suite
 
 SOURCES: dict[str, Source] = {
@@ -40,6 +41,10 @@ SOURCES: dict[str, Source] = {
     "roco": roco.SOURCE,
     "pmc_oa": pmc_oa.SOURCE,
     "llava_med": llava_med.SOURCE,
+    "llava_captions": llava_captions.SOURCE,
     "quilt": quilt.SOURCE,
+    "mm_retinal": mm_retinal.SOURCE,
+    "radimagenet": radimagenet.SOURCE,
+    "fundus": fundus.SOURCE,
     "suite": suite.SOURCE,
 }

@@ -34,13 +34,21 @@ _LIMIT = 1 << 33  # bytes of the JSON
 _ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"}
 _ROLES |= {"system": "system"}
 _IMAGE = "<image>"
-_MODALITIES = {
+#: Those with a size in their name first: the captions of the figures are another importer's.
+_FILES = ("llava_med_*[0-9]k*.json", "llava_med_*.json")
+#: Domain of a figure -> its modality.
+MODALITIES = {
     "chest_xray": "xray",
     "mri": "mri",
     "ct_scan": "ct",
     "histology": "pathology",
     "gross": "other",
 }
+ORIGIN = Origin(
+    citation="Li et al., LLaVA-Med: Training a Large Language-and-Vision Assistant for "
+    "Biomedicine in One Day, NeurIPS 2023",
+    url="https://github.com/microsoft/LLaVA-Med",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +72,7 @@ class LlavaMedConfig(SourceConfig):
 def items(config: LlavaMedConfig, rejects: Rejects) -> Iterator[Item]:
     """One item a conversation."""
     root = pathlib.Path(config.root)
-    path = root / config.json if config.json else find(root, ("llava_med_*.json",), "conversations")
+    path = root / config.json if config.json else find(root, _FILES, "conversations")
     with one_net(path, "download it again, or set config.json", SourceError):
         entries = json.loads(read_bytes(path, _LIMIT))
     if not isinstance(entries, list):
@@ -94,7 +102,7 @@ def _item(
     caption = answers[0] if described and answers else ""
     article = pathlib.PurePosixPath(image).name.partition("_")[0]
     domains = [name for name, value in (told.get("domain") or {}).items() if value]
-    modalities = {_MODALITIES[name] for name in domains if name in _MODALITIES}
+    modalities = {MODALITIES[name] for name in domains if name in MODALITIES}
     modality = modalities.pop() if len(modalities) == 1 else ""
     return Item(
         id=str(told.get("id") or number),
@@ -116,12 +124,4 @@ def _turn(told: dict[str, Any]) -> Turn:
     return Turn(_ROLES[speaker], text.replace(_IMAGE, " ").strip(), images)
 
 
-def _origin(config: LlavaMedConfig) -> Origin:
-    citation = "Li et al., LLaVA-Med: Training a Large Language-and-Vision Assistant for "
-    return Origin(
-        citation=citation + "Biomedicine in One Day, NeurIPS 2023",
-        url="https://github.com/microsoft/LLaVA-Med",
-    )
-
-
-SOURCE = Source(LlavaMedConfig, items, origin=_origin)
+SOURCE = Source(LlavaMedConfig, items, origin=lambda config: ORIGIN)

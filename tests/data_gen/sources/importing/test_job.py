@@ -159,7 +159,8 @@ def test_every_source_is_listed_with_its_config():
     assert set(SOURCES) == {
         *("csv", "chexpert", "mimic_cxr", "nih", "openi", "rsna", "siim", "padchest", "vindr"),
         *("ms_cxr", "covidx", "covid_rural", "webdataset", "parquet", "medmnist"),
-        *("roco", "pmc_oa", "llava_med", "quilt", "suite"),
+        *("roco", "pmc_oa", "llava_med", "llava_captions", "quilt", "mm_retinal", "suite"),
+        *("radimagenet", "fundus"),
     }
     needed = {"csv": {"csv": "t.csv"}, "suite": {"set": "PCAM"}}
     for name, source in SOURCES.items():
