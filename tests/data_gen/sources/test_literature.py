@@ -1,4 +1,4 @@
-"""Figures and captions from articles: ROCO v2, PMC-OA, LLaVA-Med, Quilt-1M in their layouts."""
+"""Figures and captions: ROCO v2, PMC-OA, LLaVA-Med, Quilt-1M and MM-Retinal in their layouts."""
 
 import json
 
@@ -8,7 +8,14 @@ from data_gen.sources import run_import
 from data_gen.sources.importing.base import Rejects, SourceError
 from data_gen.sources.importing.rejects import check_rows
 from data_gen.sources.importing.source import check_counts, listed
-from data_gen.sources.literature import llava_med, pmc_oa, quilt, roco
+from data_gen.sources.literature import (
+    llava_captions,
+    llava_med,
+    mm_retinal,
+    pmc_oa,
+    quilt,
+    roco,
+)
 from medvlp_jax.data.store.dataset import open_dataset
 from medvlp_jax.data.store.record import Text, Turn
 
@@ -118,3 +125,61 @@ def test_llava_med(tmp_path):
     write(tmp_path / "llava_med_instruct_60k.json", "{}")
     with pytest.raises(SourceError, match="no list of conversations"):
         checked(llava_med.SOURCE, tmp_path)
+
+
+def test_llava_captions(tmp_path):
+    told = {"pair_id": "PMC1_F1", "fig_caption": "A film.", "in_text_mention": None}
+    again = told | {
+        "pair_id": "PMC1_F2",
+        "in_text_mention": [{"tokens": "See it."}, {"tokens": "x"}],
+    }
+    entries = {"chest_xray": [told, again], "mri": [told, {"pair_id": 3}, "no entry"]}
+    path = write(tmp_path / "llava_med_instruct_fig_captions.json", json.dumps(entries))
+    for name in ("PMC1_F1", "PMC1_F2"):
+        image_file(tmp_path / f"images/{name}.jpg")
+    records, rejects = checked(llava_captions.SOURCE, tmp_path)
+    assert records["PMC1_F1"].texts == caption("A film.")
+    assert records["PMC1_F2"].texts == (*caption("A film."), Text("See it.", "caption", "mention"))
+    assert {r.images[0].modality for r in records.values()} == {"xray"}
+    assert {(r.patient_id, r.split) for r in records.values()} == {
+        ("PMC1", records["PMC1_F1"].split)
+    }
+    assert [kind for _, kind in rejects] == ["duplicate id", "bad row", "bad row"]
+    alone, _ = checked(llava_captions.SOURCE, tmp_path, mentions=0)
+    assert alone["PMC1_F2"].texts == caption("A film.")
+    path.unlink()
+    lines = json.dumps(told | {"domain": "mri"}) + "\n{cut\n"
+    write(tmp_path / "llava_med_fig_captions.jsonl", lines)
+    records, rejects = checked(llava_captions.SOURCE, tmp_path)
+    assert records["PMC1_F1"].images[0].modality == "mri"
+    assert rejects == [("llava_med_fig_captions.jsonl line 2", "bad row")]
+
+
+def test_captions_of_figures_are_not_taken_for_conversations(tmp_path):
+    write(tmp_path / "llava_med_instruct_fig_captions.json", "{}")
+    write(tmp_path / "llava_med_instruct_60k.json", json.dumps([entry()]))
+    image_file(tmp_path / "images/PMC1_F1.jpg")
+    assert list(checked(llava_med.SOURCE, tmp_path)[0]) == ["1"]
+
+
+def test_mm_retinal(tmp_path):
+    rows = [",image,caption", "0,39_MM_Retinal_dataset/CFP/figure01-01A.jpg,Normal right eye"]
+    rows += ['1,39_MM_Retinal_dataset/CFP/figure01-01B.jpg,"Normal, left eye"', "2,,Nothing"]
+    write(tmp_path / "39_MM_Retinal_dataset.csv", "\n".join(rows) + "\n")
+    write(tmp_path / "FFA.csv", ",Image_ID,en_caption\n0,figure01-01C,['A late angiogram.']\n")
+    for name in ("CFP/figure01-01A", "CFP/figure01-01B", "FFA/figure01-01C"):
+        image_file(tmp_path / f"{name}.jpg")
+    records, rejects = checked(mm_retinal.SOURCE, tmp_path)
+    assert rejects == [("39_MM_Retinal_dataset.csv row 4", "no image")]
+    assert records["CFP/figure01-01B"].texts == caption("Normal, left eye")
+    assert records["FFA/figure01-01C"].texts == caption("A late angiogram.")
+    assert {id: r.images[0].modality for id, r in records.items()} == {
+        "CFP/figure01-01A": "fundus", "CFP/figure01-01B": "fundus", "FFA/figure01-01C": "other"
+    }  # fmt: skip
+    assert len({(r.patient_id, r.split) for r in records.values()}) == 1  # panels of one figure
+    with pytest.raises(SourceError, match=r"no column 'title' \(config\.caption\)"):
+        checked(mm_retinal.SOURCE, tmp_path, caption="title")
+    for path in tmp_path.glob("*.csv"):
+        path.rename(path.with_suffix(".xlsx"))
+    with pytest.raises(SourceError, match=r"save 39_MM_Retinal_dataset\.xlsx as CSV"):
+        checked(mm_retinal.SOURCE, tmp_path)
