@@ -158,6 +158,7 @@ def test_the_partner_differs_by_one_finding():
         assert (a.images[i] == b.images[i]).mean() > 0.3
 
 
+@pytest.mark.slow  # compiles a second size
 def test_two_sizes_show_one_patient():
     studies = [quiet(s) for s in (sample_study(4, i) for i in range(40)) if s.region == "head"]
     small, large = render_batch(studies[:4], 48), render_batch(studies[:4], SIZE)
