@@ -206,7 +206,8 @@ def _about_texts(infos: Sequence[ShardInfo]) -> list[str]:
     if without == records:
         return [
             "no record has a text, and training on pairs needs some: name columns in config.texts, "
-            "or set config.texts_from_labels=True"
+            "set config.texts_from_labels=True (radiographs of the chest), or make captions of the "
+            "labels with configs/data_gen/captions.py"
         ]
     return [f"{without} of {records} records have no text"] if without else []
 

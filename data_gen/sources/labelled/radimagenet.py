@@ -78,6 +78,14 @@ class RadImageNetConfig(SourceConfig):
     split: str = ""
     patient: str = ""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.texts_from_labels:
+            raise ValueError(
+                "texts_from_labels has sentences of radiographs; leave it False here, and make "
+                "captions of the folder with configs/data_gen/captions.py"
+            )
+
 
 @dataclasses.dataclass(frozen=True)
 class _Key:

@@ -198,8 +198,9 @@ def test_fundus_settings(tmp_path):
     assert named["03_IDRiD/A/3.jpg"].labels == {"polydactyly": 1}
     with pytest.raises(ValueError, match="03_IDRID"):
         fundus.FundusConfig(root="x", collections=("03_IDRIDD",))
-    with pytest.raises(ValueError, match="texts_from_labels"):
-        fundus.FundusConfig(root="x", texts_from_labels=True)
+    for config in (fundus.FundusConfig, radimagenet.RadImageNetConfig):  # "The radiograph shows"
+        with pytest.raises(ValueError, match="texts_from_labels"):
+            config(root="x", texts_from_labels=True)
     write(tmp_path / "03_IDRID_revised.csv", table())
     with pytest.raises(SourceError, match="both tables of 03_IDRID"):
         checked(fundus.SOURCE, tmp_path)
