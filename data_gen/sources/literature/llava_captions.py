@@ -100,10 +100,11 @@ def _item(config: LlavaCaptionsConfig, told: dict[str, Any], where: str, domain:
     if not isinstance(mentions, list):
         raise ValueError("in_text_mention is no list")
     said = [m.get("tokens") if isinstance(m, dict) else m for m in mentions[: config.mentions]]
-    if not all(isinstance(text, str) for text in said):
-        raise ValueError("a mention has no text in tokens")
     texts = [Text(clean(caption or ""), "caption", "publication")]
-    texts += [Text(clean(text), "caption", "mention") for text in said]
+    for text in said:
+        if not isinstance(text, str):
+            raise ValueError("a mention has no text in tokens")
+        texts.append(Text(clean(text), "caption", "mention"))
     article = pair.partition("_")[0]
     return Item(
         id=pair,
