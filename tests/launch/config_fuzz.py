@@ -132,7 +132,9 @@ def generators() -> Iterator[Start]:
         yield Start(name, _full(schema, config), parsing(schema))
     yield Start("syncxr", config_of("syncxr"), syncxr.read)
     for name, source in SOURCES.items():
-        config = config_of("csv" if name == "csv" else name, "data/x")
+        # The word behind the colon is a root, but of these two a set.
+        words = () if name in ("medmnist", "suite") else ("data/x",)
+        config = {**config_of(name, *words), "root": "data/x"}
         config = {k: v for k, v in config.items()
                   if k not in ("generator", "records_per_shard", "processes")}  # fmt: skip
         if name == "csv":
