@@ -243,7 +243,7 @@ def test_the_six_modality_quickstart_draws_every_phantom():
     records = dict.fromkeys(("train", "validation", "test"), 0)
     for shard in PhantomJob(config).shards():
         records[shard.name.split] += shard.count
-    assert records == {"train": 6000, "validation": 600, "test": 2400}
+    assert records == {"train": 15000, "validation": 600, "test": 2400}
 
 
 @pytest.mark.parametrize("name", ["phantom", *SOURCES])

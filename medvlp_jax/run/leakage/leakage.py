@@ -13,7 +13,7 @@ from absl import logging
 
 from medvlp_jax.core.config import ConfigError
 from medvlp_jax.core.errors import UserError
-from medvlp_jax.core.fields import Cosine, Folder
+from medvlp_jax.core.fields import Cosine, Folder, Size
 from medvlp_jax.core.files.replacing import replace
 from medvlp_jax.data.config import SourceConfig
 from medvlp_jax.data.held_out import LeftOut, write_held_out
@@ -50,7 +50,7 @@ class LeakageConfig:
     leave_out: tuple[str, ...] = LEFT_OUT
     checkpoint: Folder = ""
     similarity: Cosine = 0.99
-    shown: int = 24
+    shown: Size = 24
 
     def __post_init__(self) -> None:
         if not self.train or not self.evaluation:

@@ -153,6 +153,8 @@ def found(sets, predict):
 def test_every_protocol_measures_both_starts_on_all_records(found):
     assert [r.details["kind"] for r in found.values()] == TRAINS
     for word, result in found.items():
+        if word == "few_shot":  # of records with one label; it has tests of its own
+            continue
         assert result.details["records"] == 24
         assert result.details["bootstrap"]["patients"] == 12
         whole = result.details["levels"][-1]

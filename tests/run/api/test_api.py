@@ -36,7 +36,8 @@ SIGNATURES = {
 
 def test_public_names_stay():
     assert sorted(mv.__all__) == [
-        "Features", "HeatMap", "Model", "UserError", "ZeroShotScores", "load",
+        "Features", "HeatMap", "Model", "ScoreComparison", "Scores", "UserError", "ZeroShotScores",
+        "compare_scores", "load", "read_scores",
     ]  # fmt: skip
     assert set(mv.__all__) <= set(dir(mv))
     properties = {n for n, x in vars(mv.Model).items() if isinstance(x, property)}
