@@ -23,7 +23,8 @@ from medvlp_jax.eval.context import Context
 from medvlp_jax.eval.downstream.config import DownstreamConfig
 from medvlp_jax.eval.downstream.sets import Sets
 from medvlp_jax.eval.metrics.bootstrap import Bootstrap
-from medvlp_jax.eval.page import segmented_of, write_report
+from medvlp_jax.eval.page.inputs import segmented_of
+from medvlp_jax.eval.page.page import write_report
 from medvlp_jax.eval.registry import EVALUATORS, evaluate
 from medvlp_jax.eval.results import collect, write_results
 from medvlp_jax.run.build import Run
