@@ -18,6 +18,7 @@ from benchmarks import (
     phantom,
     pipeline,
     reports,
+    suite,
     text_buckets,
     train_step,
 )
@@ -48,6 +49,7 @@ SUBJECTS: dict[str, Subject] = {
     "unimed_step": Subject(text_buckets.run_unimed, _CLIP),
     "pipeline": Subject(pipeline.run, (*_CLIP, "webdataset")),
     "features": Subject(features.run),
+    "suite": Subject(suite.run, (*_CLIP, "transformers")),
     "phantom": Subject(phantom.run),
     "curation": Subject(curation.run),
     "reports": Subject(reports.run),

@@ -1,8 +1,8 @@
 """torchvision where it cannot be loaded: the few names that open_clip and timm import.
 
 A torchvision built for CUDA does not load beside a CPU build of torch. Building models needs none
-of it. The input pipeline needs four transforms, which are rewritten here on PIL, as torchvision
-itself does them for PIL images.
+of it. The input pipeline needs four transforms and evaluation two more, which are rewritten here on
+PIL, as torchvision itself does them for PIL images.
 """
 
 # pyright: reportMissingImports=false
@@ -59,7 +59,15 @@ def _install() -> None:
         if parent:
             setattr(modules[parent], child, module)
     vars(modules["torchvision"])["__version__"] = "stand-in"
-    for word in (InterpolationMode, Compose, RandomResizedCrop, ToTensor, Normalize):
+    for word in (
+        InterpolationMode,
+        Compose,
+        RandomResizedCrop,
+        Resize,
+        CenterCrop,
+        ToTensor,
+        Normalize,
+    ):
         setattr(modules["torchvision.transforms"], word.__name__, word)
     for word in (InterpolationMode, to_tensor):
         setattr(modules["torchvision.transforms.functional"], word.__name__, word)
@@ -119,6 +127,31 @@ class RandomResizedCrop:
         h = min(height, round(width / self.ratio[0]))
         left, top = (width - w) // 2, (height - h) // 2
         return left, top, left + w, top + h
+
+
+class Resize:
+    """The shorter side becomes ``size``; for PIL images."""
+
+    def __init__(self, size: int, interpolation: InterpolationMode = InterpolationMode.BILINEAR):
+        self.size, self.interpolation = size, interpolation
+
+    def __call__(self, image: Any) -> Any:
+        short, long = sorted(image.size)
+        other = int(self.size * long / short)
+        new = (self.size, other) if image.width <= image.height else (other, self.size)
+        return image if new == image.size else image.resize(new, self.interpolation.value)
+
+
+class CenterCrop:
+    """The middle ``size`` (height, width) of a PIL image that is at least as large."""
+
+    def __init__(self, size: tuple[int, int]):
+        self.size = tuple(size)
+
+    def __call__(self, image: Any) -> Any:
+        height, width = self.size
+        left, top = round((image.width - width) / 2.0), round((image.height - height) / 2.0)
+        return image.crop((left, top, left + width, top + height))
 
 
 class ToTensor:
