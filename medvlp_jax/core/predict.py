@@ -8,6 +8,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from medvlp_jax.core import sharding
+from medvlp_jax.core.presets import forward_options
 from medvlp_jax.core.processes import distributed
 from medvlp_jax.core.state import ModelDef, TrainState
 
@@ -92,7 +93,10 @@ class Predictor:
         if name not in self._compiled:
             # One process reads every shard itself; several need a copy of all rows each.
             out = sharding.replicated(self.mesh) if many else None
-            self._compiled[name] = jax.jit(self._function(name), out_shardings=out)
+            options = forward_options(self.mesh.devices.flat[0].platform)
+            self._compiled[name] = jax.jit(
+                self._function(name), out_shardings=out, compiler_options=options
+            )
         return jax.device_get(self._compiled[name](*held, arrays))
 
     def _function(self, name: str) -> Callable[[Tree, Tree, Batch], Any]:

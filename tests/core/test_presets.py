@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from medvlp_jax.core.presets import apply_cpu_preset
+from medvlp_jax.core.presets import apply_cpu_preset, forward_options
 
 FLAG = "--xla_cpu_experimental_ynn_fusion_type"
 
@@ -42,6 +42,38 @@ def test_leaves_other_platforms_and_the_users_choice_alone(monkeypatch, name, va
 def test_unmeasured_jaxlib_runs_without(monkeypatch):
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.11.0")
     assert not apply_cpu_preset()
+
+
+@pytest.mark.usefixtures("clean")
+def test_forward_options_are_part_of_the_preset(monkeypatch):
+    assert forward_options("cpu") is None  # no preset
+    apply_cpu_preset()
+    assert forward_options("cpu") == {FLAG.removeprefix("--"): "LIBRARY_FUSION_TYPE_REDUCE"}
+    assert forward_options("gpu") is None
+    monkeypatch.setenv("XLA_FLAGS", f"{FLAG}=LIBRARY_FUSION_TYPE_DOT")  # the user's choice
+    assert forward_options("cpu") is None
+
+
+def test_the_installed_jaxlib_takes_forward_options(tmp_path):
+    program = (
+        "import os; os.environ['XLA_FLAGS'] = ''\n"
+        "from medvlp_jax.core.presets import apply_cpu_preset, forward_options\n"
+        "apply_cpu_preset()\n"
+        "import jax, jax.numpy as jnp\n"
+        "x = jnp.ones((64, 512))\n"
+        "for options in (None, forward_options('cpu')):\n"
+        "    f = jax.jit(lambda x: x @ x.T, compiler_options=options).lower(x).compile()\n"
+        "    print('ynn' in f.as_text(), float(f(x)[0, 0]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["True", "512.0", "False", "512.0"]
 
 
 def test_the_installed_jaxlib_takes_it(tmp_path):
