@@ -1,0 +1,53 @@
+"""The detector of panels, on composites; a small net that is quick on a CPU.
+
+    .venv/bin/python launch/generate.py --config=configs/data_gen/composites.py:train \
+        --out=data/composites [--config.layouts=panel_layouts.json]
+    .venv/bin/python launch/train.py --config=configs/brain/panels.py --workdir=runs/panels
+    .venv/bin/python launch/convert.py --from=runs/panels --to=exports/panels --layout=compact
+
+It learns the box of every image; images that share a label are joined afterwards, where labels have
+been read. Another folder: ``--config=configs/brain/panels.py:FOLDER``.
+"""
+
+import ml_collections
+
+from configs import common
+
+
+def get_config(folder: str = "data/composites") -> ml_collections.ConfigDict:
+    config = common.base()
+    config.name = "panels"
+    config.model = {
+        "vision": {
+            "name": "resnet_narrow",
+            "width": 24,
+            "channels": 3,
+            "stage_sizes": (1, 1, 1, 1),
+            "init": "",
+        },
+        "width": 32,
+        "convs": 1,
+        "dtype": "float32",
+    }
+    config.task = {"name": "detection", "channels": 3, "candidates": 200, "level": "area"}
+    config.data.sources = (ml_collections.ConfigDict(common.source(folder)),)
+    config.data.labels = ("image",)
+    config.data.max_boxes = 64
+    config.data.batch_size = 16
+    config.data.image = {
+        "size": 288,
+        "channels": 3,
+        "resize": "pad",
+        "geometry": {"crop_aspect": (0.8, 1.25), "scale": (0.8, 1.1), "translate": 0.1},
+        "photometric": {"brightness": 0.08, "contrast": (0.85, 1.15)},
+    }
+    config.optim.update(
+        lr=2e-3, b2=0.99, warmup_steps=50, weight_decay=1e-4, clip_norm=5.0, ema_decay=0.0
+    )
+    config.loop.update(steps=1500, log_every=25, eval_every=0, save_every=250)
+    config.checkpoint.keep_best = 0
+    config.log.tensorboard = False
+    config.eval.sets = {
+        "test": {"path": folder, "split": "test", "evaluators": ("average_precision",)}
+    }
+    return config
