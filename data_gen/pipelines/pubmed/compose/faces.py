@@ -69,13 +69,18 @@ def ink(text: str, face: str, pixels: int) -> UInt8[np.ndarray, "h w"]:
     large = pixels * _FINER
     wider = round(FACES[face][1] * large)
     drawn = font(face, large)
-    left, top, right, bottom = (round(v) for v in drawn.getbbox(text, stroke_width=wider))
+    # Wider strokes take wider steps, as in a bold cut; otherwise letters would touch.
+    steps = [drawn.getlength(text[:i]) + 2 * wider * i for i in range(len(text))]
+    boxes = [drawn.getbbox(sign, stroke_width=wider) for sign in text]
+    left, right = steps[0] + boxes[0][0], steps[-1] + boxes[-1][2]
+    top, bottom = min(box[1] for box in boxes), max(box[3] for box in boxes)
     edge = _FINER
-    size = (max(right - left, 1) + 2 * edge, max(bottom - top, 1) + 2 * edge)
+    size = (max(round(right - left), 1) + 2 * edge, max(round(bottom - top), 1) + 2 * edge)
     sheet = Image.new("L", size, 0)
-    ImageDraw.Draw(sheet).text(
-        (edge - left, edge - top), text, fill=255, font=drawn, stroke_width=wider
-    )
+    pen = ImageDraw.Draw(sheet)
+    for sign, step in zip(text, steps, strict=True):
+        at = (edge + step - left, edge - top)
+        pen.text(at, sign, fill=255, font=drawn, stroke_width=wider)
     small = np.asarray(sheet.reduce(_FINER))
     rows, columns = (np.flatnonzero(small.max(axis) > 24) for axis in (1, 0))
     if not len(rows):

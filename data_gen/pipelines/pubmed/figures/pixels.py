@@ -10,8 +10,8 @@ import PIL.Image
 from jaxtyping import UInt8
 
 from data_gen.pipelines.pubmed.base import Region
-from medvlp_jax.core.errors import UserError, one_net
-from medvlp_jax.core.files.opening import read_bytes
+from medvlp_jax.core.errors import UserError
+from medvlp_jax.core.files.opening import FileError, read_bytes
 
 #: Pixels of the largest figure that is decoded.
 MAX_PIXELS = 80_000_000
@@ -28,8 +28,10 @@ def read_figure(
     path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Decodes a figure's file: see :func:`decode_figure`."""
-    with one_net(path, "leave this figure out", FigureError):
+    try:
         data = read_bytes(path, _LARGEST_FILE)
+    except FileError as error:
+        raise FigureError(str(error)) from error
     return decode_figure(data, os.fspath(path), max_pixels)
 
 
