@@ -76,8 +76,7 @@ def window(rng: np.random.Generator, pixels: np.ndarray, aspect: float) -> np.nd
     h = w / aspect
     w, h = max(int(w), 4), max(int(h), 4)
     x, y = int(rng.random() * (width - w + 1)), int(rng.random() * (height - h + 1))
-    out = pixels[y : y + h, x : x + w]
-    return out[:, ::-1] if rng.random() < 0.5 else out
+    return pixels[y : y + h, x : x + w]
 
 
 def _resized(pixels: np.ndarray, width: int, height: int) -> np.ndarray:

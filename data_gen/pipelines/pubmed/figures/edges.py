@@ -30,26 +30,26 @@ class Edges:
         if self.scale < 1:
             size = (max(round(width * self.scale), 2), max(round(height * self.scale), 2))
             grey = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        grey = cv2.cvtColor(np.ascontiguousarray(grey), cv2.COLOR_RGB2GRAY).astype(np.int16)
-        down = np.minimum(np.abs(np.diff(grey, axis=0)), _STRONG) / _STRONG
-        across = np.minimum(np.abs(np.diff(grey, axis=1)), _STRONG) / _STRONG
-        #: Sums along the border: [y, x] of columns' and rows' changes.
-        self._across = np.cumsum(across, 0, dtype=np.float32)
-        self._down = np.cumsum(down, 1, dtype=np.float32)
+        grey = cv2.cvtColor(np.ascontiguousarray(grey), cv2.COLOR_RGB2GRAY)
+        across = cv2.min(cv2.absdiff(grey[:, 1:], grey[:, :-1]), _STRONG)
+        down = cv2.min(cv2.absdiff(grey[1:], grey[:-1]), _STRONG)
+        #: Sums along the border, of what changes from column to column and from row to row.
+        self._across = np.cumsum(across, 0, dtype=np.int32)
+        self._down = np.cumsum(down, 1, dtype=np.int32)
 
     def upright(self, x: np.ndarray, y0: float, y1: float) -> Float[np.ndarray, "n"]:
         """Mean change across upright lines at ``x`` (scaled pixels) from ``y0`` to ``y1``."""
         top, bottom = self._span(y0, y1, self._across.shape[0])
         at = np.clip(x - 1, 0, self._across.shape[1] - 1)
-        before = self._across[top - 1, at] if top else 0.0
-        return (self._across[bottom - 1, at] - before) / max(bottom - top, 1)
+        before = self._across[top - 1, at] if top else 0
+        return (self._across[bottom - 1, at] - before) / (_STRONG * max(bottom - top, 1))
 
     def level(self, y: np.ndarray, x0: float, x1: float) -> Float[np.ndarray, "n"]:
         """Mean change across level lines at ``y``."""
         left, right = self._span(x0, x1, self._down.shape[1])
         at = np.clip(y - 1, 0, self._down.shape[0] - 1)
-        before = self._down[at, left - 1] if left else 0.0
-        return (self._down[at, right - 1] - before) / max(right - left, 1)
+        before = self._down[at, left - 1] if left else 0
+        return (self._down[at, right - 1] - before) / (_STRONG * max(right - left, 1))
 
     @staticmethod
     def _span(low: float, high: float, size: int) -> tuple[int, int]:

@@ -6,7 +6,6 @@ in a piece are no panels.
 """
 
 import dataclasses
-from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -21,6 +20,9 @@ _SIDE = 1000
 _NEAR = 14
 #: Share of a line that may be no background, for dust and JPEG.
 _DIRT = 0.004
+_DEEPEST = 24
+
+Grey = UInt8[np.ndarray, "h w"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,9 +75,12 @@ def leaves(
     height, width = small.shape[:2]
     found: list[tuple[int, int, int, int]] = []
     empty = np.zeros((height, width), bool)
-    for ground in grounds(small):
-        found, empty = [], background(small, ground)
-        _cut(empty, (0, 0, width, height), gutter, found, 0)
+    red, green, blue = cv2.split(np.ascontiguousarray(small))
+    low, high = cv2.min(cv2.min(red, green), blue), cv2.max(cv2.max(red, green), blue)
+    for ground in grounds(low, high):
+        found = []
+        empty = (low.astype(int) >= ground - _NEAR) & (high.astype(int) <= ground + _NEAR)
+        _cut(Inked(empty), (0, 0, width, height), gutter, found, 0)
         if len(found) > 1:
             break
     return np.array(found, np.float64).reshape(-1, 4) / [width, height, width, height], empty
@@ -95,48 +100,64 @@ def filling(
     return out
 
 
-def grounds(image: UInt8[np.ndarray, "h w 3"]) -> list[int]:
-    """Grey levels that gutters may have, the likelier first: those of whole lines of one colour,
-    then white and black."""
-    grey = image.min(2)
+def grounds(low: Grey, high: Grey) -> list[int]:
+    """Grey levels that gutters may have, the likelier first: that of most whole lines of one
+    colour, white and black.
+
+    Args:
+      low, high: darkest and brightest channel of every pixel.
+    """
     counts = np.zeros(256)
     for axis in (0, 1):
-        low, high = grey.min(axis), image.max(2).max(axis)
-        flat = high.astype(int) - low <= 2 * _NEAR
-        counts += np.bincount(low[flat], minlength=256)
+        first, last = low.min(axis), high.max(axis)
+        flat = last.astype(int) - first <= 2 * _NEAR
+        counts += np.bincount(first[flat], minlength=256)
     out = [255, 0]
     best = int(counts.argmax())
     if counts[best] and min(abs(best - 255), best) > _NEAR:
         out.append(best)
-    edges = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    near = [float((np.abs(edges.astype(int) - g) <= _NEAR).mean()) for g in out]
+    edges = np.concatenate([low[0], low[-1], low[:, 0], low[:, -1]]).astype(int)
+    near = [float((np.abs(edges - g) <= _NEAR).mean()) for g in out]
     return [g for _, g in sorted(zip(near, out, strict=True), key=lambda pair: -pair[0])]
 
 
-def background(image: UInt8[np.ndarray, "h w 3"], ground: int) -> Bool[np.ndarray, "h w"]:
-    """Which pixels have the grey of the gutters."""
-    low, high = image.min(2).astype(int), image.max(2).astype(int)
-    return (low >= ground - _NEAR) & (high <= ground + _NEAR)
+class Inked:
+    """Sums of what is no background, along rows and columns."""
+
+    def __init__(self, empty: Bool[np.ndarray, "h w"]) -> None:
+        self.empty = empty
+        height, width = empty.shape
+        self._along = np.zeros((height, width + 1), np.int32)
+        self._down = np.zeros((height + 1, width), np.int32)
+        np.cumsum(~empty, 1, np.int32, self._along[:, 1:])
+        np.cumsum(~empty, 0, np.int32, self._down[1:])
+
+    def rows(self, x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
+        """Share of each row of a box."""
+        return (self._along[y0:y1, x1] - self._along[y0:y1, x0]) / max(x1 - x0, 1)
+
+    def columns(self, x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
+        """Share of each column of a box."""
+        return (self._down[y1, x0:x1] - self._down[y0, x0:x1]) / max(y1 - y0, 1)
 
 
 def _cut(
-    empty: np.ndarray,
+    inked: Inked,
     box: tuple[int, int, int, int],
     gutter: int,
     found: list[tuple[int, int, int, int]],
     depth: int,
 ) -> None:
-    box = _trim(empty, box)
+    box = _trim(inked, box)
     x0, y0, x1, y1 = box
     if x1 - x0 < 2 or y1 - y0 < 2:
         return
-    part = empty[y0:y1, x0:x1]
-    cuts = [(_gaps(part.mean(1 - axis), gutter), axis) for axis in (0, 1)]
+    cuts = [(_gaps(inked.rows(*box), gutter), 0), (_gaps(inked.columns(*box), gutter), 1)]
     widest, axis = max(
         ((max((b - a for a, b in gaps), default=0), axis) for gaps, axis in cuts),
         key=lambda pair: pair[0],
     )
-    if not widest or depth > 24:
+    if not widest or depth > _DEEPEST:
         found.append(box)
         return
     # Gaps about as wide as the widest one are cut together, narrower ones below them.
@@ -145,23 +166,22 @@ def _cut(
     ends = [*(a for a, _ in gaps), (y1 - y0) if axis == 0 else (x1 - x0)]
     for a, b in zip(starts, ends, strict=True):
         piece = (x0, y0 + a, x1, y0 + b) if axis == 0 else (x0 + a, y0, x0 + b, y1)
-        _cut(empty, piece, gutter, found, depth + 1)
+        _cut(inked, piece, gutter, found, depth + 1)
 
 
-def _gaps(empty: Sequence[float] | np.ndarray, gutter: int) -> list[tuple[int, int]]:
+def _gaps(ink: Float[np.ndarray, "n"], gutter: int) -> list[tuple[int, int]]:
     """Runs of lines that are background, at least ``gutter`` wide, not at the ends."""
-    flags = np.concatenate([[0], np.asarray(empty) >= 1 - _DIRT, [0]]).astype(int)
+    flags = np.concatenate([[0], ink <= _DIRT, [0]]).astype(int)
     change = np.flatnonzero(np.diff(flags))
     runs = zip(change[::2], change[1::2], strict=True)
     return [(int(a), int(b)) for a, b in runs if b - a >= gutter and a > 0 and b < len(flags) - 2]
 
 
-def _trim(empty: np.ndarray, box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+def _trim(inked: Inked, box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
     """The box without background at its sides."""
-    x0, y0, x1, y1 = box
-    part = ~empty[y0:y1, x0:x1]
-    rows = np.flatnonzero(part.mean(1) > _DIRT) if part.size else []
-    columns = np.flatnonzero(part.mean(0) > _DIRT) if part.size else []
+    x0, y0 = box[:2]
+    rows = np.flatnonzero(inked.rows(*box) > _DIRT)
+    columns = np.flatnonzero(inked.columns(*box) > _DIRT)
     if not len(rows) or not len(columns):
         return (x0, y0, x0, y0)
     return (

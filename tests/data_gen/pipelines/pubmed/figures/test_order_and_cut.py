@@ -82,7 +82,7 @@ def test_a_detection_takes_the_edges_of_the_pieces_within_it():
 def test_detections_of_touching_images_are_moved_to_the_border_between_them():
     image = sheet([(0, 0, 1, 1)])
     image[:, :160] //= 4  # 0.4 of 400 pixels
-    found, size = fused(
+    found, _ = fused(
         image, [((0.01, 0, 0.42, 0.99), 0.9), ((0.37, 0, 0.98, 1), 0.8)], [(0, 0, 1, 1)]
     )
     assert np.allclose(found[:, :4], [[0, 0, 160, 300], [160, 0, 400, 300]], atol=1.5)
@@ -98,8 +98,8 @@ def test_an_inset_goes_and_so_does_a_box_around_several_images():
 
 def test_a_filled_piece_that_nobody_detected_stays_with_a_low_score_and_text_goes():
     found, _ = fused(
-        sheet([]), [((0, 0, 0.4, 1), 0.9)], [(0, 0, 0.4, 1), (0.6, 0, 1, 0.5), (0.6, 0.6, 0.9, 0.7)],
-        [1, 0.95, 0.3],
+        sheet([]), [((0, 0, 0.4, 1), 0.9)],
+        [(0, 0, 0.4, 1), (0.6, 0, 1, 0.5), (0.6, 0.6, 0.9, 0.7)], [1, 0.95, 0.3],
     )  # fmt: skip
     assert len(found) == 2
     assert found[1, 4] == Fusion().alone

@@ -59,7 +59,7 @@ def huge_png(side):
 @pytest.mark.parametrize("side", [10_000, 60_000])
 def test_a_huge_figure_is_refused_by_its_header(side):
     assert side * side > MAX_PIXELS
-    with pytest.raises(FigureError, match="g7.png.*pixels") as error:
+    with pytest.raises(FigureError, match=r"g7\.png.*pixels") as error:
         decode_figure(huge_png(side), "g7.png")
     assert "\n" not in str(error.value)
 
