@@ -17,7 +17,7 @@ from data_gen.pipelines.pubmed.figures.models import LabelReader, PanelDetector
 from data_gen.pipelines.pubmed.figures.order import reading_order
 from data_gen.pipelines.pubmed.figures.places import place
 from data_gen.pipelines.pubmed.figures.words import LONGEST, readings
-from data_gen.pipelines.pubmed.figures.xy_cut import Cutting, filling, leaves, xy_cut
+from data_gen.pipelines.pubmed.figures.xy_cut import Cutting, filling, pieces, xy_cut
 
 #: Longer side at which letters are read; a larger figure is scaled down to it first.
 _READ_AT = 2000
@@ -73,14 +73,13 @@ class Separator:
         if detections is None:
             cut = xy_cut(image, cutting)
             return np.array([[r.x0, r.y0, r.x1, r.y1] for r in cut]) * size, np.ones(len(cut))
-        pieces, empty = leaves(image, cutting)
+        tree, empty = pieces(image, cutting)
+        if tree is None:
+            return whole, np.full(1, self.fusion.alone)
         smallest = c.smallest * max(height, width) / 1000
+        leaves = np.array([leaf.box for leaf in tree.leaves()])
         fused = fuse(
-            detections,
-            pieces * size,
-            filling(empty, pieces),
-            Edges(image, smallest),
-            self.fusion,
+            detections, tree, filling(empty, leaves), Edges(image, smallest), size, self.fusion
         )
         if not len(fused):
             return whole, np.full(1, self.fusion.alone)

@@ -48,7 +48,8 @@ def xy_cut(image: UInt8[np.ndarray, "h w 3"], cutting: Cutting | None = None) ->
       cutting: see :class:`Cutting`.
     """
     cutting = cutting or Cutting()
-    boxes, _ = leaves(image, cutting)
+    whole, _ = pieces(image, cutting)
+    boxes = np.array([leaf.box for leaf in whole.leaves()] if whole else []).reshape(-1, 4)
     if len(boxes):
         height, width = image.shape[:2]
         sides = (boxes[:, 2:] - boxes[:, :2]) * [width, height]
@@ -60,11 +61,23 @@ def xy_cut(image: UInt8[np.ndarray, "h w 3"], cutting: Cutting | None = None) ->
     return tuple(Region(*map(float, boxes[i])) for i in reading_order(boxes))
 
 
-def leaves(
+@dataclasses.dataclass
+class Piece:
+    """A part of a figure and what it is cut into; ``box`` in fractions of the figure."""
+
+    box: Float[np.ndarray, "4"]
+    parts: "list[Piece]" = dataclasses.field(default_factory=list)
+
+    def leaves(self) -> "list[Piece]":
+        """What is not cut any further, this piece itself if it is not cut."""
+        return [leaf for part in self.parts for leaf in part.leaves()] if self.parts else [self]
+
+
+def pieces(
     image: UInt8[np.ndarray, "h w 3"], cutting: Cutting
-) -> tuple[Float[np.ndarray, "n 4"], Bool[np.ndarray, "y x"]]:
-    """All pieces that are left when nothing can be cut, in fractions, and what is background of the
-    figure at the size at which it was cut."""
+) -> tuple[Piece | None, Bool[np.ndarray, "y x"]]:
+    """The whole figure cut until nothing can be cut, and what is background, at the size at which
+    it was cut; None for a blank figure."""
     height, width = image.shape[:2]
     scale = min(_SIDE / max(height, width), 1.0)
     small = image
@@ -73,17 +86,15 @@ def leaves(
         small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     gutter = max(round(cutting.gutter * max(small.shape[:2]) / 1000), 2)
     height, width = small.shape[:2]
-    found: list[tuple[int, int, int, int]] = []
-    empty = np.zeros((height, width), bool)
     red, green, blue = cv2.split(np.ascontiguousarray(small))
     low, high = cv2.min(cv2.min(red, green), blue), cv2.max(cv2.max(red, green), blue)
+    whole, empty = None, np.zeros((height, width), bool)
     for ground in grounds(low, high):
-        found = []
         empty = (low.astype(int) >= ground - _NEAR) & (high.astype(int) <= ground + _NEAR)
-        _cut(Inked(empty), (0, 0, width, height), gutter, found, 0)
-        if len(found) > 1:
+        whole = _cut(Inked(empty), (0, 0, width, height), gutter, 0)
+        if whole is not None and whole.parts:
             break
-    return np.array(found, np.float64).reshape(-1, 4) / [width, height, width, height], empty
+    return whole, empty
 
 
 def filling(
@@ -141,32 +152,32 @@ class Inked:
         return (self._down[y1, x0:x1] - self._down[y0, x0:x1]) / max(y1 - y0, 1)
 
 
-def _cut(
-    inked: Inked,
-    box: tuple[int, int, int, int],
-    gutter: int,
-    found: list[tuple[int, int, int, int]],
-    depth: int,
-) -> None:
+def _cut(inked: Inked, box: tuple[int, int, int, int], gutter: int, depth: int) -> Piece | None:
     box = _trim(inked, box)
     x0, y0, x1, y1 = box
     if x1 - x0 < 2 or y1 - y0 < 2:
-        return
+        return None
+    height, width = inked.empty.shape
+    piece = Piece(np.array(box) / [width, height, width, height])
     cuts = [(_gaps(inked.rows(*box), gutter), 0), (_gaps(inked.columns(*box), gutter), 1)]
     widest, axis = max(
         ((max((b - a for a, b in gaps), default=0), axis) for gaps, axis in cuts),
         key=lambda pair: pair[0],
     )
     if not widest or depth > _DEEPEST:
-        found.append(box)
-        return
+        return piece
     # Gaps about as wide as the widest one are cut together, narrower ones below them.
     gaps = [(a, b) for a, b in cuts[axis][0] if b - a >= 0.5 * widest]
     starts = [0, *(b for _, b in gaps)]
     ends = [*(a for a, _ in gaps), (y1 - y0) if axis == 0 else (x1 - x0)]
     for a, b in zip(starts, ends, strict=True):
-        piece = (x0, y0 + a, x1, y0 + b) if axis == 0 else (x0 + a, y0, x0 + b, y1)
-        _cut(inked, piece, gutter, found, depth + 1)
+        strip = (x0, y0 + a, x1, y0 + b) if axis == 0 else (x0 + a, y0, x0 + b, y1)
+        part = _cut(inked, strip, gutter, depth + 1)
+        if part is not None:
+            piece.parts.append(part)
+    if len(piece.parts) == 1:
+        return piece.parts[0]
+    return piece
 
 
 def _gaps(ink: Float[np.ndarray, "n"], gutter: int) -> list[tuple[int, int]]:

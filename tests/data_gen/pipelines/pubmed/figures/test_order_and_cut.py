@@ -7,7 +7,7 @@ from data_gen.pipelines.pubmed.figures.edges import Edges
 from data_gen.pipelines.pubmed.figures.fuse import Fusion, fuse, share_inside
 from data_gen.pipelines.pubmed.figures.group import group
 from data_gen.pipelines.pubmed.figures.order import reading_order, rows_of
-from data_gen.pipelines.pubmed.figures.xy_cut import Cutting, xy_cut
+from data_gen.pipelines.pubmed.figures.xy_cut import Cutting, filling, pieces, xy_cut
 
 
 def grid(rows, columns, gap=0.02):
@@ -62,47 +62,53 @@ def test_the_cut_gives_one_panel_where_nothing_separates_and_leaves_letters_out(
     assert len(xy_cut(np.full((50, 50, 3), 255, np.uint8))) == 1
 
 
-def fused(image, detections, leaves=None, filled=None):
+def fused(image, detections):
+    """What comes of detections in fractions, and of the figure's own cuts."""
     height, width = image.shape[:2]
-    size = np.array([width, height, width, height])
-    leaves = np.zeros((0, 4)) if leaves is None else np.array(leaves) * size
-    filled = np.ones(len(leaves)) if filled is None else np.array(filled)
+    size = np.array([width, height, width, height], float)
+    tree, empty = pieces(image, Cutting(smallest=20))
+    filled = filling(empty, np.array([leaf.box for leaf in tree.leaves()]))
     scored = np.array([(*(np.array(box) * size), s) for box, s in detections]).reshape(-1, 5)
-    return fuse(scored, leaves, filled, Edges(image, 8), Fusion()), size
+    return fuse(scored, tree, filled, Edges(image, 8), size, Fusion()), size
 
 
-def test_a_detection_takes_the_edges_of_the_pieces_within_it():
+def test_a_detection_takes_the_edges_of_what_lies_between_gutters():
     box = (0.1, 0.1, 0.6, 0.9)
-    pieces = [(0.1, 0.1, 0.6, 0.4), (0.1, 0.45, 0.6, 0.9)]
-    found, size = fused(sheet([box]), [((0.12, 0.08, 0.57, 0.93), 0.9)], pieces)
-    assert len(found) == 1
-    assert np.allclose(found[0, :4], np.array(box) * size)
+    found, size = fused(sheet([box, (0.65, 0.1, 0.9, 0.5)]), [((0.12, 0.08, 0.57, 0.93), 0.9)])
+    assert np.allclose(found[0, :4], np.array(box) * size, atol=1)
+    assert found[1, 4] == Fusion().alone  # nobody detected it, but it is full of picture
 
 
-def test_detections_of_touching_images_are_moved_to_the_border_between_them():
+def test_a_chart_that_gutters_cross_is_one_image_where_the_detector_says_so():
+    parts = [(0.1, 0.1, 0.6, 0.4), (0.1, 0.45, 0.6, 0.9)]
+    whole = [((0.12, 0.08, 0.57, 0.93), 0.9)]
+    found, size = fused(sheet(parts), whole)
+    assert np.allclose(found[:, :4], np.array([[0.1, 0.1, 0.6, 0.9]]) * size, atol=1)
+    both, _ = fused(sheet(parts), [(part, 0.6) for part in parts])
+    assert len(both) == 2
+
+
+def test_touching_images_part_at_the_border_between_them():
     image = sheet([(0, 0, 1, 1)])
     image[:, :160] //= 4  # 0.4 of 400 pixels
-    found, _ = fused(
-        image, [((0.01, 0, 0.42, 0.99), 0.9), ((0.37, 0, 0.98, 1), 0.8)], [(0, 0, 1, 1)]
-    )
+    found, _ = fused(image, [((0.01, 0, 0.45, 0.97), 0.9), ((0.35, 0.03, 0.98, 1), 0.8)])
     assert np.allclose(found[:, :4], [[0, 0, 160, 300], [160, 0, 400, 300]], atol=1.5)
+    one, _ = fused(image, [((0.02, 0, 0.97, 0.99), 0.9)])
+    assert len(one) == 1
 
 
 def test_an_inset_goes_and_so_does_a_box_around_several_images():
-    inset = fused(sheet([(0, 0, 1, 1)]), [((0, 0, 1, 1), 0.6), ((0.7, 0.7, 0.95, 0.95), 0.9)])[0]
+    inset, _ = fused(sheet([(0, 0, 1, 1)]), [((0, 0, 1, 1), 0.6), ((0.7, 0.7, 0.95, 0.95), 0.9)])
     assert len(inset) == 1
     assert inset[0, 2] == 400
     parts = [(box, 0.6) for box in grid(2, 2, 0.01)]
     assert len(fused(sheet([b for b, _ in parts]), [((0, 0, 1, 1), 0.9), *parts])[0]) == 4
 
 
-def test_a_filled_piece_that_nobody_detected_stays_with_a_low_score_and_text_goes():
-    found, _ = fused(
-        sheet([]), [((0, 0, 0.4, 1), 0.9)],
-        [(0, 0, 0.4, 1), (0.6, 0, 1, 0.5), (0.6, 0.6, 0.9, 0.7)], [1, 0.95, 0.3],
-    )  # fmt: skip
-    assert len(found) == 2
-    assert found[1, 4] == Fusion().alone
+def test_a_line_of_text_that_nobody_detected_is_no_image():
+    image = sheet([(0, 0, 0.4, 1)])
+    image[20:34, 240:380:6] = 0
+    assert len(fused(image, [((0, 0, 0.4, 1), 0.9)])[0]) == 1
 
 
 def test_images_without_a_label_join_the_label_before_them_if_none_is_missing():
