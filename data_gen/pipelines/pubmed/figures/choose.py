@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 
-from data_gen.pipelines.pubmed.figures.places import Place, place
+from data_gen.pipelines.pubmed.figures.places import places
 from data_gen.pipelines.pubmed.figures.words import Case, Reading, Series
 
 #: Distance, in heights of the word, at which a place counts half.
@@ -43,6 +43,8 @@ class Chosen:
       text: as printed.
       score: 0 to 1.
       accepted: it fits the other labels of the figure.
+      slot: where it stands, an index into :data:`places.SLOTS`.
+      series, place: what it counts in, and its place there.
     """
 
     panel: int
@@ -50,8 +52,9 @@ class Chosen:
     text: str
     score: float
     accepted: bool
-    place: int = 0
-    series: Series = "letter"
+    slot: int
+    series: Series
+    place: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +62,7 @@ class _Option:
     panel: int
     word: int
     reading: Reading
-    place: Place
+    slot: int
     value: float
 
 
@@ -87,31 +90,42 @@ def choose(words: Sequence[Word], panels: Float[np.ndarray, "n 4"]) -> list[Chos
                 best = (total, series, case, matched)
     out: list[Chosen] = []
     if best is not None and _plausible(best[3], len(panels)):
-        _, series, case, matched = best
-        for o in matched:
-            text = o.reading.text
-            text = text.upper() if case == "upper" else text
-            value = ACCEPTED + (1 - ACCEPTED) * min(o.value, 1.0)
-            out.append(Chosen(o.panel, o.word, text, value, True, o.reading.place, series))
+        _, _, case, matched = best
+        out += [_chosen(o, case, True) for o in matched]
     used = {(c.panel, c.word) for c in out}
     labels = {c.word for c in out}
     for o in options:
         if (o.panel, o.word) not in used and o.word not in labels:
             used.add((o.panel, o.word))
-            text = o.reading.text.upper() if o.reading.case == "upper" else o.reading.text
-            out.append(Chosen(o.panel, o.word, text, 0.99 * ACCEPTED * min(o.value, 1.0), False))
+            out.append(_chosen(o, o.reading.case, False))
     return out
 
 
+def _chosen(option: _Option, case: Case, accepted: bool) -> Chosen:
+    reading, value = option.reading, min(option.value, 1.0)
+    return Chosen(
+        option.panel,
+        option.word,
+        reading.text.upper() if case == "upper" else reading.text,
+        ACCEPTED + (1 - ACCEPTED) * value if accepted else 0.99 * ACCEPTED * value,
+        accepted,
+        option.slot,
+        reading.series,
+        reading.place,
+    )
+
+
 def _options(words: Sequence[Word], panels: np.ndarray) -> list[_Option]:
+    if not words or not len(panels):
+        return []
+    at = places(np.array([word.box for word in words], np.float64), panels)
     out = []
-    for w, word in enumerate(words):
-        for p in range(len(panels)):
-            at = place(word.box, panels[p])
-            if at.distance > _FARTHEST:
-                continue
-            near = 1.0 / (1.0 + (at.distance / _HALF) ** 2)
-            out += [_Option(p, w, r, at, r.score * near) for r in word.readings]
+    for w, p in zip(*np.nonzero(at.distance <= _FARTHEST), strict=True):
+        near = 1.0 / (1.0 + (float(at.distance[w, p]) / _HALF) ** 2)
+        out += [
+            _Option(int(p), int(w), r, int(at.slot[w, p]), r.score * near)
+            for r in words[w].readings
+        ]
     return sorted(out, key=lambda o: -o.value)
 
 
@@ -128,17 +142,17 @@ def _matched(
     """One label a panel, one panel a label, at the place and height that most agree on."""
     if not options:
         return []
-    slots: dict[str, dict[int, float]] = {}
+    slots: dict[int, dict[int, float]] = {}
     for o in options:
-        mine = slots.setdefault(o.place.slot, {})
+        mine = slots.setdefault(o.slot, {})
         mine[o.reading.place] = max(mine.get(o.reading.place, 0.0), o.value)
     slot = max(slots, key=lambda s: sum(slots[s].values()))
-    heights = [_height(words[o.word]) for o in options if o.place.slot == slot]
-    weights = [o.value for o in options if o.place.slot == slot]
+    heights = [_height(words[o.word]) for o in options if o.slot == slot]
+    weights = [o.value for o in options if o.slot == slot]
     usual = _weighted_median(np.array(heights), np.array(weights))
     found: dict[tuple[int, int], _Option] = {}
     for o in options:
-        value = o.value * (1.0 if o.place.slot == slot else _OTHER)
+        value = o.value * (1.0 if o.slot == slot else _OTHER)
         ratio = _height(words[o.word]) / usual
         if max(ratio, 1 / ratio) > _HEIGHTS:
             value *= _OTHER

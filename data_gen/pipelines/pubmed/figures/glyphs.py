@@ -139,19 +139,30 @@ def crop(ink: Strokes, glyph: Glyph) -> UInt8[np.ndarray, "s s"]:
 def lines(glyphs: Sequence[Glyph], reach: float = 0.5) -> list[list[int]]:
     """Glyphs of one word each, from the left: on one line, of one polarity, less than ``reach`` of
     their height apart."""
-    order = sorted(range(len(glyphs)), key=lambda i: glyphs[i].x0)
+    if not glyphs:
+        return []
+    boxes = np.array([(g.x0, g.y0, g.x1, g.y1) for g in glyphs], np.float64)
+    bright = np.array([g.bright for g in glyphs])
+    heights, widths = boxes[:, 3] - boxes[:, 1], boxes[:, 2] - boxes[:, 0]
     words: list[list[int]] = []
-    for i in order:
-        g = glyphs[i]
-        for word in reversed(words):
-            last = glyphs[word[-1]]
-            tall = max(g.height, last.height)
-            if last.bright != g.bright or g.x0 - last.x1 > reach * tall:
-                continue
-            shared = min(g.y1, last.y1) - max(g.y0, last.y0)
-            if shared > 0.5 * min(g.height, last.height) and g.x0 >= last.x0 + 0.3 * last.width:
-                word.append(i)
-                break
+    ends = np.zeros(len(glyphs), np.int64)  # last glyph of each word
+    for i in np.argsort(boxes[:, 0], kind="stable"):
+        last = ends[: len(words)]
+        x0, y0, y1 = boxes[i, 0], boxes[i, 1], boxes[i, 3]
+        gap = x0 - boxes[last, 2]
+        shared = np.minimum(y1, boxes[last, 3]) - np.maximum(y0, boxes[last, 1])
+        joins = (
+            (bright[last] == bright[i])
+            & (gap <= reach * np.maximum(heights[i], heights[last]))
+            & (shared > 0.5 * np.minimum(heights[i], heights[last]))
+            & (x0 >= boxes[last, 0] + 0.3 * widths[last])
+        )
+        near = np.flatnonzero(joins)
+        if len(near):
+            word = int(near[np.argmin(gap[near])])
+            words[word].append(int(i))
         else:
-            words.append([i])
+            word = len(words)
+            words.append([int(i)])
+        ends[word] = i
     return words

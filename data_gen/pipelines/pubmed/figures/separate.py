@@ -15,7 +15,7 @@ from data_gen.pipelines.pubmed.figures.fuse import Fusion, fuse
 from data_gen.pipelines.pubmed.figures.group import group
 from data_gen.pipelines.pubmed.figures.models import LabelReader, PanelDetector
 from data_gen.pipelines.pubmed.figures.order import reading_order
-from data_gen.pipelines.pubmed.figures.places import place
+from data_gen.pipelines.pubmed.figures.places import FIRST, SLOTS
 from data_gen.pipelines.pubmed.figures.words import LONGEST, readings
 from data_gen.pipelines.pubmed.figures.xy_cut import Cutting, filling, pieces, xy_cut
 
@@ -125,11 +125,10 @@ class Separator:
         words: Sequence[Word],
     ) -> Separated:
         accepted = {c.panel: c for c in chosen if c.accepted}
-        slots = [place(words[c.word].box, boxes[c.panel]).slot for c in accepted.values()]
-        top_left = sum(s in ("top left", "above", "left", "above left") for s in slots)
+        first = sum(SLOTS[c.slot] in FIRST for c in accepted.values())
         groups = group(
             boxes, {p: c.place for p, c in accepted.items() if c.series != "letter and digit"},
-            2 * top_left > len(slots),
+            2 * first > len(accepted),
         ) if accepted else [[i] for i in range(len(boxes))]  # fmt: skip
         hulls = np.array([[*boxes[g][:, :2].min(0), *boxes[g][:, 2:].max(0)] for g in groups])
         order = reading_order(hulls)

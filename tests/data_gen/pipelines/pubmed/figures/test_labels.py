@@ -8,7 +8,7 @@ from data_gen.pipelines.pubmed.compose.paint import put_text
 from data_gen.pipelines.pubmed.figures.alphabet import SIGNS, labels_of
 from data_gen.pipelines.pubmed.figures.choose import ACCEPTED, Word, choose
 from data_gen.pipelines.pubmed.figures.glyphs import SIDE, crop, find_glyphs, lines, strokes
-from data_gen.pipelines.pubmed.figures.places import place
+from data_gen.pipelines.pubmed.figures.places import SLOTS, places
 from data_gen.pipelines.pubmed.figures.words import Answers, readings
 
 
@@ -59,12 +59,16 @@ def test_a_letter_may_be_a_numeral_and_forms_that_capitals_share_tell_no_case():
 
 
 def test_places():
-    panel = np.array([100, 100, 300, 300])
-    assert place(np.array([104, 104, 114, 118]), panel).slot == "top left"
-    assert place(np.array([284, 282, 294, 296]), panel).slot == "bottom right"
-    assert place(np.array([100, 80, 112, 96]), panel).slot == "above"
-    assert place(np.array([194, 304, 206, 318]), panel).slot == "below centre"
-    assert place(np.array([80, 100, 92, 116]), panel).slot == "left"
+    panel = np.array([[100, 100, 300, 300.0]])
+    words = np.array(
+        [[104, 104, 114, 118], [284, 282, 294, 296], [100, 80, 112, 96], [194, 304, 206, 318],
+         [80, 100, 92, 116], [900, 900, 910, 914.0]]
+    )  # fmt: skip
+    at = places(words, panel)
+    slots = [SLOTS[i] for i in at.slot[:5, 0]]
+    assert slots == ["top left", "bottom right", "above", "below centre", "left"]
+    assert (at.distance[:5, 0] < 1).all()
+    assert at.distance[5, 0] > 40
 
 
 def figure(texts, panels, offset=(4, 4), height=14):
