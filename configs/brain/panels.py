@@ -35,16 +35,18 @@ def get_config(folder: str = "data/composites") -> ml_collections.ConfigDict:
     config.data.max_boxes = 64
     config.data.batch_size = 16
     config.data.image = {
-        "size": 288,
+        "size": 256,
         "channels": 3,
         "resize": "pad",
-        "geometry": {"crop_aspect": (0.8, 1.25), "scale": (0.8, 1.1), "translate": 0.1},
+        "geometry": {"scale": (0.75, 1.1), "translate": 0.08, "flip": 0.5},
         "photometric": {"brightness": 0.08, "contrast": (0.85, 1.15)},
     }
     config.optim.update(
-        lr=2e-3, b2=0.99, warmup_steps=50, weight_decay=1e-4, clip_norm=5.0, ema_decay=0.0
+        lr=3e-3, b2=0.99, warmup_steps=20, weight_decay=1e-4, clip_norm=5.0, ema_decay=0.98
     )
-    config.loop.update(steps=1500, log_every=25, eval_every=0, save_every=250)
+    # A constant rate and an average: the run may be stopped, or go on, at any step.
+    config.optim.schedule = "constant"
+    config.loop.update(steps=2000, log_every=10, eval_every=0, save_every=50)
     config.checkpoint.keep_best = 0
     config.log.tensorboard = False
     config.eval.sets = {

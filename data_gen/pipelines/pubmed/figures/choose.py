@@ -30,7 +30,6 @@ class Word:
 
     box: Float[np.ndarray, "4"]
     readings: tuple[Reading, ...]
-    bright: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +63,7 @@ class _Option:
     reading: Reading
     slot: int
     value: float
+    usual: bool = True
 
 
 def choose(words: Sequence[Word], panels: Float[np.ndarray, "n 4"]) -> list[Chosen]:
@@ -152,13 +152,12 @@ def _matched(
     usual = _weighted_median(np.array(heights), np.array(weights))
     found: dict[tuple[int, int], _Option] = {}
     for o in options:
-        value = o.value * (1.0 if o.slot == slot else _OTHER)
         ratio = _height(words[o.word]) / usual
-        if max(ratio, 1 / ratio) > _HEIGHTS:
-            value *= _OTHER
+        fits = o.slot == slot and max(ratio, 1 / ratio) <= _HEIGHTS
+        value = o.value * (1.0 if fits else _OTHER)
         key = (o.panel, o.reading.place)
         if value >= _LEAST and (key not in found or found[key].value < value):
-            found[key] = dataclasses.replace(o, value=value)
+            found[key] = dataclasses.replace(o, value=value, usual=fits)
     if not found:
         return []
     places = sorted({key[1] for key in found})
@@ -172,7 +171,16 @@ def _matched(
     for o in out:
         if o.word not in once or once[o.word].value < o.value:
             once[o.word] = o
-    return sorted(once.values(), key=lambda o: o.panel)
+    # One that stands elsewhere, or is larger or smaller, must at least follow another.
+    usual_ones = {o.reading.place for o in once.values() if o.usual}
+    return sorted(
+        (
+            o
+            for o in once.values()
+            if o.usual or {o.reading.place - 1, o.reading.place + 1} & usual_ones
+        ),
+        key=lambda o: o.panel,
+    )
 
 
 def _height(word: Word) -> float:

@@ -15,7 +15,7 @@ from data_gen.pipelines.pubmed.figures.fuse import Fusion, fuse
 from data_gen.pipelines.pubmed.figures.group import group
 from data_gen.pipelines.pubmed.figures.models import LabelReader, PanelDetector
 from data_gen.pipelines.pubmed.figures.order import reading_order
-from data_gen.pipelines.pubmed.figures.places import FIRST, SLOTS
+from data_gen.pipelines.pubmed.figures.places import FIRST, SLOTS, places
 from data_gen.pipelines.pubmed.figures.words import LONGEST, readings
 from data_gen.pipelines.pubmed.figures.xy_cut import Cutting, filling, pieces, xy_cut
 
@@ -95,25 +95,17 @@ class Separator:
         ink = strokes_of.strokes(small)
         glyphs = strokes_of.find_glyphs(ink, _zone(small.shape, boxes * scale))
         lines = [line for line in strokes_of.lines(glyphs) if len(line) <= LONGEST]
-        lines = _nearest(lines, glyphs, boxes * scale)
-        order = [i for line in lines for i in line]
+        around = np.array([_around([glyphs[i] for i in line]) for line in lines]).reshape(-1, 4)
+        kept = _nearest(lines, around, boxes * scale)
+        order = [i for k in kept for i in lines[k]]
         answers = dict(
             zip(order, self.read([strokes_of.crop(ink, glyphs[i]) for i in order]), strict=True)
         )
         words = []
-        for line in lines:
-            found = readings([answers[i] for i in line])
+        for k in kept:
+            found = readings([answers[i] for i in lines[k]])
             if found:
-                mine = [glyphs[i] for i in line]
-                box = np.array(
-                    [
-                        min(g.x0 for g in mine),
-                        min(g.y0 for g in mine),
-                        max(g.x1 for g in mine),
-                        max(g.y1 for g in mine),
-                    ]
-                )
-                words.append(Word(box / scale, tuple(found), mine[0].bright))
+                words.append(Word(around[k] / scale, tuple(found)))
         return choose(words, boxes), words
 
     def _assembled(
@@ -169,20 +161,22 @@ def _zone(shape: Sequence[int], boxes: np.ndarray) -> UInt8[np.ndarray, "h w"]:
     return zone
 
 
-def _nearest(
-    lines: Sequence[list[int]], glyphs: Sequence[strokes_of.Glyph], boxes: np.ndarray
-) -> list[list[int]]:
-    """As many words as are read, those nearest to a usual place first."""
-    if sum(map(len, lines)) <= _MOST_GLYPHS:
-        return list(lines)
-    xs = np.array([glyphs[line[0]].x0 for line in lines])[:, None]
-    ys = np.array([glyphs[line[0]].y0 for line in lines])[:, None]
-    away = np.hypot(xs - boxes[None, :, 0], ys - boxes[None, :, 1]).min(1)
-    out: list[list[int]] = []
+def _around(glyphs: Sequence[strokes_of.Glyph]) -> tuple[int, int, int, int]:
+    """The box around glyphs."""
+    x0, y0 = min(g.x0 for g in glyphs), min(g.y0 for g in glyphs)
+    return x0, y0, max(g.x1 for g in glyphs), max(g.y1 for g in glyphs)
+
+
+def _nearest(lines: Sequence[list[int]], around: np.ndarray, boxes: np.ndarray) -> list[int]:
+    """Indices of as many words as are read, those nearest to a usual place first."""
+    if not lines:
+        return []
+    away = places(around.astype(np.float64), boxes).distance.min(1)
+    out: list[int] = []
     total = 0
     for k in np.argsort(away, kind="stable"):
         total += len(lines[k])
-        if total > _MOST_GLYPHS:
+        if total > _MOST_GLYPHS or not np.isfinite(away[k]):
             break
-        out.append(lines[k])
+        out.append(int(k))
     return out

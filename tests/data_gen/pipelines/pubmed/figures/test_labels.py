@@ -77,7 +77,7 @@ def figure(texts, panels, offset=(4, 4), height=14):
         if text:
             x, y = panel[0] + offset[0], panel[1] + offset[1]
             box = np.array([x, y, x + 8 * len(text), y + height])
-            words.append(Word(box, tuple(readings(answers(text))), False))
+            words.append(Word(box, tuple(readings(answers(text)))))
     return words
 
 
@@ -100,6 +100,12 @@ def test_signs_alone_are_no_labels_and_a_missing_label_stays_missing():
     assert accepted(figure(["a", "b", "", "d", "e", "f"], PANELS)) == {
         0: "a", 1: "b", 3: "d", 4: "e", 5: "f",
     }  # fmt: skip
+
+
+def test_a_sign_is_no_label_of_the_panel_whose_label_is_missing():
+    words = figure(["a", "b", "", "d", "e", "f"], PANELS)
+    words += figure(["", "", "R", "", "", ""], PANELS, (70, 4))
+    assert 2 not in accepted(words)
 
 
 def test_the_case_of_all_labels_is_that_of_those_that_tell():
