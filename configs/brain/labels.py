@@ -22,7 +22,7 @@ def get_config(folder: str = "data/letters") -> ml_collections.ConfigDict:
     config.model = {
         "vision": {
             "name": "resnet_narrow",
-            "width": 32,
+            "width": 24,
             "channels": 1,
             "stage_sizes": (1, 1, 1),
             "stem": "v1",
@@ -40,9 +40,8 @@ def get_config(folder: str = "data/letters") -> ml_collections.ConfigDict:
         "resize": "stretch",
         "geometry": {"rotate": 4.0, "scale": (0.9, 1.1), "translate": 0.04},
     }
-    config.optim.update(lr=3e-3, b2=0.99, warmup_steps=50, weight_decay=1e-3, ema_decay=0.98)
-    config.optim.schedule = "constant"
-    config.loop.update(steps=1500, log_every=10, eval_every=0, save_every=50)
+    config.optim.update(lr=3e-3, b2=0.99, warmup_steps=50, weight_decay=1e-3)
+    config.loop.update(steps=1500, log_every=25, eval_every=0, save_every=250)
     config.checkpoint.keep_best = 0
     config.log.tensorboard = False
     config.eval.sets = {

@@ -17,18 +17,21 @@ class Theme:
 
     Args:
       charts: whether drawings may come in; where nothing separates panels they are rare.
+      exposures: every picture has an exposure of its own, as where no gutter parts them.
     """
 
-    def __init__(self, rng: np.random.Generator, pool: Pool, charts: bool = True) -> None:
+    def __init__(
+        self, rng: np.random.Generator, pool: Pool, charts: bool = True, exposures: bool = False
+    ) -> None:
         self.pool, self.rng = pool, rng
         pictures = [n for n in pool.names if pool.kinds[n] != "chart"]
         drawings = [n for n in pool.names if pool.kinds[n] == "chart"]
         kind = rng.random()
-        if kind < 0.4:
+        if kind < 0.35:
             names = [pictures[rng.integers(len(pictures))]]
-        elif kind < 0.7:
+        elif kind < 0.6:
             names = pictures
-        elif kind < 0.85 or not drawings:
+        elif kind < 0.78 or not drawings:
             names = [*pictures, *drawings, *drawings]
         else:
             names = drawings
@@ -38,6 +41,7 @@ class Theme:
         #: Air is not quite black in most films; a floor keeps their edges to be seen.
         self.floor = int(rng.integers(3, 28)) if rng.random() < 0.6 else 0
         self.gain = float(rng.uniform(0.75, 1.1))
+        self.exposures = exposures
         self.noise = float(rng.uniform(0, 7)) if rng.random() < 0.5 else 0.0
 
     def name(self) -> str:
@@ -58,8 +62,11 @@ class Theme:
             return _resized(pixels, width, height)
         pixels = self.pool.take(self.rng, name).pixels()
         shown = _resized(window(self.rng, pixels, aspect), width, height)
-        if self.noise or self.floor or self.gain != 1:
-            value = shown.astype(np.float32) * (self.gain * (255 - self.floor) / 255) + self.floor
+        floor, gain = self.floor, self.gain
+        if self.exposures:
+            floor, gain = int(self.rng.integers(0, 60)), float(self.rng.uniform(0.6, 1.15))
+        if self.noise or floor or gain != 1:
+            value = shown.astype(np.float32) * (gain * (255 - floor) / 255) + floor
             if self.noise:
                 value += self.rng.normal(0, self.noise, value.shape[:2]).astype(np.float32)[
                     ..., None

@@ -96,6 +96,8 @@ def compose(
         lettering = draw_lettering(rng, pixels, inside, many=False)
         strip = 0.0 if inside or not labelled else round(1.25 * lettering.pixels) + 2.0
         layout = draw_layout(rng, longer, strip, labelled)
+        if len(layout.slots) > _LETTERS and lettering.scheme not in ("A1", "a1"):
+            lettering = dataclasses.replace(lettering, scheme="digits")
     if not layout.real and len(layout.slots) == 1:
         labelled = labelled and rng.random() < 0.15
     return _draw(rng, pool, layout, lettering if labelled else None)
@@ -107,7 +109,8 @@ def _draw(
     background = _background(rng, layout)
     canvas = np.empty((layout.height, layout.width, 3), np.uint8)
     canvas[:] = background
-    theme = Theme(rng, pool, charts=layout.gutter >= 4 or rng.random() < 0.3)
+    touching = layout.gutter < 2 and not layout.real
+    theme = Theme(rng, pool, layout.gutter >= 4 or rng.random() < 0.3, exposures=touching)
     slots = list(layout.slots)
     hulls = [hull(slot) for slot in slots]
     order = reading_order(hulls)

@@ -189,7 +189,7 @@ def draw_layout(
         if inner.width < 12 * unit or inner.height < 12 * unit:
             continue
         if grouped and rng.random() < 0.5:
-            slots.append(_parts(rng, inner, min(gutter, 6.0) if gutter else 0.0, 40 * unit))
+            slots.append(_parts(rng, inner, min(gutter, 6.0), 56 * unit))
         elif kind == "strips" and not labelled and rng.random() < 0.7:
             slots.extend((one,) for one in _strips(rng, inner, 10 * unit))
         else:
@@ -278,7 +278,7 @@ def _parts(rng: np.random.Generator, rect: Rect, gutter: float, smallest: float)
     """Images of one panel: two to six in rows of equal size, at most ``gutter`` apart."""
     choices = ((1, 2), (1, 3), (2, 1), (2, 2), (2, 3), (3, 1), (1, 4))
     rows, columns = choices[rng.integers(len(choices))]
-    between = round(rng.uniform(0, gutter))
+    between = round(rng.uniform(min(gutter, 1.0), gutter))
     w = (rect.width - between * (columns - 1)) / columns
     h = (rect.height - between * (rows - 1)) / rows
     if w < smallest or h < smallest:

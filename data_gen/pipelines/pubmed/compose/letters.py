@@ -23,7 +23,7 @@ from data_gen.pipelines.pubmed.compose.layouts import Rect
 from data_gen.pipelines.pubmed.compose.lettering import roman
 from data_gen.pipelines.pubmed.compose.pool import Pool
 from data_gen.pipelines.pubmed.figures.alphabet import SIGNS, labels_of
-from data_gen.pipelines.pubmed.figures.glyphs import Glyph, crop, find_glyphs, strokes
+from data_gen.pipelines.pubmed.figures.glyphs import LEVELS, Glyph, crop, find_glyphs, strokes
 from medvlp_jax.core.config import to_plain
 from medvlp_jax.core.fields import Seed, Size, Workers
 from medvlp_jax.data.store.manifest import fingerprint
@@ -93,13 +93,18 @@ def draw_scene(rng: np.random.Generator, pool: Pool) -> list[Found]:
     ink_of = strokes(canvas, longer)
     signs: list[Found] = []
     others: list[Found] = []
-    for glyph in find_glyphs(ink_of):
+    for glyph in _once(find_glyphs(ink_of)):
         sign = _sign(glyph, ink_of.of(glyph), written)
         if sign is not None:
             (signs if sign else others).append((crop(ink_of, glyph), sign))
     rng.shuffle(signs)
     rng.shuffle(others)
     return [*signs[:_PER_SCENE], *others[:_OTHERS]]
+
+
+def _once(glyphs: list[Glyph]) -> list[Glyph]:
+    """Without those that were found at several levels alike."""
+    return list({dataclasses.replace(glyph, level=0): glyph for glyph in glyphs}.values())
 
 
 def _text(rng: np.random.Generator) -> str:
@@ -177,7 +182,7 @@ def _sign(
                 if whole and alone:
                     wanted = cover[:, start:end] > 128
                     x, y = round(box.x0) + start, round(box.y0)
-                    seen = response[y : y + wanted.shape[0], x : x + wanted.shape[1]] > 60
+                    seen = response[y : y + wanted.shape[0], x : x + wanted.shape[1]] > LEVELS[0]
                     if seen.shape != wanted.shape or (seen & wanted).sum() < 0.7 * wanted.sum():
                         return None  # the ground within a letter
                     return sign if sign.lower() in SIGNS else ""

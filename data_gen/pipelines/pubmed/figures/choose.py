@@ -8,14 +8,18 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 
-from data_gen.pipelines.pubmed.figures.places import places
+from data_gen.pipelines.pubmed.figures.places import FIRST, SLOTS, places
 from data_gen.pipelines.pubmed.figures.words import Case, Reading, Series
+from medvlp_jax.eval.metrics.boxes import iou
 
 #: Distance, in heights of the word, at which a place counts half.
 _HALF = 2.5
 _FARTHEST = 8.0
-#: Readings that are not of the chosen series or place count this much; they stay as candidates.
-_OTHER = 0.3
+#: A label at another place or of another height than the others counts this much; one that starts
+#: its panel in another way (above it, where the others are in its corner) counts more.
+_OTHER, _ALIKE = 0.3, 0.75
+#: IoU from which two words are the same ink.
+_SAME_INK = 0.3
 #: Words of another height than the labels', as a ratio.
 _HEIGHTS = 1.45
 #: A label's value below this is no label.
@@ -92,11 +96,12 @@ def choose(words: Sequence[Word], panels: Float[np.ndarray, "n 4"]) -> list[Chos
     if best is not None and _plausible(best[3], len(panels)):
         _, _, case, matched = best
         out += [_chosen(o, case, True) for o in matched]
-    used = {(c.panel, c.word) for c in out}
-    labels = {c.word for c in out}
+    # The same ink may have been found at several levels.
+    taken = [words[c.word].box for c in out]
     for o in options:
-        if (o.panel, o.word) not in used and o.word not in labels:
-            used.add((o.panel, o.word))
+        box = words[o.word].box
+        if not taken or iou(box[None], np.array(taken)).max() < _SAME_INK:
+            taken.append(box)
             out.append(_chosen(o, o.reading.case, False))
     return out
 
@@ -153,8 +158,9 @@ def _matched(
     found: dict[tuple[int, int], _Option] = {}
     for o in options:
         ratio = _height(words[o.word]) / usual
-        fits = o.slot == slot and max(ratio, 1 / ratio) <= _HEIGHTS
-        value = o.value * (1.0 if fits else _OTHER)
+        weight = _same_place(o.slot, slot)
+        weight *= 1.0 if max(ratio, 1 / ratio) <= _HEIGHTS else _OTHER
+        value, fits = o.value * weight, weight >= _ALIKE
         key = (o.panel, o.reading.place)
         if value >= _LEAST and (key not in found or found[key].value < value):
             found[key] = dataclasses.replace(o, value=value, usual=fits)
@@ -172,15 +178,21 @@ def _matched(
         if o.word not in once or once[o.word].value < o.value:
             once[o.word] = o
     # One that stands elsewhere, or is larger or smaller, must at least follow another.
-    usual_ones = {o.reading.place for o in once.values() if o.usual}
-    return sorted(
-        (
-            o
-            for o in once.values()
-            if o.usual or {o.reading.place - 1, o.reading.place + 1} & usual_ones
-        ),
-        key=lambda o: o.panel,
-    )
+    kept = [o for o in once.values() if o.usual]
+    others = [o for o in once.values() if not o.usual]
+    while True:
+        known = {o.reading.place for o in kept}
+        more = [o for o in others if {o.reading.place - 1, o.reading.place + 1} & known]
+        if not more:
+            return sorted(kept, key=lambda o: o.panel)
+        kept += more
+        others = [o for o in others if o not in more]
+
+
+def _same_place(a: int, b: int) -> float:
+    if a == b:
+        return 1.0
+    return _ALIKE if SLOTS[a] in FIRST and SLOTS[b] in FIRST else _OTHER
 
 
 def _height(word: Word) -> float:
@@ -208,7 +220,8 @@ def _plausible(matched: Sequence[_Option], panels: int) -> bool:
     """Whether these are the labels of a figure, and not signs that happen to stand there."""
     places = sorted(o.reading.place for o in matched)
     if len(places) == 1:
-        return matched[0].value >= 0.6 and places[0] < panels and (panels > 1 or places[0] == 0)
+        # A lone A may be one; a lone stroke is an i, a 1 and a scratch.
+        return matched[0].value >= 0.6 and places[0] == 0 and matched[0].reading.series == "letter"
     first = places[0] % 100 if matched[0].reading.series == "letter and digit" else places[0]
     runs = sum(b - a == 1 for a, b in itertools.pairwise(places))
     if matched[0].reading.series == "letter and digit":

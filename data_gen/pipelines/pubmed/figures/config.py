@@ -25,7 +25,7 @@ class FiguresConfig:
     method: Literal["detector", "xy_cut"] = "detector"
     panels: Folder = ""
     labels: Folder = ""
-    confidence: Fraction = 0.15
+    confidence: Fraction = 0.4
     gutter: Positive = 3.0
     smallest: Positive = 12.0
     batch: Size = 4

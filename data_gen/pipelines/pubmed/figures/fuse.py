@@ -26,16 +26,18 @@ class Fusion:
       confidence: of detections that count.
       nms: IoU above which the weaker of two boxes goes.
       inside: share of a box that lies in another one for it to be part of it.
-      agree: least agreement (confidence times IoU) of a piece that is taken.
+      agree: IoU with a detection from which a piece is taken, whatever else lies in it.
+      about: the same where no other detection lies in it: small pieces are hard to hit.
       split: how much better parts must agree than the whole.
       alone: score of a piece between gutters that no detection speaks for.
       filled: share of such a piece that must be no background.
     """
 
-    confidence: float = 0.15
+    confidence: float = 0.4
     nms: float = 0.45
     inside: float = 0.75
-    agree: float = 0.12
+    agree: float = 0.6
+    about: float = 0.3
     split: float = 1.03
     alone: float = 0.2
     filled: float = 0.85
@@ -74,7 +76,7 @@ def fuse(
             share_inside(boxes, found[:, :4]).max(0) < f.inside
         )
         left &= share_inside(found[:, :4], boxes).max(1) < f.inside
-    extra = found[left & (found[:, 4] >= 1.5 * f.confidence)] if len(found) else found
+    extra = found[left]
     if len(extra):
         boxes = np.concatenate([boxes, edges.snap(extra[:, :4])])
         scores = np.concatenate([scores, extra[:, 4]])
@@ -97,8 +99,11 @@ def _chosen(
 
     def best(piece: Piece) -> tuple[float, list[tuple[np.ndarray, float]]]:
         box = piece.box * size
-        agreement = float((iou(box[None], found[:, :4])[0] * found[:, 4]).max())
-        own = [(piece.box, agreement)] if agreement >= f.agree else []
+        overlap = iou(box[None], found[:, :4])[0]
+        agreement = float((overlap * found[:, 4]).max())
+        alone = (share_inside(found[:, :4], box[None])[:, 0] >= f.inside).sum() <= 1
+        fits = overlap.max() >= (f.about if alone else f.agree)
+        own = [(piece.box, agreement)] if fits else []
         if not piece.parts:
             return agreement, own
         answers = [best(part) for part in piece.parts]

@@ -11,8 +11,11 @@ from jaxtyping import UInt8
 SIDE, _INNER = 32, 24
 #: Side of the square that strokes are thinner than, in thousandths of the figure's longer side.
 _KERNEL, _KERNEL_PIXELS = 11.0, 11
-#: Difference from the ground, in grey levels, that makes ink.
-_INK = 60
+#: Differences from the ground, in grey levels, that make ink: a letter on tissue is joined to it at
+#: a low one and stands alone at a higher one.
+LEVELS = (60, 110, 165)
+#: Pure white and black are ink at every level, if they stand out at all.
+_WHITE, _BLACK, _AT_ALL = 246, 14, 30
 _LOWEST, _TALLEST = 6, 0.075
 _MOST = 2000
 
@@ -24,6 +27,7 @@ class Glyph:
     Attributes:
       x0, y0, x1, y1: its box in pixels, ends exclusive.
       bright: brighter than the ground.
+      level: index of the difference from the ground at which it was found.
     """
 
     x0: int
@@ -31,6 +35,7 @@ class Glyph:
     x1: int
     y1: int
     bright: bool
+    level: int = 0
 
     @property
     def height(self) -> int:
@@ -58,7 +63,7 @@ class Strokes:
 
 def strokes(image: UInt8[np.ndarray, "h w 3"], longer: int = 0) -> Strokes:
     """White and black top-hat of a figure (Serra 1982): what a square of the width of a bold
-    letter's stroke does not fit into. Of colours the brightest or darkest channel counts.
+    letter's stroke does not fit into. Of colours the channel counts that stands out more.
 
     ``longer``: the longer side of the figure that ``image`` is a part of; 0: it is whole.
     """
@@ -66,10 +71,17 @@ def strokes(image: UInt8[np.ndarray, "h w 3"], longer: int = 0) -> Strokes:
     kernel = np.ones((side, side), np.uint8)
     red, green, blue = cv2.split(np.ascontiguousarray(image))
     high, low = cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue)
-    return Strokes(
-        cv2.morphologyEx(high, cv2.MORPH_TOPHAT, kernel),
-        cv2.morphologyEx(low, cv2.MORPH_BLACKHAT, kernel),
-    )
+
+    def either(operation: int) -> np.ndarray:
+        return cv2.max(
+            cv2.morphologyEx(high, operation, kernel), cv2.morphologyEx(low, operation, kernel)
+        )
+
+    bright, dark = either(cv2.MORPH_TOPHAT), either(cv2.MORPH_BLACKHAT)
+    top = LEVELS[-1] + 1
+    bright[(low >= _WHITE) & (bright > _AT_ALL) & (bright < top)] = top
+    dark[(high <= _BLACK) & (dark > _AT_ALL) & (dark < top)] = top
+    return Strokes(bright, dark)
 
 
 def find_glyphs(ink: Strokes, zone: UInt8[np.ndarray, "h w"] | None = None) -> list[Glyph]:
@@ -81,15 +93,17 @@ def find_glyphs(ink: Strokes, zone: UInt8[np.ndarray, "h w"] | None = None) -> l
     tallest = max(_TALLEST * max(ink.bright.shape), 40)
     out: list[Glyph] = []
     for bright, response in ((True, ink.bright), (False, ink.dark)):
-        mask = (response > _INK).astype(np.uint8)
-        if zone is not None:
-            mask &= zone
-        count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-        if count > 1:
+        for level, least in enumerate(LEVELS):
+            mask = (response > least).astype(np.uint8)
+            if zone is not None:
+                mask &= zone
+            count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+            if count < 2:
+                continue
             x, y, w, h, area = stats[1:].T
             fits = (h <= tallest) & (w <= 1.6 * tallest) & (area >= 4)
             boxes = np.stack([x, y, x + w, y + h], 1)[fits]
-            out += [Glyph(*map(int, box), bright) for box in _joined(boxes[:_MOST])]
+            out += [Glyph(*map(int, box), bright, level) for box in _joined(boxes[:_MOST])]
     return [g for g in out if g.height >= _LOWEST and 0.08 <= g.width / g.height <= 2.0]
 
 
@@ -137,12 +151,12 @@ def crop(ink: Strokes, glyph: Glyph) -> UInt8[np.ndarray, "s s"]:
 
 
 def lines(glyphs: Sequence[Glyph], reach: float = 0.5) -> list[list[int]]:
-    """Glyphs of one word each, from the left: on one line, of one polarity, less than ``reach`` of
-    their height apart."""
+    """Glyphs of one word each, from the left: on one line, of one polarity and level, less than
+    ``reach`` of their height apart."""
     if not glyphs:
         return []
     boxes = np.array([(g.x0, g.y0, g.x1, g.y1) for g in glyphs], np.float64)
-    bright = np.array([g.bright for g in glyphs])
+    kinds = np.array([2 * g.level + g.bright for g in glyphs])
     heights, widths = boxes[:, 3] - boxes[:, 1], boxes[:, 2] - boxes[:, 0]
     words: list[list[int]] = []
     ends = np.zeros(len(glyphs), np.int64)  # last glyph of each word
@@ -152,7 +166,7 @@ def lines(glyphs: Sequence[Glyph], reach: float = 0.5) -> list[list[int]]:
         gap = x0 - boxes[last, 2]
         shared = np.minimum(y1, boxes[last, 3]) - np.maximum(y0, boxes[last, 1])
         joins = (
-            (bright[last] == bright[i])
+            (kinds[last] == kinds[i])
             & (gap <= reach * np.maximum(heights[i], heights[last]))
             & (shared > 0.5 * np.minimum(heights[i], heights[last]))
             & (x0 >= boxes[last, 0] + 0.3 * widths[last])

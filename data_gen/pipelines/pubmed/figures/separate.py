@@ -1,5 +1,6 @@
 """Figures to panels and labels: :class:`Separator` runs all of it, several figures at a time."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import cv2
@@ -16,7 +17,7 @@ from data_gen.pipelines.pubmed.figures.group import group
 from data_gen.pipelines.pubmed.figures.models import LabelReader, PanelDetector
 from data_gen.pipelines.pubmed.figures.order import reading_order
 from data_gen.pipelines.pubmed.figures.places import FIRST, SLOTS, places
-from data_gen.pipelines.pubmed.figures.words import LONGEST, readings
+from data_gen.pipelines.pubmed.figures.words import LONGEST, Answers, readings
 from data_gen.pipelines.pubmed.figures.xy_cut import Cutting, filling, pieces, xy_cut
 
 #: Longer side at which letters are read; a larger figure is scaled down to it first.
@@ -97,16 +98,25 @@ class Separator:
         lines = [line for line in strokes_of.lines(glyphs) if len(line) <= LONGEST]
         around = np.array([_around([glyphs[i] for i in line]) for line in lines]).reshape(-1, 4)
         kept = _nearest(lines, around, boxes * scale)
-        order = [i for k in kept for i in lines[k]]
-        answers = dict(
-            zip(order, self.read([strokes_of.crop(ink, glyphs[i]) for i in order]), strict=True)
-        )
+        answers = self._read(ink, glyphs, [i for k in kept for i in lines[k]])
         words = []
         for k in kept:
             found = readings([answers[i] for i in lines[k]])
             if found:
                 words.append(Word(around[k] / scale, tuple(found)))
         return choose(words, boxes), words
+
+    def _read(
+        self, ink: strokes_of.Strokes, glyphs: Sequence[strokes_of.Glyph], which: Sequence[int]
+    ) -> dict[int, Answers]:
+        """The reader's answers, asked once about what was found at several levels alike."""
+        places_of: dict[strokes_of.Glyph, list[int]] = {}
+        for i in which:
+            places_of.setdefault(dataclasses.replace(glyphs[i], level=0), []).append(i)
+        found = self.read([strokes_of.crop(ink, glyph) for glyph in places_of])
+        return {
+            i: answer for answer, mine in zip(found, places_of.values(), strict=True) for i in mine
+        }
 
     def _assembled(
         self,
