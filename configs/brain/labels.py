@@ -41,7 +41,7 @@ def get_config(folder: str = "data/letters") -> ml_collections.ConfigDict:
         "geometry": {"rotate": 4.0, "scale": (0.9, 1.1), "translate": 0.04},
     }
     config.optim.update(lr=3e-3, b2=0.99, warmup_steps=50, weight_decay=1e-3)
-    config.loop.update(steps=1500, log_every=25, eval_every=0, save_every=250)
+    config.loop.update(steps=4000, log_every=50, eval_every=0, save_every=500)
     config.checkpoint.keep_best = 0
     config.log.tensorboard = False
     config.eval.sets = {

@@ -42,11 +42,9 @@ def get_config(folder: str = "data/composites") -> ml_collections.ConfigDict:
         "photometric": {"brightness": 0.08, "contrast": (0.85, 1.15)},
     }
     config.optim.update(
-        lr=3e-3, b2=0.99, warmup_steps=20, weight_decay=1e-4, clip_norm=5.0, ema_decay=0.98
+        lr=3e-3, b2=0.99, warmup_steps=50, weight_decay=1e-4, clip_norm=5.0, ema_decay=0.99
     )
-    # A constant rate and an average: the run may be stopped, or go on, at any step.
-    config.optim.schedule = "constant"
-    config.loop.update(steps=2000, log_every=10, eval_every=0, save_every=50)
+    config.loop.update(steps=5000, log_every=25, eval_every=0, save_every=250)
     config.checkpoint.keep_best = 0
     config.log.tensorboard = False
     config.eval.sets = {

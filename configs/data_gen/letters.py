@@ -17,7 +17,7 @@ def get_config() -> ml_collections.ConfigDict:
             "seed": 0,
             # Pictures that letters stand on; drawn once, in the output folder.
             "pool": {"per_modality": 48, "drawings": 16, "side": 224},
-            "splits": {"train": 40_000, "validation": 0, "test": 4000},
+            "splits": {"train": 60_000, "validation": 0, "test": 4000},
             "per_shard": 4000,
             "processes": 0,
         }

@@ -104,7 +104,8 @@ def draw_scene(rng: np.random.Generator, pool: Pool) -> list[Found]:
 
 def _once(glyphs: list[Glyph]) -> list[Glyph]:
     """Without those that were found at several levels alike."""
-    return list({dataclasses.replace(glyph, level=0): glyph for glyph in glyphs}.values())
+    alike = {dataclasses.replace(g, level=0, apart=False): g for g in glyphs}
+    return list(alike.values())
 
 
 def _text(rng: np.random.Generator) -> str:

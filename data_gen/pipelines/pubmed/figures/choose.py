@@ -18,6 +18,10 @@ _FARTHEST = 8.0
 #: A label at another place or of another height than the others counts this much; one that starts
 #: its panel in another way (above it, where the others are in its corner) counts more.
 _OTHER, _ALIKE = 0.3, 0.75
+#: Labels in a row that may be missing.
+_HOLE = 2
+#: A reading that fills a hole between others needs no more probability than this.
+_BETWEEN = 0.03
 #: IoU from which two words are the same ink.
 _SAME_INK = 0.3
 #: Words of another height than the labels', as a ratio.
@@ -88,13 +92,16 @@ def choose(words: Sequence[Word], panels: Float[np.ndarray, "n 4"]) -> list[Chos
                 if o.reading.series == series and o.reading.case in (case, "")
                 and _possible(o.reading, len(panels))
             ]  # fmt: skip
-            matched = _matched(mine, words, panels)
+            matched = _run(_matched(mine, words, panels))
             total = sum(o.value for o in matched) * _order(matched)
-            if matched and (best is None or total > best[0] + 1e-9):
+            fits = matched and _plausible(matched, len(panels))
+            if fits and (best is None or total > best[0] + 1e-9):
                 best = (total, series, case, matched)
     out: list[Chosen] = []
-    if best is not None and _plausible(best[3], len(panels)):
-        _, _, case, matched = best
+    if best is not None:
+        _, series, case, matched = best
+        alike = [o for o in options if o.reading.series == series and o.reading.case in (case, "")]
+        matched += _between(matched, alike, words)
         out += [_chosen(o, case, True) for o in matched]
     # The same ink may have been found at several levels.
     taken = [words[c.word].box for c in out]
@@ -189,6 +196,29 @@ def _matched(
         others = [o for o in others if o not in more]
 
 
+def _between(
+    matched: Sequence[_Option], options: Sequence[_Option], words: Sequence[Word]
+) -> list[_Option]:
+    """Labels that are missing between the others, or next to them, where they are expected: at the
+    place and height of the others, at a panel without one, even if the reading is unsure."""
+    known = {o.reading.place for o in matched}
+    panels = {o.panel for o in matched}
+    slots = {o.slot for o in matched if o.usual}
+    height = float(np.median([_height(words[o.word]) for o in matched]))
+    out: list[_Option] = []
+    for o in options:
+        p = o.reading.place
+        expected = p not in known and (p - 1 in known or p + 1 in known)
+        ratio = _height(words[o.word]) / height
+        if not expected or o.panel in panels or o.slot not in slots or not 0.7 < ratio < 1.4:
+            continue
+        if o.value >= _BETWEEN:
+            out.append(dataclasses.replace(o, value=max(o.value, _LEAST)))
+            known.add(p)
+            panels.add(o.panel)
+    return out
+
+
 def _same_place(a: int, b: int) -> float:
     if a == b:
         return 1.0
@@ -205,6 +235,24 @@ def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
     return float(values[order][np.searchsorted(total, total[-1] / 2)])
 
 
+def _run(matched: Sequence[_Option]) -> list[_Option]:
+    """The labels that follow each other, with the most support; a sign out of their line goes."""
+    if not matched:
+        return []
+    ordered = sorted(matched, key=lambda o: o.reading.place)
+    runs: list[list[_Option]] = [[ordered[0]]]
+    for before, o in itertools.pairwise(ordered):
+        a, b = before.reading.place, o.reading.place
+        near = b - a <= _HOLE + 1
+        if o.reading.series == "letter and digit" and a // 100 != b // 100:
+            near = b // 100 - a // 100 <= 2 and b % 100 <= _HOLE
+        if near:
+            runs[-1].append(o)
+        else:
+            runs.append([o])
+    return sorted(max(runs, key=lambda run: sum(o.value for o in run)), key=lambda o: o.panel)
+
+
 def _order(matched: Sequence[_Option]) -> float:
     """How much of the series is there: labels follow each other."""
     if not matched:
@@ -219,15 +267,15 @@ def _order(matched: Sequence[_Option]) -> float:
 def _plausible(matched: Sequence[_Option], panels: int) -> bool:
     """Whether these are the labels of a figure, and not signs that happen to stand there."""
     places = sorted(o.reading.place for o in matched)
+    least = min(o.value for o in matched)
+    letters = matched[0].reading.series == "letter"
     if len(places) == 1:
         # A lone A may be one; a lone stroke is an i, a 1 and a scratch.
-        return matched[0].value >= 0.6 and places[0] == 0 and matched[0].reading.series == "letter"
-    first = places[0] % 100 if matched[0].reading.series == "letter and digit" else places[0]
-    runs = sum(b - a == 1 for a, b in itertools.pairwise(places))
-    if matched[0].reading.series == "letter and digit":
-        return first == 0 or runs >= 1
-    spread = places[-1] - places[0] + 1
-    # From A on with few gaps, or a run that goes on from another figure.
+        return least >= 0.6 and places[0] == 0 and letters
+    follow = sum(b - a == 1 or (b % 100 == 0 and b > 100) for a, b in itertools.pairwise(places))
     if places[0] == 0 or places[-1] < panels:
-        return spread <= 2 * len(places) + 1
-    return len(places) >= 3 and spread <= len(places) + 1
+        # From A on, with few gaps.
+        return follow >= (len(places) - 1) / 2 or (places == [0, 2] and letters and least >= 0.6)
+    if matched[0].reading.series == "letter and digit":
+        return follow >= (len(places) - 1) / 2
+    return len(places) >= 3 and follow >= len(places) - 2  # goes on where another figure ended

@@ -80,12 +80,11 @@ class Edges:
         return out / self.scale
 
     def cut(self, piece: Piece, size: Float[np.ndarray, "4"]) -> None:
-        """Cuts the leaves of a piece along edges that cross them, the clearest first.
+        """Cuts a piece along edges that cross it, the clearest first.
 
         ``size``: width, height, width, height of the figure in pixels.
         """
-        for leaf in piece.leaves():
-            self._cut(leaf, size * self.scale, 0)
+        self._cut(piece, size * self.scale, 0)
 
     def _cut(self, piece: Piece, size: np.ndarray, depth: int) -> None:
         box = piece.box * size
@@ -113,9 +112,15 @@ class Edges:
             self._cut(part, size, depth + 1)
 
 
+#: The lines beside a line, its own slopes left out.
+_WINDOW = np.ones(2 * _BESIDE + 1)
+_WINDOW[_BESIDE - 2 : _BESIDE + 3] = 0
+_WINDOW /= _WINDOW.sum()
+
+
 def _apart(strength: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
-    """How much each line stands out from the strongest ones beside it, its own slopes left out."""
+    """How much each line stands out from those beside it: from their mean and one deviation."""
     padded = np.pad(strength, _BESIDE, mode="edge")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * _BESIDE + 1)
-    beside = np.concatenate([windows[:, : _BESIDE - 2], windows[:, _BESIDE + 3 :]], 1)
-    return strength - np.quantile(beside, 0.8, axis=1)
+    mean = np.convolve(padded, _WINDOW, "valid")
+    square = np.convolve(padded * padded, _WINDOW, "valid")
+    return strength - mean - np.sqrt(np.maximum(square - mean * mean, 0))

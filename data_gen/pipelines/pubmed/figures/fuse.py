@@ -62,10 +62,13 @@ def fuse(
     """
     f = fusion
     gutters = tree.leaves()
-    edges.cut(tree, size)
     found = detections[detections[:, 4] >= f.confidence]
     found = found[suppress(found[:, :4], found[:, 4], f.nms)] if len(found) else found
     found = found[_outermost(found[:, :4], f.inside)] if len(found) else found
+    for leaf in gutters:
+        # Only where the detector sees several images: a film has straight lines of its own.
+        if (share_inside(found[:, :4], (leaf.box * size)[None])[:, 0] >= 0.5).sum() > 1:
+            edges.cut(leaf, size)
     chosen = _chosen(tree, found, size, f)
     boxes = np.array([box * size for box, _ in chosen]).reshape(-1, 4)
     scores = np.array([score for _, score in chosen])

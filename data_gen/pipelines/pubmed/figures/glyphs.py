@@ -28,6 +28,7 @@ class Glyph:
       x0, y0, x1, y1: its box in pixels, ends exclusive.
       bright: brighter than the ground.
       level: index of the difference from the ground at which it was found.
+      apart: it may also be the dot or the stem of another glyph.
     """
 
     x0: int
@@ -36,6 +37,7 @@ class Glyph:
     y1: int
     bright: bool
     level: int = 0
+    apart: bool = False
 
     @property
     def height(self) -> int:
@@ -103,22 +105,20 @@ def find_glyphs(ink: Strokes, zone: UInt8[np.ndarray, "h w"] | None = None) -> l
             x, y, w, h, area = stats[1:].T
             fits = (h <= tallest) & (w <= 1.6 * tallest) & (area >= 4)
             boxes = np.stack([x, y, x + w, y + h], 1)[fits]
-            out += [Glyph(*map(int, box), bright, level) for box in _joined(boxes[:_MOST])]
+            whole, apart = _joined(boxes[:_MOST])
+            out += [Glyph(*map(int, box), bright, level) for box in whole]
+            out += [Glyph(*map(int, box), bright, level, True) for box in apart]
     return [g for g in out if g.height >= _LOWEST and 0.08 <= g.width / g.height <= 2.0]
 
 
-def _joined(boxes: np.ndarray) -> np.ndarray:
-    """Boxes, those of dots grown together with the stems below them."""
-    if len(boxes) < 2:
-        return boxes
-    boxes = boxes.copy()
+def _joined(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes with dots grown together with the stems below them, and what was grown together: a
+    letter above the axis of a chart looks like a dot above a stem."""
+    whole = boxes.copy()
     height, width = boxes[:, 3] - boxes[:, 1], boxes[:, 2] - boxes[:, 0]
-    gone = np.zeros(len(boxes), bool)
-    for i in np.flatnonzero(height >= _LOWEST - 2):
-        h, w = height[i], width[i]
-        if w > 0.8 * h:
-            continue
-        # A dot: small, right above, not much wider than its stem.
+    gone, parts = np.zeros(len(boxes), bool), np.zeros(len(boxes), bool)
+    for i in np.flatnonzero((height >= _LOWEST - 2) & (width <= 0.8 * height)):
+        h = height[i]
         above = (
             (boxes[:, 3] <= boxes[i, 1] + 1)
             & (boxes[:, 3] >= boxes[i, 1] - 0.45 * h - 1)
@@ -130,10 +130,13 @@ def _joined(boxes: np.ndarray) -> np.ndarray:
         dots = np.flatnonzero(above & ~gone)
         if len(dots) == 1:
             d = dots[0]
-            boxes[i, 0], boxes[i, 2] = min(boxes[i, 0], boxes[d, 0]), max(boxes[i, 2], boxes[d, 2])
-            boxes[i, 1] = boxes[d, 1]
+            whole[i] = [
+                *np.minimum(boxes[i, :2], boxes[d, :2]),
+                *np.maximum(boxes[i, 2:], boxes[d, 2:]),
+            ]
             gone[d] = True
-    return boxes[~gone]
+            parts[[i, d]] = True
+    return whole[~gone], boxes[parts]
 
 
 def crop(ink: Strokes, glyph: Glyph) -> UInt8[np.ndarray, "s s"]:
@@ -151,12 +154,12 @@ def crop(ink: Strokes, glyph: Glyph) -> UInt8[np.ndarray, "s s"]:
 
 
 def lines(glyphs: Sequence[Glyph], reach: float = 0.5) -> list[list[int]]:
-    """Glyphs of one word each, from the left: on one line, of one polarity and level, less than
-    ``reach`` of their height apart."""
+    """Glyphs of one word each, from the left: on one line, of one polarity and level, of about one
+    height (a full stop apart), less than ``reach`` of it apart."""
     if not glyphs:
         return []
     boxes = np.array([(g.x0, g.y0, g.x1, g.y1) for g in glyphs], np.float64)
-    kinds = np.array([2 * g.level + g.bright for g in glyphs])
+    kinds = np.array([4 * g.level + 2 * g.apart + g.bright for g in glyphs])
     heights, widths = boxes[:, 3] - boxes[:, 1], boxes[:, 2] - boxes[:, 0]
     words: list[list[int]] = []
     ends = np.zeros(len(glyphs), np.int64)  # last glyph of each word
@@ -165,10 +168,12 @@ def lines(glyphs: Sequence[Glyph], reach: float = 0.5) -> list[list[int]]:
         x0, y0, y1 = boxes[i, 0], boxes[i, 1], boxes[i, 3]
         gap = x0 - boxes[last, 2]
         shared = np.minimum(y1, boxes[last, 3]) - np.maximum(y0, boxes[last, 1])
+        low, tall = np.minimum(heights[i], heights[last]), np.maximum(heights[i], heights[last])
+        stop = (heights[i] <= 0.4 * heights[last]) & (np.abs(y1 - boxes[last, 3]) <= 0.3 * tall)
         joins = (
             (kinds[last] == kinds[i])
-            & (gap <= reach * np.maximum(heights[i], heights[last]))
-            & (shared > 0.5 * np.minimum(heights[i], heights[last]))
+            & (gap <= reach * np.where(stop, tall, low))
+            & (stop | ((tall <= 2 * low) & (shared > 0.5 * low)))
             & (x0 >= boxes[last, 0] + 0.3 * widths[last])
         )
         near = np.flatnonzero(joins)

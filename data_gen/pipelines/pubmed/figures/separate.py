@@ -112,7 +112,7 @@ class Separator:
         """The reader's answers, asked once about what was found at several levels alike."""
         places_of: dict[strokes_of.Glyph, list[int]] = {}
         for i in which:
-            places_of.setdefault(dataclasses.replace(glyphs[i], level=0), []).append(i)
+            places_of.setdefault(dataclasses.replace(glyphs[i], level=0, apart=False), []).append(i)
         found = self.read([strokes_of.crop(ink, glyph) for glyph in places_of])
         return {
             i: answer for answer, mine in zip(found, places_of.values(), strict=True) for i in mine

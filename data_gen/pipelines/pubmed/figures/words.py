@@ -21,7 +21,7 @@ ROMAN = (
 #: Most signs of a label with its brackets.
 LONGEST = 6
 #: A sign counts as a possibility from this probability on.
-_POSSIBLE = 0.12
+_POSSIBLE = 0.04
 _MOST_READINGS = 12
 
 
