@@ -234,6 +234,7 @@ def test_fresh_state_is_the_same_on_every_mesh(devices):
     assert np.std(states[0].params["vision"]["blocks"]["up"]) > 0.1
 
 
+@pytest.mark.slow
 def test_micro_batches_save_memory(devices):
     """What they are for: temporaries shrink with the piece that is embedded at a time."""
     shapes = {

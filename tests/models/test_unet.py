@@ -86,6 +86,7 @@ def test_one_time_for_all_and_rows_apart(unet):
     assert float(jnp.abs(later - together).max()) > 0.01
 
 
+@pytest.mark.slow
 def test_remat_has_the_same_gradient(unet):
     model, params = unet
     again = model_of(dataclasses.replace(CONFIG, remat=True))

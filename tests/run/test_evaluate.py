@@ -177,6 +177,7 @@ def test_masks_as_truth_and_the_maps_of_a_protocol(run, tmp_path):
     assert "pointing_random" not in alone["toy-grounding"]["overall"]
 
 
+@pytest.mark.slow
 def test_an_ensemble_of_checkpoints(run, tmp_path):
     workdir, data, _ = run
     other = _start(tmp_path / "other", data, seed=1)

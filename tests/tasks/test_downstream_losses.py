@@ -62,6 +62,7 @@ def tiny_classifier():
     return ModelDef.of(lambda rngs: ClassifierConfig(vision, 2).build(rngs=rngs))
 
 
+@pytest.mark.slow
 def test_what_is_validated_has_passed_through_one_sigmoid_as_in_training():
     model_def = tiny_classifier()
     task = make_task(model_def, {"name": "supervised"})

@@ -115,6 +115,7 @@ def test_the_trained_tower_moved(trained, run):
     assert 0 < np.abs(before[name] - after[name]).max() < 0.01
 
 
+@pytest.mark.slow
 def test_a_run_of_a_dinov2_and_a_bert(trained, run):
     """The whole is written in the one layout that holds any ViT beside any BERT."""
     folder, _ = trained

@@ -334,6 +334,7 @@ def test_an_untrained_network_has_the_statistics_of_the_films(folder):
     assert not np.allclose(norm["var"], plain["var"], rtol=0.1)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_fine_tuned_by_its_config_and_goes_on(folder, tmp_path):
     from configs.cxr.finetune import get_config
 
