@@ -74,6 +74,17 @@ def tpu_devices(monkeypatch) -> list[jax.Device]:
     return topologies.get_topology_desc(platform="tpu", topology_name="v5e:2x2").devices
 
 
+@pytest.fixture(scope="module")
+def all_compile_quickly():
+    """:func:`quick_compiles` for a whole module, its fixtures and the processes that it starts."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+        yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
 @pytest.fixture
 def quick_compiles():
     """Compiles without optimisation: for tests that are all compilation at their sizes, and whose

@@ -13,6 +13,8 @@ from medvlp_jax.core.processes import distributed
 from medvlp_jax.core.sharding import MeshConfig, make_mesh
 from medvlp_jax.core.step import abstract_state, init_state, make_train_step
 
+pytestmark = pytest.mark.usefixtures("all_compile_quickly")
+
 ONE = MeshConfig(1, 1, 1)
 # eps far above rounding: Adam divides a gradient by its own size, so that with a tiny eps an
 # element whose gradient is nearly zero turns a rounding error into a step of full length.

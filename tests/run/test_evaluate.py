@@ -25,6 +25,8 @@ from medvlp_jax.run.build import Run
 from medvlp_jax.run.evaluate import evaluate_checkpoint
 from medvlp_jax.run.sets import film_configs, set_configs
 
+pytestmark = pytest.mark.usefixtures("all_compile_quickly")
+
 LABELS = ("atelectasis", "edema", "pleural effusion", "no finding")
 SIDE, COUNT = 16, 24
 

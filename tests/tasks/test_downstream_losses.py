@@ -21,6 +21,8 @@ from medvlp_jax.tasks.segmentation import (
 )
 from medvlp_jax.tasks.supervised import bce, targets
 
+pytestmark = pytest.mark.usefixtures("all_compile_quickly")
+
 
 def sigmoid(x):
     return 1 / (1 + np.exp(-x))

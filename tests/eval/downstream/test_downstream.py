@@ -48,6 +48,8 @@ from medvlp_jax.run.train import train
 from medvlp_jax.run.train import tuner as make_tuner
 from medvlp_jax.tasks.images import PixelConfig
 
+pytestmark = pytest.mark.usefixtures("all_compile_quickly")
+
 TRAINS = [word for word, kind in EVALUATORS.items() if kind.trains]
 LABELS = ("square", "bright", "no finding")
 VISION = ResNetConfig(
