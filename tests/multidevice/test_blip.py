@@ -39,7 +39,7 @@ def alone():
     return differentiate(make_mesh(MeshConfig(), jax.devices()[:1]))
 
 
-@pytest.mark.parametrize("mesh", MESHES)
+@pytest.mark.parametrize("mesh", [pytest.param("8x1x1", marks=pytest.mark.slow), "2x2x2"])
 def test_value_metrics_gradients_and_memory(mesh, devices):
     got = differentiate(make_mesh(MESHES[mesh], devices))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-6), got, alone())
@@ -48,7 +48,7 @@ def test_value_metrics_gradients_and_memory(mesh, devices):
 def test_the_memory_is_divided(devices):
     """Averages lie as their parameters do, the queue over the devices that divide the model."""
     _, buffers = abstract_model(model_def(), make_mesh(MeshConfig(1, 8, 1), devices))
-    assert buffers["queue"]["image"].sharding.spec == ("fsdp",)
+    assert tuple(buffers["queue"]["image"].sharding.spec) == ("fsdp",)
     params, buffers = abstract_model(model_def(), make_mesh(MeshConfig(2, 2, 2), devices))
     for side in ("vision", "text"):
         jax.tree.map(
