@@ -1,0 +1,42 @@
+"""Licence codes and the three groups of what they allow."""
+
+import re
+
+from data_gen.pipelines.pubmed.base import LicenceGroup
+
+_COMMERCIAL = ("CC0", "CC BY", "CC BY-SA", "CC BY-ND")
+_CODE = re.compile(r"CC[ -]?BY(-NC)?(-SA|-ND)?|CC0")
+_ADDRESS = re.compile(r"creativecommons\.org/(licenses|publicdomain)/([a-z]+(?:-[a-z]+)*)", re.I)
+
+
+def normal_code(code: str) -> str:
+    """A licence code in the form of the field: "CC BY 4.0", "cc-by" and "CC-BY" are "CC BY".
+
+    Codes that are none of Creative Commons come back as they are, without blanks around them.
+    """
+    plain = re.sub(r"\s+", " ", code).strip()
+    upper = re.sub(r"\s*\d+(\.\d+)*$", "", plain.upper())
+    if upper in ("CC0", "CC-0", "CC 0", "CC ZERO"):
+        return "CC0"
+    match = _CODE.fullmatch(upper)
+    return f"CC BY{match[1] or ''}{match[2] or ''}" if match else plain
+
+
+def group_of(code: str) -> LicenceGroup:
+    """What a licence allows, by its code; unknown codes and "" are *other*."""
+    code = normal_code(code)
+    if code in _COMMERCIAL:
+        return "commercial"
+    return "noncommercial" if code.startswith("CC BY-NC") else "other"
+
+
+def code_of_address(text: str) -> str:
+    """The code that an address of Creative Commons in ``text`` stands for, "" without one."""
+    match = _ADDRESS.search(text)
+    if not match:
+        return ""
+    kind = match[2].lower()
+    if match[1].lower() == "publicdomain":
+        return "CC0" if kind == "zero" else ""
+    code = normal_code(f"CC {kind.upper()}")
+    return code if group_of(code) != "other" else ""
