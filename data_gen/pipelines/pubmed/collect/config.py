@@ -7,14 +7,26 @@ from typing import Annotated, Literal
 
 from data_gen.pipelines.pubmed.base import LicenceGroup
 from data_gen.pipelines.pubmed.collect.endpoints import Endpoints
-from medvlp_jax.core.fields import Count, Extent, Folder, NonNegative, Positive, Range, Size, Workers
+from medvlp_jax.core.fields import (
+    Count,
+    Extent,
+    Folder,
+    NonNegative,
+    Positive,
+    Range,
+    Size,
+    Workers,
+)
 
 #: Longest files; whole numbers up to a terabyte.
 Bytes = Annotated[int, Range(1, 2**40)]
 #: Endings of the media that figures are made of.
 IMAGES = ("jpg", "jpeg", "png", "gif", "tif", "tiff", "bmp", "webp")
 #: Keys that change no byte of what is collected: an interrupted run may go on with others.
-FREE = ("pace", "tool", "email", "key_variable", "processes", "endpoints.listing_keys")
+FREE = (
+    *("pace", "tool", "email", "key_variable", "processes"),
+    *("endpoints.search", "endpoints.bucket", "endpoints.listing_keys"),  # mirrors hold the same
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,7 +18,7 @@ class MetadataKeys:
       pmcid, version: compared with what was asked for.
       pmid, doi, title, citation: kept as they are.
       licence: the code ("CC BY"), or null.
-      retracted, manuscript, ocr, open_access: flags; "yes", "true" and 1 count as true.
+      retracted, manuscript, ocr: flags; "yes", "true" and 1 count as true.
       xml, media: addresses, whose query may hold the digest of the file.
       digest: name of that digest in the query; hexadecimal MD5.
     """
@@ -33,7 +33,6 @@ class MetadataKeys:
     retracted: str = "is_retracted"
     manuscript: str = "is_manuscript"
     ocr: str = "is_historical_ocr"
-    open_access: str = "is_pmc_openaccess"
     xml: str = "xml_url"
     media: str = "media_urls"
     digest: str = "md5"

@@ -6,7 +6,6 @@ from data_gen.pipelines.pubmed.base import LicenceGroup
 
 _COMMERCIAL = ("CC0", "CC BY", "CC BY-SA", "CC BY-ND")
 _CODE = re.compile(r"CC[ -]?BY(-NC)?(-SA|-ND)?|CC0")
-_ADDRESS = re.compile(r"creativecommons\.org/(licenses|publicdomain)/([a-z]+(?:-[a-z]+)*)", re.I)
 
 
 def normal_code(code: str) -> str:
@@ -28,15 +27,3 @@ def group_of(code: str) -> LicenceGroup:
     if code in _COMMERCIAL:
         return "commercial"
     return "noncommercial" if code.startswith("CC BY-NC") else "other"
-
-
-def code_of_address(text: str) -> str:
-    """The code that an address of Creative Commons in ``text`` stands for, "" without one."""
-    match = _ADDRESS.search(text)
-    if not match:
-        return ""
-    kind = match[2].lower()
-    if match[1].lower() == "publicdomain":
-        return "CC0" if kind == "zero" else ""
-    code = normal_code(f"CC {kind.upper()}")
-    return code if group_of(code) != "other" else ""
