@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from data_gen.pipelines.pubmed import jats
+from data_gen.pipelines.pubmed.jats.article import read_article
 from data_gen.pipelines.pubmed.collect import names
 from data_gen.pipelines.pubmed.collect.article import (
     Run,
@@ -145,10 +145,10 @@ def _take(run: Run, store: Store, entry: Entry, path: pathlib.Path, previous: It
             scratch = draft.folder.with_suffix(".tar")
             package = stack.enter_context(archive.opened(path, config.limits, scratch))
             xml = package.xml.read()
-            text = jats.read_article(xml, entry.path)
+            text = read_article(xml, entry.path)
         else:
             xml = read_bytes(path, config.limits.xml)
-            text = jats.read_article(xml, entry.path)
+            text = read_article(xml, entry.path)
             hrefs = [href for figure in text.figures for href in figure.graphics]
             package = beside.gathered(path, hrefs, config.limits)
         licence = normal_code(said.licence if said is not None else text.licence.code)

@@ -77,7 +77,7 @@ async def versions(client: Client, ends: Endpoints, pmcid: str) -> list[int]:
     }
     found: set[int] = set()
     for _ in range(_PAGES):
-        names, token = _read_listing(await client.listing(query), prefix)
+        names, token = _read_listing(await client.listing(query, _check), prefix)
         for name in names:
             match = _VERSION.fullmatch(name)
             if match and name.startswith(prefix):
@@ -88,16 +88,17 @@ async def versions(client: Client, ends: Endpoints, pmcid: str) -> list[int]:
     raise RefusedError(f"the listing of {prefix} has more than {_PAGES} pages")
 
 
+def _check(answer: bytes) -> None:
+    if b"<!DOCTYPE" in answer:  # a listing has none: no entity can be declared in it
+        raise ValueError("a document type")
+    root = ElementTree.fromstring(answer)
+    if root.tag.rpartition("}")[2] != "ListBucketResult":
+        raise ValueError(f"{root.tag[:60]!r} where a listing belongs")
+
+
 def _read_listing(answer: bytes, prefix: str) -> tuple[list[str], str]:
     """Common prefixes of a page of a listing, and the token for the next page or ""."""
-    if b"<!DOCTYPE" in answer:  # a listing has none: no entity can be declared in it
-        raise RefusedError(f"the listing of {prefix} declares a document type")
-    try:
-        root = ElementTree.fromstring(answer)
-    except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise RefusedError(f"the listing of {prefix} is no XML ({error})") from error
-    if root.tag.rpartition("}")[2] != "ListBucketResult":
-        raise RefusedError(f"the listing of {prefix} is a {root.tag[:60]!r}, no listing")
+    root = ElementTree.fromstring(answer)
     names = [node.text or "" for node in root.iterfind("{*}CommonPrefixes/{*}Prefix")]
     more = (root.findtext("{*}IsTruncated") or "").strip().lower() == "true"
     token = root.findtext("{*}NextContinuationToken") or ""
@@ -169,7 +170,7 @@ async def all_metadata(client: Client, ends: Endpoints, limit: int, pmcid: str) 
     out = []
     for version in await versions(client, ends, pmcid):
         key = ends.metadata.format(name=f"{pmcid}.{version}")
-        got = await client.file(key, limit)
+        got = await client.file(key, limit, check=json.loads)
         out.append(read_metadata(got.data, ends, pmcid, version))
     return out
 

@@ -14,9 +14,9 @@ import os
 import re
 import time
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import httpx2
 
@@ -28,6 +28,8 @@ from data_gen.pipelines.pubmed.collect.services.slots import Slots, shared_folde
 from medvlp_jax.core.errors import UserError, reason
 
 _SHOWN = 160
+#: Raises if an answer is none, such as a page that says with status 200 that the service is busy.
+Check = Callable[[bytes], Any]
 
 
 class AbsentError(CollectError):
@@ -115,21 +117,28 @@ class Client:
             slots.close()
         await self._http.__aexit__(kind, error, trace)
 
-    async def search(self, query: Mapping[str, str]) -> bytes:
+    async def search(self, query: Mapping[str, str], check: Check) -> bytes:
         """An answer of E-utilities; tool, mail address and key are added."""
         config = self._config
         who = {"tool": config.tool, "email": config.email, "api_key": self.secret.value}
         given = {**query, **{key: value for key, value in who.items() if value}}
         address, limit = config.endpoints.search, config.limits.answer
-        return (await self._get("search", address, address, limit, given)).data
+        return (await self._get("search", address, address, limit, given, check=check)).data
 
-    async def listing(self, query: Mapping[str, str]) -> bytes:
+    async def listing(self, query: Mapping[str, str], check: Check) -> bytes:
         """A page of a listing of the bucket."""
         address, limit = self._config.endpoints.bucket, self._config.limits.answer
         what = f"the listing of {query.get('prefix', '')}"
-        return (await self._get("bucket", address, what, limit, dict(query))).data
+        return (await self._get("bucket", address, what, limit, dict(query), check=check)).data
 
-    async def file(self, key: str, limit: int, into: BinaryIO | None = None, md5: str = "") -> Got:
+    async def file(
+        self,
+        key: str,
+        limit: int,
+        into: BinaryIO | None = None,
+        md5: str = "",
+        check: Check | None = None,
+    ) -> Got:
         """A file of the bucket.
 
         Args:
@@ -137,6 +146,7 @@ class Client:
           limit: bytes that it may have.
           into: where the bytes go, an empty file; None returns them.
           md5: hexadecimal digest that they must have; "" asks for none.
+          check: see :data:`Check`.
 
         Raises:
           AbsentError: there is none.
@@ -145,7 +155,7 @@ class Client:
           GaveUpError: no attempt succeeded.
         """
         address = self._config.endpoints.bucket + urllib.parse.quote(key)
-        return await self._get("bucket", address, key, limit, {}, into, md5)
+        return await self._get("bucket", address, key, limit, {}, into, md5, check)
 
     async def _get(
         self,
@@ -156,6 +166,7 @@ class Client:
         query: dict[str, str],
         into: BinaryIO | None = None,
         md5: str = "",
+        check: Check | None = None,
     ) -> Got:
         pace, slots = self._pace, self._slots[service]
         key = f"{address}\n{sorted(query.items())}"
@@ -167,7 +178,7 @@ class Client:
             async with slots.request():  # waiting for its turn takes nobody's patience
                 began = time.monotonic()
                 try:
-                    return await self._once(address, what, limit, query, into, md5)
+                    return await self._once(address, what, limit, query, into, md5, check)
                 except _PassingError as error:
                     trouble = error
             wait = granted(attempt, key, pace.backoff, pace.longest, trouble.asked)
@@ -187,6 +198,7 @@ class Client:
         query: dict[str, str],
         into: BinaryIO | None,
         md5: str,
+        check: Check | None,
     ) -> Got:
         timeout = self._pace.timeout
         try:
@@ -216,6 +228,13 @@ class Client:
         found = digest.hexdigest()
         if md5 and found != md5:
             raise _PassingError(f"its MD5 is {found}, not {md5}")
+        if check is not None:
+            try:
+                check(bytes(data))
+            except Exception as error:  # whatever a parser thinks of a page that says "busy"
+                raise _PassingError(
+                    f"an answer of another kind ({self._said(reason(error))})"
+                ) from error
         return Got(bytes(data), size, found)
 
     async def _trouble(self, response: httpx2.Response, what: str) -> Exception:

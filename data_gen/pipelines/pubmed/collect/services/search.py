@@ -95,19 +95,19 @@ async def _page(
         "retstart": str(at),
         "retmax": str(ends.search_limit),
     }
-    return _read(await client.search(query), config)
+    return _read(await client.search(query, _check), config)
+
+
+def _check(answer: bytes) -> None:
+    result = json.loads(answer)["esearchresult"]
+    if "backend" in str(result.get("ERROR", "")).lower():
+        raise ValueError("the search behind the service failed")
 
 
 def _read(answer: bytes, config: CollectConfig) -> tuple[set[int], int]:
     """Ids and their whole number, of an answer."""
     where = config.endpoints.search
-    try:
-        result: Any = json.loads(answer)["esearchresult"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise CollectError(
-            f"{where}: the answer is no result of a search ({type(error).__name__}); check "
-            "config.endpoints.search"
-        ) from error
+    result: Any = json.loads(answer)["esearchresult"]
     try:
         if problem := result.get("ERROR"):
             raise CollectError(

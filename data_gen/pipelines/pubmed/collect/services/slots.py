@@ -69,6 +69,7 @@ class Slots:
         self._count, self._window = max(1, int(rate)), max(1.0, 1 / rate)
         self._files: dict[str, int] = {}
         self._busy: set[int] = set()
+        self._next, self._wait = 0, 0.0
         self._turn = asyncio.Lock()  # one waits, the others queue behind it
 
     @contextlib.asynccontextmanager
@@ -109,7 +110,8 @@ class Slots:
             self._wait = held
             return -1
         soonest = now + self._window  # when one that is out now can be back
-        for token in range(self._count):
+        for step in range(self._count):
+            token = (self._next + step) % self._count
             if token in self._busy:
                 continue
             file = self._open(str(token))
@@ -125,6 +127,7 @@ class Slots:
             if back <= now:
                 os.pwrite(file, _TIME.pack(_BUSY), 0)
                 self._busy.add(token)
+                self._next = token + 1  # the one that is back for the longest
                 return token
             fcntl.flock(file, fcntl.LOCK_UN)
             soonest = min(soonest, back)
