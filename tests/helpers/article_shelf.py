@@ -1,12 +1,15 @@
 """A small library for the mock of the services: articles of a few bytes, in all their states."""
 
+import contextlib
 import dataclasses
 import datetime
 import hashlib
+import pathlib
 
+from data_gen.pipelines.pubmed.collect.config import CollectConfig, Pace
 from data_gen.pipelines.pubmed.mock.library import LibraryArticle, LibraryVersion
+from data_gen.pipelines.pubmed.mock.server import serving
 
-#: Every seventh, eleventh and so on article is one that must not be taken.
 LICENCES = ("CC BY", "CC0", "CC BY-SA", "CC BY-ND")
 
 
@@ -31,7 +34,10 @@ def bytes_of(name: str, size: int = 600) -> bytes:
     return out[:size]
 
 
-def version(pmcid: str, number: int = 1, media=("gr1.jpg", "gr2.png"), **fields) -> LibraryVersion:
+def version(
+    pmcid: str, number: int = 1, /, media=("gr1.jpg", "gr2.png"), **fields
+) -> LibraryVersion:
+    """A version whose metadata say ``fields``, whatever they are."""
     name = f"{pmcid}.{number}"
     graphics = "".join(f'<fig><graphic xlink:href="{m}"/></fig>' for m in media)
     xml = (
@@ -43,7 +49,9 @@ def version(pmcid: str, number: int = 1, media=("gr1.jpg", "gr2.png"), **fields)
     return LibraryVersion(number, xml, files, {"title": f"Of {name}", **fields})
 
 
-def article(number: int, *versions: LibraryVersion, day: str = "", words: str = "") -> LibraryArticle:
+def article(
+    number: int, *versions: LibraryVersion, day: str = "", words: str = ""
+) -> LibraryArticle:
     pmcid = f"PMC{number}"
     released = datetime.date.fromisoformat(day) if day else _day(number)
     return LibraryArticle(
@@ -73,3 +81,48 @@ def shelf(count: int, first: int = 100) -> Shelf:
             versions = (*versions, two)
         articles[pmcid] = article(number, *versions)
     return Shelf(articles)
+
+
+def jats(number: int, graphics=("f1", "f2"), licence="by/4.0") -> bytes:
+    """The text of an article that is on disk."""
+    figures = "".join(
+        f'<fig id="{g}"><label>{g}</label><caption><p>One.</p></caption>'
+        f'<graphic xlink:href="{g}"/></fig>'
+        for g in graphics
+    )
+    return (
+        f'<?xml version="1.0"?><article xmlns:xlink="http://www.w3.org/1999/xlink" article-type="case-report"><front><article-meta>'
+        f'<article-id pub-id-type="pmc">{number}</article-id><permissions>'
+        f'<license xlink:href="https://creativecommons.org/licenses/{licence}/"><license-p>Free.'
+        f"</license-p></license></permissions></article-meta></front><body><sec>{figures}</sec>"
+        "</body></article>"
+    ).encode()
+
+
+@contextlib.contextmanager
+def served(library, tmp_path, faults=None, search_limit=9999, **changes):
+    """Yields the mock of the services and a config that collects from it within the test's folder.
+
+    ``changes`` are of :class:`CollectConfig`; those that are named like fields of ``Pace`` go there.
+    """
+    with serving(library, faults, search_limit) as mock:
+        yield mock, config_for(mock, tmp_path, **changes)
+
+
+def config_for(mock, tmp_path, **changes) -> CollectConfig:
+    """A config for a mock: quick, patient, with tokens in the test's own folder."""
+    quick = {"searches": 100.0, "files": 400.0, "timeout": 5.0, "attempts": 12}
+    quick |= {"backoff": 0.01, "longest": 0.2, "folder": str(tmp_path / "rate")}
+    names = {field.name for field in dataclasses.fields(Pace)}
+    pace = Pace(**quick | {k: changes.pop(k) for k in list(changes) if k in names})
+    usual = {"term": "brain", "email": "me@here.org", "date": "2026-12-01", "pace": pace}
+    return CollectConfig(**usual | {"endpoints": mock.endpoints} | changes)
+
+
+def tree(folder: pathlib.Path, *without: str) -> dict[str, str]:
+    """Every file below a folder by its path, as a digest; locks left out."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != ".lock" and path.name not in without
+    }

@@ -17,7 +17,7 @@ def gathered(path: pathlib.Path, hrefs: Iterable[str], limits: Limits) -> Packag
     """The article of a JATS file with the files that its graphics name.
 
     Only the folder of the JATS file is looked into: an href with a path that leaves it, a link, a
-    device or a pipe is refused by one line.
+    device or a pipe is refused by one line, and so is one that names nothing.
 
     Args:
       path: of the JATS.
@@ -34,9 +34,14 @@ def gathered(path: pathlib.Path, hrefs: Iterable[str], limits: Limits) -> Packag
         if why := names.path_flaw(href):
             refused.append(f"{where}: {why}")
             continue
-        for entry in entries:
-            if entry.name == path.name or not names.names_graphic(href, entry.name):
-                continue
+        meant = [
+            entry
+            for entry in entries
+            if entry.name != path.name and names.names_graphic(href, entry.name)
+        ]
+        if not meant:
+            refused.append(f"{where}: no file of that name")
+        for entry in meant:
             if why := _flaw(entry, limits):
                 refused.append(f"{where}: {why}")
             else:
