@@ -91,7 +91,8 @@ def jats(number: int, graphics=("f1", "f2"), licence="by/4.0") -> bytes:
         for g in graphics
     )
     return (
-        f'<?xml version="1.0"?><article xmlns:xlink="http://www.w3.org/1999/xlink" article-type="case-report"><front><article-meta>'
+        '<?xml version="1.0"?><article xmlns:xlink="http://www.w3.org/1999/xlink" '
+        'article-type="case-report"><front><article-meta>'
         f'<article-id pub-id-type="pmc">{number}</article-id><permissions>'
         f'<license xlink:href="https://creativecommons.org/licenses/{licence}/"><license-p>Free.'
         f"</license-p></license></permissions></article-meta></front><body><sec>{figures}</sec>"
@@ -101,9 +102,9 @@ def jats(number: int, graphics=("f1", "f2"), licence="by/4.0") -> bytes:
 
 @contextlib.contextmanager
 def served(library, tmp_path, faults=None, search_limit=9999, **changes):
-    """Yields the mock of the services and a config that collects from it within the test's folder.
+    """Yields the mock of the services, and a config that collects from it.
 
-    ``changes`` are of :class:`CollectConfig`; those that are named like fields of ``Pace`` go there.
+    ``changes`` are of :class:`CollectConfig`; those named like fields of ``Pace`` go there.
     """
     with serving(library, faults, search_limit) as mock:
         yield mock, config_for(mock, tmp_path, **changes)

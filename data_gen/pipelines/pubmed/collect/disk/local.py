@@ -14,7 +14,6 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from data_gen.pipelines.pubmed.jats.article import read_article
 from data_gen.pipelines.pubmed.collect import names
 from data_gen.pipelines.pubmed.collect.article import (
     Run,
@@ -32,6 +31,7 @@ from data_gen.pipelines.pubmed.collect.items import CollectError, Item
 from data_gen.pipelines.pubmed.collect.licences import group_of, normal_code
 from data_gen.pipelines.pubmed.collect.runs import Entry
 from data_gen.pipelines.pubmed.collect.store import Draft, Provenance, Store
+from data_gen.pipelines.pubmed.jats.article import read_article
 from medvlp_jax.core.errors import UserError, reason
 from medvlp_jax.core.files.opening import open_regular, read_bytes
 

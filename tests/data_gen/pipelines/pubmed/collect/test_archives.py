@@ -151,7 +151,7 @@ def test_whole_archives_that_are_refused_are_one_line_each_and_the_rest_goes_on(
     os.mkfifo(folder / "PMC9.tar.gz")
     many = (member(f"PMC10/{i}.txt") for i in range(60))
     pack(folder / "PMC10.tar.gz", *many)
-    collected, items = taken(packages, tmp_path / "out", limits=Limits(files=5, ratio=100.0))
+    _, items = taken(packages, tmp_path / "out", limits=Limits(files=5, ratio=100.0))
     said = {id: item.reason for id, item in items.items() if item.status == "failed"}
     assert [id for id, item in items.items() if item.status == "fetched"] == ["PMC1"]
     assert len(said) == 9
@@ -167,7 +167,7 @@ def test_whole_archives_that_are_refused_are_one_line_each_and_the_rest_goes_on(
         "PMC10": "more than 50 members",
     }
     for pmcid, word in words.items():
-        assert pytest.approx(1) == said[pmcid].count("refused: "), said[pmcid]
+        assert said[pmcid].startswith("refused: ")
         assert any(part in said[pmcid] for part in word.split("|")), said[pmcid]
         assert f"{pmcid}.tar" in said[pmcid]
         assert "\n" not in said[pmcid]

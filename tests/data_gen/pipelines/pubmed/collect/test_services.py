@@ -1,4 +1,4 @@
-"""The bucket through the mock: failing in every way, within the rate, and the same bytes each time."""
+"""The bucket through the mock: failing in every way, within the rate, the same bytes each time."""
 
 import dataclasses
 import json
@@ -268,7 +268,7 @@ def test_a_folder_of_another_config_is_left_alone(tmp_path):
         collect(config, tmp_path / "out")
         before = tree(tmp_path / "out")
         other = config_for(mock, tmp_path, licences=("other",))
-        with pytest.raises(CollectError, match="another config .*licences"):
+        with pytest.raises(CollectError, match=r"another config .*licences"):
             collect(other, tmp_path / "out")
         slower = config_for(mock, tmp_path, files=11, email="you@there.org")
         again = collect(slower, tmp_path / "out")
