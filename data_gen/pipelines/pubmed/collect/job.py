@@ -16,7 +16,7 @@ import anyio.from_thread
 from data_gen.jobs.job import Shard, cut
 from data_gen.pipelines.pubmed.collect import article, runs
 from data_gen.pipelines.pubmed.collect.article import Run
-from data_gen.pipelines.pubmed.collect.disk import local
+from data_gen.pipelines.pubmed.collect.disk import file_list, local
 from data_gen.pipelines.pubmed.collect.items import CollectError, Item, read_lines, write_lines
 from data_gen.pipelines.pubmed.collect.services.client import Client
 from data_gen.pipelines.pubmed.collect.store import Store
@@ -75,10 +75,10 @@ class CollectJob:
             with anyio.from_thread.start_blocking_portal() as portal:
                 items = portal.call(self._fetch, todo, store, present, previous, report)
         else:
-            items = []
+            items, table = [], file_list.of(self.run.config)
             for entry in todo:
                 before, there = previous.get(entry.id), present.get(entry.id, ())
-                items.append(local.take(self.run, store, there, entry, before))
+                items.append(local.take(self.run, store, there, entry, before, table))
                 report(1)
         with whole_file(self.path(shard, folder)) as temporary:
             temporary.write_text(write_lines(items), encoding="utf-8")

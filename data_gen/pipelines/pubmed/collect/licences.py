@@ -1,10 +1,10 @@
-"""Licence codes and the three groups of what they allow."""
+"""Licence codes as different tables write them, and the three groups of what they allow."""
 
 import re
 
 from data_gen.pipelines.pubmed.base import LicenceGroup
+from data_gen.pipelines.pubmed.jats import licence
 
-_COMMERCIAL = ("CC0", "CC BY", "CC BY-SA", "CC BY-ND")
 _CODE = re.compile(r"CC[ -]?BY(-NC)?(-SA|-ND)?|CC0")
 
 
@@ -23,7 +23,4 @@ def normal_code(code: str) -> str:
 
 def group_of(code: str) -> LicenceGroup:
     """What a licence allows, by its code; unknown codes and "" are *other*."""
-    code = normal_code(code)
-    if code in _COMMERCIAL:
-        return "commercial"
-    return "noncommercial" if code.startswith("CC BY-NC") else "other"
+    return licence.group_of(normal_code(code))

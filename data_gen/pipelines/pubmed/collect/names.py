@@ -57,8 +57,8 @@ def stem(name: str) -> str:
 
 def names_graphic(href: str, name: str) -> bool:
     """Whether an ``xlink:href`` means a file of this name: with its ending, without, or with that
-    of the format it was handed in as."""
-    last = re.split(r"[/\\]", href)[-1]
+    of the format it was handed in as; upper and lower case do not differ."""
+    last, name = re.split(r"[/\\]", href)[-1].lower(), name.lower()
     if last in (name, stem(name)):
         return True
     return ending(last) in _FIGURES and stem(last) == stem(name)

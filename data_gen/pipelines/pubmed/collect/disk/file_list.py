@@ -44,11 +44,13 @@ def of(config: CollectConfig) -> Listed:
     path = pathlib.Path(config.file_list or pathlib.Path(config.path, NAME))
     if not config.file_list and not path.exists():
         return Listed({})
-    return _read(path)
+    with one_net(path, "give the list as PMC wrote it", CollectError):
+        changed = path.stat().st_mtime_ns
+    return _read(path, changed)
 
 
-@functools.lru_cache(maxsize=1)  # once a process, not once an archive
-def _read(path: pathlib.Path) -> Listed:
+@functools.lru_cache(maxsize=1)  # once a process, not once a shard
+def _read(path: pathlib.Path, changed: int) -> Listed:
     mend = "give the list as PMC wrote it"
     rows: dict[str, Said] = {}
     with one_net(path, mend, CollectError):

@@ -25,8 +25,9 @@ from data_gen.pipelines.pubmed.collect.article import (
 )
 from data_gen.pipelines.pubmed.collect.choice import Wanted
 from data_gen.pipelines.pubmed.collect.config import CollectConfig
-from data_gen.pipelines.pubmed.collect.disk import archive, beside, file_list
+from data_gen.pipelines.pubmed.collect.disk import archive, beside
 from data_gen.pipelines.pubmed.collect.disk.archive import Package, Part
+from data_gen.pipelines.pubmed.collect.disk.file_list import Listed
 from data_gen.pipelines.pubmed.collect.items import CollectError, Item
 from data_gen.pipelines.pubmed.collect.licences import group_of, normal_code
 from data_gen.pipelines.pubmed.collect.runs import Entry
@@ -110,9 +111,18 @@ def _id_of(place: str, head: bytes) -> str:
 
 
 def take(
-    run: Run, store: Store, present: Sequence[str], entry: Entry, previous: Item | None
+    run: Run,
+    store: Store,
+    present: Sequence[str],
+    entry: Entry,
+    previous: Item | None,
+    table: Listed,
 ) -> Item:
-    """Brings one article up to date and says what became of it; as :func:`article.fetch`."""
+    """Brings one article up to date and says what became of it; as :func:`article.fetch`.
+
+    Args:
+      table: what is said of archives.
+    """
     if entry.is_duplicate:
         return Item(entry.id, "skipped", "duplicate: another file has that id", checked=run.date)
     path = pathlib.Path(run.config.path, entry.path)
@@ -123,7 +133,7 @@ def take(
             item = unavailable(entry.id, "absent: its file is gone", previous, run)
         else:
             try:
-                item = _take(run, store, entry, path, previous)
+                item = _take(run, store, entry, path, previous, table)
             except UserError as error:
                 item = Item(entry.id, "failed", f"refused: {error}", checked=run.date)
             except OSError as error:
@@ -136,12 +146,19 @@ def take(
     return item
 
 
-def _take(run: Run, store: Store, entry: Entry, path: pathlib.Path, previous: Item | None) -> Item:
+def _take(
+    run: Run,
+    store: Store,
+    entry: Entry,
+    path: pathlib.Path,
+    previous: Item | None,
+    table: Listed,
+) -> Item:
     config = run.config
     said = None
     with store.draft(entry.id) as draft, contextlib.ExitStack() as stack:
         if config.source == "archives":
-            said = file_list.of(config).get(entry.path)
+            said = table.get(entry.path)
             scratch = draft.folder.with_suffix(".tar")
             package = stack.enter_context(archive.opened(path, config.limits, scratch))
             xml = package.xml.read()

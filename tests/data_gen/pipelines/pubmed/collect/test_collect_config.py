@@ -70,6 +70,7 @@ def test_licence_codes(code, normal, group):
         ("gr1.tif", "gr1.jpg", True),
         ("figures/gr1.tif", "gr1.jpg", True),
         ("gr1", "gr10.jpg", False),
+        ("Gr1.TIF", "gr1.jpg", True),
         ("fig.1", "fig.1.jpg", True),
         ("fig.1", "fig.jpg", False),
         ("elife-32671-fig1.tif", "elife-32671-fig1.jpg", True),
