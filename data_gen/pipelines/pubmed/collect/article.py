@@ -183,7 +183,7 @@ async def _media(
     for stored in chosen.media:
         name = stored.key.partition("/")[2]
         if why := names.flaw(name):
-            draft.refused.append(f"{names.shown(stored.key)}: {why}")
+            draft.refused.append(f"{names.shown(name)}: {why}")
         elif not is_wanted(config, wanted, name):
             draft.unwanted += 1
         elif draft.has(name):

@@ -57,7 +57,7 @@ def test_each_way_of_failing_alone(tmp_path, kind):
         seen = set(mock.traffic.faults())
         assert mock.traffic.too_soon() == []
     assert seen == {kind}
-    assert collected.counts["status"] == {"fetched": 5, "skipped": 1}
+    assert collected.counts["status"] == {"fetched": 4, "skipped": 2}
     for pmcid, item in by_id(collected).items():
         if item.status == "fetched":
             for name, data in library.articles[pmcid].versions[item.version - 1].media.items():
