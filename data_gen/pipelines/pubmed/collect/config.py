@@ -42,9 +42,10 @@ class Pace:
       attempts: how often a request is tried.
       backoff, longest: seconds of the first pause between attempts and of the longest; they double
         in between, and chance takes up to half off each.
-      patience: seconds for all attempts and pauses of one request; a service that asks for a longer
-        pause than is left is given up for this article.
-      outage: articles in a row that fail because a service does not answer, until the run stops.
+      patience: seconds for all attempts and pauses of one request. A service that asks for a longer
+        pause ends the run, which goes on later.
+      outage: articles in a row that fail, until the run stops: the service is out, or the endpoints
+        are wrong.
       folder: where the processes of this machine agree on the rate; empty is a folder of the user's
         own for temporary files, so that all runs share it.
     """

@@ -23,6 +23,7 @@ from data_gen.pipelines.pubmed.collect.store import Store
 from medvlp_jax.data.store.shards import whole_file
 
 _Report = Callable[[int], Any]
+_Known = tuple[list[runs.Entry], dict[str, Item], dict[str, list[str]]]
 
 
 @dataclasses.dataclass
@@ -38,7 +39,7 @@ class CollectJob:
     count: int
 
     def __post_init__(self) -> None:
-        self._known: tuple[list[runs.Entry], dict[str, Item]] | None = None
+        self._known: _Known | None = None
         self._failing = 0
 
     def __getstate__(self) -> dict[str, Any]:
@@ -63,13 +64,10 @@ class CollectJob:
         Raises:
           CollectError: the service is out, or the folder cannot be used.
         """
-        entries, previous = self._read(folder)
-        todo = entries[shard.start : shard.stop]
         store = Store(folder)
         store.make()
-        present: dict[str, list[str]] = defaultdict(list)
-        for name in sorted(store.present()):
-            present[name.rpartition(".")[0]].append(name)
+        entries, previous, present = self._read(folder, store)
+        todo = entries[shard.start : shard.stop]
         if self.run.config.source == "service":
             # A loop in a thread of its own: in a notebook this thread has one already.
             with anyio.from_thread.start_blocking_portal() as portal:
@@ -83,13 +81,20 @@ class CollectJob:
         with whole_file(self.path(shard, folder)) as temporary:
             temporary.write_text(write_lines(items), encoding="utf-8")
 
-    def _read(self, folder: pathlib.Path) -> tuple[list[runs.Entry], dict[str, Item]]:
-        """The list, and what became of its ids in the run before."""
+    def _read(self, folder: pathlib.Path, store: Store) -> _Known:
+        """The list, what became of its ids in the run before, and directories by id.
+
+        Read once a process. An id is worked on by one process alone; directories that another one
+        left as it died are found when the article is put in its place.
+        """
         if self._known is None:
             number = self.run.number
             before = runs.folder_of(folder, number - 1) / runs.STATUS
-            known = {item.id: item for item in read_lines(before)} if number > 1 else {}
-            self._known = runs.entries(folder, number), known
+            previous = {item.id: item for item in read_lines(before)} if number > 1 else {}
+            present: dict[str, list[str]] = defaultdict(list)
+            for name in sorted(store.present()):
+                present[name.rpartition(".")[0]].append(name)
+            self._known = runs.entries(folder, number), previous, present
         return self._known
 
     async def _fetch(
@@ -126,10 +131,15 @@ class CollectJob:
         return [items[entry.id] for entry in todo]
 
     def _watch(self, item: Item) -> None:
-        """Stops the run when the service is out: else every id that is left would fail."""
-        self._failing = self._failing + 1 if item.passing else 0
+        """Stops the run when the service is out: else every id that is left would fail.
+
+        One that an update could not ask about has failed too, though its article stays.
+        """
+        failed = item.status == "failed" or item.checked != self.run.date
+        self._failing = self._failing + 1 if failed else 0
         if self._failing >= self.run.config.pace.outage:
             raise CollectError(
-                f"{self._failing} articles in a row failed, the last for {item.reason}. Look "
-                "whether the service works; the same command goes on where this one stopped"
+                f"{self._failing} articles in a row failed, the last was {item.id} "
+                f"({item.reason or 'nobody answered'}). Look whether the service works and "
+                "config.endpoints is right; the same command goes on where this one stopped"
             )

@@ -48,6 +48,10 @@ class GaveUpError(CollectError):
     """Every attempt failed in a way that may pass."""
 
 
+class LeftAloneError(CollectError):
+    """The service asks for a pause that is longer than the config's patience: no run goes on."""
+
+
 class _PassingError(Exception):
     """An attempt failed. ``asked``: seconds that the service wants to be left alone."""
 
@@ -153,6 +157,7 @@ class Client:
           TooLargeError: it is larger than ``limit``.
           RefusedError: the service will not give it.
           GaveUpError: no attempt succeeded.
+          LeftAloneError: the service asks for a pause that is too long.
         """
         address = self._config.endpoints.bucket + urllib.parse.quote(key)
         return await self._get("bucket", address, key, limit, {}, into, md5, check)
@@ -183,10 +188,15 @@ class Client:
                     trouble = error
             wait = granted(attempt, key, pace.backoff, pace.longest, trouble.asked)
             spent += time.monotonic() - began + wait
-            if spent > pace.patience or attempt + 1 == pace.attempts:
-                break
+            if trouble.asked > pace.patience:
+                raise LeftAloneError(
+                    f"{what}: the service wants to be left alone for {trouble.asked:.0f} s, longer "
+                    "than config.pace.patience; the same command goes on later"
+                )
             if trouble.asked:
                 slots.hold(trouble.asked)
+            if spent > pace.patience or attempt + 1 == pace.attempts:
+                break
             await asyncio.sleep(wait)
         raise GaveUpError(f"{what}: {trouble}, the last of {attempt + 1} attempts")
 

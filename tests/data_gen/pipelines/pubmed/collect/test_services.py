@@ -238,6 +238,29 @@ class Outage:
         return "unavailable" if self.out else None
 
 
+def test_a_service_that_asks_for_a_long_pause_is_asked_no_more(tmp_path):
+    faults = FaultPlan(rate=1.0, kinds=("busy_until",), retry_after=3600.0)
+    with served(shelf(9), tmp_path, concurrency=1) as (mock, config):
+        stage = collect(config, tmp_path / "whole")
+        asked = len(mock.traffic.requests("bucket"))
+        mock.faults = Later(faults)
+        with pytest.raises(CollectError, match=r"left alone for 3600 s.*goes on later"):
+            collect(config, tmp_path / "out")
+        assert len(mock.traffic.requests("bucket")) == asked + 1
+        mock.faults = FaultPlan()
+        assert collect(config, tmp_path / "out").counts == stage.counts
+
+
+class Later:
+    """A plan for the bucket alone."""
+
+    def __init__(self, plan):
+        self.plan, self.stall, self.retry_after = plan, plan.stall, plan.retry_after
+
+    def fault(self, what, time, is_file):
+        return None if "term" in what else self.plan.fault(what, time, is_file)
+
+
 def test_a_dry_run_writes_nothing_and_says_what_would_be_done(tmp_path):
     with served(shelf(30), tmp_path) as (mock, config):
         before = tree(tmp_path)

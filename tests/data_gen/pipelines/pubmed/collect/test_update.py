@@ -118,6 +118,22 @@ def test_what_cannot_be_asked_stays_and_keeps_the_date_of_the_last_answer(tmp_pa
     assert (second.articles / "PMC1.1" / "gr1.jpg").exists()
 
 
+def test_an_update_of_a_service_that_is_out_stops(tmp_path):
+    with served(before(), tmp_path, attempts=2, outage=3, concurrency=1) as (
+        mock,
+        config,
+    ):
+        first = collect(config, tmp_path / "out")
+        articles = tree(first.articles)
+        mock.faults = FaultPlan(rate=1.0, kinds=("unavailable",))
+        ids = tmp_path / "ids.txt"
+        ids.write_text("PMC1\n")
+        listed = dataclasses.replace(later(config), ids=str(ids))
+        with pytest.raises(CollectError, match=r"3 articles in a row failed.*nobody answered"):
+            update(listed, tmp_path / "out")
+        assert tree(first.articles) == articles
+
+
 def test_a_second_update_of_the_same_library_changes_no_article(tmp_path):
     with served(before(), tmp_path) as (mock, config):
         collect(config, tmp_path / "out")
