@@ -17,6 +17,7 @@ import traceback
 from article_shelf import config_for, serving, shelf, tree
 
 from data_gen.pipelines.pubmed.collect import run
+from data_gen.pipelines.pubmed.collect.endpoints import Endpoints
 from data_gen.pipelines.pubmed.mock.faults import FaultPlan
 
 
@@ -39,7 +40,7 @@ class Served:
 
     def __init__(self, port: int) -> None:
         base = f"http://127.0.0.1:{port}"
-        self.endpoints = run.CollectConfig().endpoints.__class__(
+        self.endpoints = Endpoints(
             search=f"{base}/entrez/eutils/esearch.fcgi", bucket=f"{base}/pmc-oa-opendata/"
         )
 

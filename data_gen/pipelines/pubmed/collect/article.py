@@ -191,7 +191,7 @@ async def _media(
         elif len(draft.files) >= limits.files:
             draft.refused.append(f"{names.shown(name)}: more than {limits.files} files")
         else:
-            left = max(0, limits.article - draft.bytes)
+            left = max(0, limits.article - draft.size)
             await _file(client, draft, stored, min(limits.file, left))
 
 

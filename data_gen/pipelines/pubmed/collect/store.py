@@ -94,8 +94,8 @@ class Draft:
         self.unwanted = 0
 
     @property
-    def bytes(self) -> int:
-        """Of all files so far."""
+    def size(self) -> int:
+        """Bytes of all files so far."""
         return sum(file.bytes for file in self.files)
 
     def has(self, name: str) -> bool:

@@ -43,5 +43,6 @@ class FaultPlan:
         digest = hashlib.blake2b(f"{self.seed}\n{time}\n{what}".encode(), digest_size=16).digest()
         if int.from_bytes(digest[:8], "big") >= self.rate * 2**64:
             return None
-        kinds = [kind for kind in self.kinds if kind != ("garbage" if is_file else "corrupt")]
+        never: Fault = "garbage" if is_file else "corrupt"
+        kinds: list[Fault] = [kind for kind in self.kinds if kind != never]
         return kinds[int.from_bytes(digest[8:], "big") % len(kinds)] if kinds else None

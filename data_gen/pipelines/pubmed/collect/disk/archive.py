@@ -14,7 +14,7 @@ import re
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from typing import IO, BinaryIO
+from typing import BinaryIO
 
 from data_gen.pipelines.pubmed.collect import names
 from data_gen.pipelines.pubmed.collect.config import Limits
@@ -151,7 +151,9 @@ def _tar(
     return _tar_members(path, stream)
 
 
-def _copy(path: pathlib.Path, source: IO[bytes], to: BinaryIO, size: int, limits: Limits) -> None:
+def _copy(
+    path: pathlib.Path, source: gzip.GzipFile, to: BinaryIO, size: int, limits: Limits
+) -> None:
     """Unpacks, as far as an archive of ``size`` bytes may."""
     budget = min(limits.archive, max(_ALWAYS, int(limits.ratio * size)))
     while piece := source.read(_PIECE):

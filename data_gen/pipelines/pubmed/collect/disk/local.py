@@ -215,7 +215,7 @@ def _media(config: CollectConfig, draft: Draft, package: Package, wanted: Wanted
     for part in package.media:
         if not is_wanted(config, wanted, part.name) or _is_thumbnail(part, every):
             draft.unwanted += 1
-        elif len(draft.files) >= limits.files or draft.bytes + part.size > limits.article:
+        elif len(draft.files) >= limits.files or draft.size + part.size > limits.article:
             draft.refused.append(f"{names.shown(part.name)}: the article has too much already")
         elif draft.has(part.name):
             draft.refused.append(f"{names.shown(part.name)}: a second file of that name")
