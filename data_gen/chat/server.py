@@ -192,7 +192,7 @@ class Server:
         words = self.said(data.decode(errors="replace")) or self.said(response.reason_phrase)
         why = f"status {status} ({words})"
         if status in PASSING or status < 200:
-            raise PassingTroubleError(why, _retry_after(response.headers.get("retry-after", "")))
+            raise PassingTroubleError(why, retry_after(response.headers.get("retry-after", "")))
         hint = {
             401: f"; put the key into the environment variable {self.key_variable}",
             403: f"; put the right key into the environment variable {self.key_variable}",
@@ -211,7 +211,7 @@ async def _read(response: httpx2.Response, limit: int) -> tuple[bytes, bool]:
     return bytes(data), True
 
 
-def _retry_after(value: str) -> float:
+def retry_after(value: str) -> float:
     """Seconds of a Retry-After header, which gives seconds or a date; 0 for neither."""
     try:
         seconds = float(value)
