@@ -7,8 +7,8 @@ arXiv:2107.07651.
 
 import copy
 import dataclasses
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,7 @@ from medvlp_jax.models.vit import ViT
 
 #: Where the copies lie: ``momentum/vision/...`` is that of ``vision/...``.
 NAME = "momentum"
+QUEUE = "queue"
 
 
 class Average(nnx.Variable):
@@ -71,19 +72,6 @@ class Momentum(nnx.Module):
         self.batches.set_value(self.batches[...] + 1)
 
 
-class Keys(NamedTuple):
-    """By what records are known to belong together; 0 is equal to nothing.
-
-    Attributes:
-      record, text: equal for positives of each other.
-      group: records of one group that are no positives are no negatives either.
-    """
-
-    record: UInt32[Array, " n"]
-    text: UInt32[Array, " n"]
-    group: UInt32[Array, " n"]
-
-
 class Queue(nnx.Module):
     """A ring of the last vectors of the momentum encoder, oldest overwritten first.
 
@@ -107,19 +95,18 @@ class Queue(nnx.Module):
         self.valid = Memory(jnp.ones((size,), jnp.bool_), logical_axes=("queue",))
         self.place = Memory(jnp.zeros((), jnp.int32), logical_axes=())
 
-    @property
-    def keys(self) -> Keys:
-        """Of every vector."""
-        return Keys(self.record[...], self.text_key[...], self.group[...])
-
     def push(
         self,
         image: Float[Array, "b e"],
         text: Float[Array, "b e"],
-        keys: Keys,
+        keys: Sequence[UInt32[Array, " b"]],
         valid: Bool[Array, " b"],
     ) -> None:
         """Overwrites the oldest vectors with those of a batch.
+
+        Args:
+          keys: of the records, of their texts, and of the groups they belong to.
+          valid: rows that are no padding.
 
         Raises:
           ValueError: the size of the queue is no multiple of the batch.
@@ -131,9 +118,9 @@ class Queue(nnx.Module):
         for memory, new in (
             (self.image, image),
             (self.text, text),
-            (self.record, keys.record),
-            (self.text_key, keys.text),
-            (self.group, keys.group),
+            (self.record, keys[0]),
+            (self.text_key, keys[1]),
+            (self.group, keys[2]),
             (self.valid, valid),
         ):
             new = lax.stop_gradient(new).astype(memory[...].dtype)
