@@ -24,6 +24,17 @@ CASES = {
     ),
     "mgca": (TOWERS | {"prototypes": 6}, {}, "retrieval", "image_to_text/r@1"),
     "medclip": (TOWERS, {}, "zeroshot", "auc_macro"),
+    "blip": (
+        {
+            "vision": {"name": "vit", "patch": 8, "width": 8, "depth": 2, "heads": 2, "mlp_width": 8},
+            "text": TEXT | {"mlp_width": 8, "types": 0, "dropout": 0.1},
+            "embed_dim": 8,
+            "queue": 32,
+        },
+        {"cam_block": 1, "alpha_steps": 4, "caption_length": 6},
+        "reranked",
+        "image_to_text/r@1",
+    ),
     "supervised": ({"vision": VISION}, {}, "classification", "auc_macro"),
     "segmentation": ({"vision": VISION, "widths": (8,)}, {}, "dice", "dice_positive"),
     "detection": ({"vision": VISION, "width": 8}, {"candidates": 10}, "average_precision", "map"),

@@ -118,6 +118,7 @@ class Both:
             **result.details,
             "kind": "gradcam",
             "gradient_of": "-log p(match)",
+            "pictures_of": f"{result.details['set']}, by cross-attention",
             "of_match": {"overall": other.details["overall"]},
         }
         metrics = result.metrics | {f"match_{k}": v for k, v in beside.items()}
