@@ -27,9 +27,7 @@ def run(settings: Settings, tell: Tell) -> list[Row]:
     tell("building and compiling")
     with Worker(sides[0], settings.threads) as ours, Worker(sides[1], settings.threads) as peer:
         check_same_size(ours, peer)
-        paired = Paired(
-            *in_turn([lambda w=w: w.call("step") for w in (ours, peer)], rounds, tell)
-        )
+        paired = Paired(*in_turn([lambda w=w: w.call("step") for w in (ours, peer)], rounds, tell))
     what = f"step, BLIP base (ViT-B/16, BERT-base), {batch} x {length} tokens"
     return [paired_row(what, paired, "s", TARGET)]
 
@@ -112,7 +110,9 @@ class TorchStep:
         )
         rows = random_blip_batch(batch, length)
         pixels = torch.from_numpy(rows["image"]).permute(0, 3, 1, 2).contiguous().float()
-        keys = [torch.tensor(rows[f"{k}_key"].astype(np.int64)) for k in ("record", "text", "group")]
+        keys = [
+            torch.tensor(rows[f"{k}_key"].astype(np.int64)) for k in ("record", "text", "group")
+        ]
         self._rows = (
             pixels / 127.5 - 1,
             torch.from_numpy(rows["text"]).long(),

@@ -55,7 +55,7 @@ class DataConfig:
       labels: names in the order of ``batch["labels"]`` and of ``batch["box_label"]``.
       max_boxes: how many boxes a row holds.
       masks: names in the order of the last axis of ``batch["masks"]``.
-      group_by: key of the records' provenance (``a.b`` for one in a group) that is equal for records
+      group_by: key of the provenance (``a.b`` for one in a group) whose value is equal for records
         that belong together, as the panels of one figure; see ``data.columns.record_keys``.
       latents: where cached arrays are; None: nowhere.
       seed: of the data order, text choice and augmentation.

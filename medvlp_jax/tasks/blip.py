@@ -233,9 +233,7 @@ class BlipTask:
         image_m = jax.lax.stop_gradient(momentum.image_embed(c.prepare(batch["image"])))
         text_m = jax.lax.stop_gradient(momentum.text_embed(batch["text"], batch["text_mask"]))
         earlier = Keys(queue.record[...], queue.text_key[...], queue.group[...])
-        relation = relate(
-            keys, joined(keys, earlier), jnp.concatenate([valid, queue.valid[...]])
-        )
+        relation = relate(keys, joined(keys, earlier), jnp.concatenate([valid, queue.valid[...]]))
 
         def one_way(rows: Array, rows_m: Array, others_m: Array, memory: Any) -> Any:
             columns = jnp.concatenate([others_m, memory[...]])

@@ -33,7 +33,12 @@ def family_of(layout: str, config: Any) -> Family:
     return family
 
 
-_WORDS = {"clip": "whole CLIP", "blip": "whole BLIP", "vision": "vision tower", "text": "text tower"}
+_WORDS = {
+    "clip": "whole CLIP",
+    "blip": "whole BLIP",
+    "vision": "vision tower",
+    "text": "text tower",
+}
 
 
 def check_fits(

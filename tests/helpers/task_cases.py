@@ -26,7 +26,14 @@ CASES = {
     "medclip": (TOWERS, {}, "zeroshot", "auc_macro"),
     "blip": (
         {
-            "vision": {"name": "vit", "patch": 8, "width": 8, "depth": 2, "heads": 2, "mlp_width": 8},
+            "vision": {
+                "name": "vit",
+                "patch": 8,
+                "width": 8,
+                "depth": 2,
+                "heads": 2,
+                "mlp_width": 8,
+            },
             "text": TEXT | {"mlp_width": 8, "types": 0, "dropout": 0.1},
             "embed_dim": 8,
             "queue": 32,

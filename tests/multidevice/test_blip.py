@@ -42,9 +42,7 @@ def alone():
 @pytest.mark.parametrize("mesh", MESHES)
 def test_value_metrics_gradients_and_memory(mesh, devices):
     got = differentiate(make_mesh(MESHES[mesh], devices))
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-6), got, alone()
-    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-6), got, alone())
 
 
 def test_the_memory_is_divided(devices):
@@ -54,7 +52,9 @@ def test_the_memory_is_divided(devices):
     params, buffers = abstract_model(model_def(), make_mesh(MeshConfig(2, 2, 2), devices))
     for side in ("vision", "text"):
         jax.tree.map(
-            lambda average, own: None if average.sharding == own.sharding else pytest.fail(str(own)),
+            lambda average, own: (
+                None if average.sharding == own.sharding else pytest.fail(str(own))
+            ),
             buffers["momentum"][side]["embed"],
             params[side]["embed"],
         )

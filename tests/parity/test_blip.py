@@ -239,7 +239,7 @@ def test_the_authors_layout_both_ways(theirs, arrays, tmp_path):
 
 
 def test_heads_of_another_width_are_asked_for(authors_file):
-    with pytest.raises(WeightsError, match="num_heads|number of its heads"):
+    with pytest.raises(WeightsError, match=r"num_heads|number of its heads"):
         open_source(authors_file)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -25,9 +26,7 @@ pytestmark = pytest.mark.usefixtures("quick_compiles")
 
 ROWS, SIDE, LENGTH, VOCAB = 8, 8, 6, 20
 MODEL = BlipConfig(
-    vision=ViTConfig(
-        image_size=SIDE, patch=4, channels=1, width=8, depth=2, heads=2, mlp_width=8
-    ),
+    vision=ViTConfig(image_size=SIDE, patch=4, channels=1, width=8, depth=2, heads=2, mlp_width=8),
     text=TextConfig(
         vocab=VOCAB, max_length=12, types=0, width=12, depth=2, heads=2, mlp_width=8, dropout=0.1
     ),
@@ -134,7 +133,7 @@ def test_averages_and_ring_follow_a_numpy_loop_through_real_steps():
     states, metrics = trained()
     average = flatten(states[0].params)
     first = flatten(states[0].buffers)
-    for number, (before, after) in enumerate(zip(states, states[1:], strict=False)):
+    for number, (before, after) in enumerate(itertools.pairwise(states)):
         params, buffers = flatten(before.params), flatten(after.buffers)
         copies = [p for p in buffers if p[0] == "momentum" and p[1:] in params]
         assert len(copies) > 30

@@ -107,7 +107,8 @@ def choose(
     if maps_of and not shown:
         asked = ", ".join(named or known) or "no label with a prompt"
         raise ConfigError(
-            f"{where}: {maps_of[0]} has nothing to look for: {asked} is no finding of a record there"
+            f"{where}: {maps_of[0]} has nothing to look for: {asked} is no finding of a record "
+            "there"
         )
     left, unseen = {}, {}
     for name in counts:

@@ -58,9 +58,7 @@ class Momentum(nnx.Module):
         """Unit vectors of whole images."""
         return project(self.vision_proj, tokens_of(self.vision, image)[:, 0])
 
-    def text_embed(
-        self, ids: Int[Array, "b t"], mask: Bool[Array, "b t"]
-    ) -> Float[Array, "b e"]:
+    def text_embed(self, ids: Int[Array, "b t"], mask: Bool[Array, "b t"]) -> Float[Array, "b e"]:
         """Unit vectors of whole texts."""
         return project(self.text_proj, self.text(ids, mask)[:, 0])
 

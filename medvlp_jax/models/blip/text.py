@@ -127,9 +127,7 @@ class BlipText(nnx.Module):
             raise ValueError(f"this BLIP has no {branch}; see config.model.branches")
         return Layer(own, self.cross if beside_image else None, self.ff)
 
-    def start(
-        self, ids: Int[Array, "b t"], rng: jax.Array | None = None
-    ) -> Float[Array, "b t d"]:
+    def start(self, ids: Int[Array, "b t"], rng: jax.Array | None = None) -> Float[Array, "b t d"]:
         """What the first layer reads.
 
         Raises:

@@ -140,9 +140,7 @@ def _under_all(names: list[str], row: Row) -> Row:
     """The row for a tensor that is kept under all these names."""
     if len(names) == 1:
         return dataclasses.replace(row, source=names[0])
-    return dataclasses.replace(
-        row, source=tuple(names), transform=tied(len(names), row.transform)
-    )
+    return dataclasses.replace(row, source=tuple(names), transform=tied(len(names), row.transform))
 
 
 def table(config: BlipConfig) -> tuple[Row, ...]:
@@ -222,13 +220,12 @@ def branches_of(shapes: Shapes) -> tuple[Any, ...]:
       WeightsError: neither retrieval nor captions: BlipModel and question answering are no part of
         ours.
     """
-    found = []
-    if "itm_head.weight" in shapes:
-        found.append("encoder")
-    if f"{_PREDICTIONS}bias" in shapes and "itm_head.weight" in shapes:
-        found.append("decoder")
-    elif f"{_PREDICTIONS}bias" in shapes and not any(n.startswith(_ENCODER) for n in shapes):
-        found.append("decoder")
+    reads, writes = "itm_head.weight" in shapes, f"{_PREDICTIONS}bias" in shapes
+    # A decoder behind an encoder without a match answers questions.
+    other = not reads and any(name.startswith(_ENCODER) for name in shapes)
+    found = [
+        branch for branch, there in (("encoder", reads), ("decoder", writes and not other)) if there
+    ]
     if not found:
         raise WeightsError(
             "this BLIP neither matches nor captions: weights for pre-training, retrieval "

@@ -69,6 +69,6 @@ def test_the_evaluator_beside_what_needs_no_image():
 def test_a_tokenizer_without_an_end_is_refused():
     words = Words()
     words.end_id = None
-    test = Embedded("set", lambda: [], ("a",))
+    test = Embedded("set", list, ("a",))
     with pytest.raises(ConfigError, match="need a token that ends a text"):
         Captioning(test, words)

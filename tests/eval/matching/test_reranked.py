@@ -17,9 +17,7 @@ WORDS = "abcdefghijkl"
 def test_equal_texts_are_one_that_several_images_have():
     found = gallery_of([["A cyst.", "Left."], ["a  CYST"], ["Other"]])
     assert found.texts == ["A cyst.", "Left.", "Other"]
-    np.testing.assert_array_equal(
-        found.right, np.array([[1, 1, 0], [1, 0, 0], [0, 0, 1]], bool)
-    )
+    np.testing.assert_array_equal(found.right, np.array([[1, 1, 0], [1, 0, 0], [0, 0, 1]], bool))
 
 
 def test_ranks_and_chance_equal_a_loop_with_several_right_answers():
