@@ -70,7 +70,7 @@ def _small(config):
                          "width": 128, "depth": 3, "heads": 4, "mlp_width": 512}  # fmt: skip
     config.model.embed_dim, config.model.queue = 128, 1024
     config.model.dtype, config.model.remat = "float32", "none"
-    config.task |= {"pixels": "image", "cam_block": 1, "alpha_steps": 200, "momentum": 0.99}
+    config.task.update({"pixels": "image", "cam_block": 1, "alpha_steps": 200, "momentum": 0.99})
     config.data.batch_size = 32
     config.data.image = {"size": 96, "channels": 1, "resize": "pad",
                          "geometry": {"scale": (0.85, 1.15), "rotate": 7.0}}  # fmt: skip

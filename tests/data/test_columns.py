@@ -203,6 +203,26 @@ def test_what_the_text_says(config, tokenizer):
     assert (drawn["text_variant"] != ids).any()
 
 
+def test_who_a_record_is_and_where_it_belongs(config, tokenizer):
+    def keys(one, **changes):
+        row = filled(("record_keys",), dataclasses.replace(config, **changes), None, one)
+        return int(row["record_key"]), int(row["group_key"])
+
+    first = record(provenance={"figure": "PMC1.1/F2", "from": {"study": 7}})
+    other = record(id="b", provenance={"figure": "PMC1.1/F2"})
+    assert keys(first)[0] not in (0, keys(other)[0])
+    assert keys(first)[1] == keys(other)[1] != 0
+    assert keys(record())[1] == 0
+    nested = {"group_by": "from.study"}
+    assert (
+        keys(first, **nested)[1] == keys(record(provenance={"from": {"study": "7"}}), **nested)[1]
+    )
+    assert keys(other, **nested)[1] == 0
+    texts = (Text(REPORT, "findings"), Text("Else.", "caption"), Text("More.", "findings"))
+    row = filled(("texts",), config, tokenizer, record(texts=(*texts, texts[0])))
+    assert json.loads(row["texts"]) == [REPORT, "More."]
+
+
 def test_a_modality_is_a_label_that_every_text_affirms(config, tokenizer):
     """Where it is among the labels: else two modalities would share what one label says."""
     labels = ("no finding", "ct", "xray", "nodule")

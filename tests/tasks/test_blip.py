@@ -111,16 +111,23 @@ def test_word_loss_is_the_smoothed_cross_entropy():
 
 
 @functools.cache
-def trained(steps=3, key=1):
-    """States and metrics of some steps, by the real step with dropout, on one device."""
-    task = make_task(model_def(), TASK)
-    mesh = make_mesh(MeshConfig(), jax.devices()[:1])
+def learner():
+    """The real step on one device, with dropout, and the optimizer and mesh that go with it."""
     optimizer = make_optimizer(
-        OptimConfig(lr=1e-2, schedule="constant"), model_def().abstract_params,
-        model_def().logical_axes, 100,
-    )  # fmt: skip
-    step = make_train_step(model_def(), task, optimizer, mesh)
-    state = momentum.begin(init_state(model_def(), optimizer, jax.random.key(0), mesh))
+        OptimConfig(lr=1e-2, schedule="constant"),
+        model_def().abstract_params,
+        model_def().logical_axes,
+        100,
+    )
+    mesh = make_mesh(MeshConfig(), jax.devices()[:1])
+    return make_train_step(model_def(), make_task(model_def(), TASK), optimizer, mesh), optimizer
+
+
+def train(key=1, steps=3):
+    """States and metrics of some steps."""
+    step, optimizer = learner()
+    state = init_state(model_def(), optimizer, jax.random.key(0), step.mesh)
+    state = momentum.begin(state)
     states, metrics = [jax.device_get(state)], []
     for number in range(steps):
         state, found = step(state, batch_of(number), jax.random.key(key))
@@ -130,7 +137,7 @@ def trained(steps=3, key=1):
 
 
 def test_averages_and_ring_follow_a_numpy_loop_through_real_steps():
-    states, metrics = trained()
+    states, metrics = train()
     average = flatten(states[0].params)
     first = flatten(states[0].buffers)
     for number, (before, after) in enumerate(itertools.pairwise(states)):
@@ -160,11 +167,9 @@ def test_averages_and_ring_follow_a_numpy_loop_through_real_steps():
 
 
 def test_a_draw_follows_the_seed_and_the_step():
-    again = trained.__wrapped__()[1]
-    other = trained.__wrapped__(key=2)[1]
-    _, metrics = trained()
-    assert [m["loss"] for m in again] == [m["loss"] for m in metrics]
-    assert [m["itm_loss"] for m in other] != [m["itm_loss"] for m in metrics]
+    (_, first), (_, again), (_, other) = train(steps=2), train(steps=2), train(2, 2)
+    assert [m["loss"] for m in again] == [m["loss"] for m in first]
+    assert [m["itm_loss"] for m in other] != [m["itm_loss"] for m in first]
 
 
 def test_padding_says_nothing():
