@@ -22,16 +22,24 @@ CONFIG = BlipConfig(
 )
 
 
-def settings() -> dict:
-    """Those of transformers for :data:`CONFIG`."""
-    one = dataclasses.replace(CONFIG, branches=("encoder",), queue=0, temperature=None)
+#: With heads as wide as those of published models, which their files do not say.
+WIDE = dataclasses.replace(
+    CONFIG,
+    vision=dataclasses.replace(CONFIG.vision, width=64, heads=1, depth=1, eps=1e-6),
+    text=dataclasses.replace(CONFIG.text, width=64, heads=1, depth=1),
+)
+
+
+def settings(config: BlipConfig = CONFIG) -> dict:
+    """Those of transformers for a model of ours."""
+    one = dataclasses.replace(config, branches=("encoder",), queue=0, temperature=None)
     return {k: v for k, v in blip.config_to(one).items() if k not in ("architectures",)}
 
 
-def theirs(**options) -> TorchBlip:
+def theirs(config: BlipConfig = CONFIG, **options) -> TorchBlip:
     """With weights that are large enough for every part to matter."""
     torch.manual_seed(0)
-    model = TorchBlip(settings(), QUEUE, hardest=True, **options).eval()
+    model = TorchBlip(settings(config), QUEUE, hardest=True, **options).eval()
     with torch.no_grad():
         for p in model.learned():
             if p.ndim:

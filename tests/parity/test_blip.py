@@ -10,11 +10,14 @@ import pytest
 
 from medvlp_jax.core.config import ConfigError
 from medvlp_jax.core.state import ModelDef, flatten, unflatten
+from medvlp_jax.core.step import init_state
 from medvlp_jax.generation.text.captions import captions
+from medvlp_jax.models.blip import momentum
+from medvlp_jax.run.build import Run
 from medvlp_jax.tasks.registry import make_task
-from medvlp_jax.weights import saving
+from medvlp_jax.weights import saving, towers
 from medvlp_jax.weights.export import export
-from medvlp_jax.weights.families import build
+from medvlp_jax.weights.families import OPENAI, build
 from medvlp_jax.weights.faults import WeightsError
 from medvlp_jax.weights.loading import load
 from medvlp_jax.weights.source import open_source
@@ -257,3 +260,40 @@ def test_branches_that_are_not_there_are_said():
     config = dataclasses.replace(cases.CONFIG, branches=("encoder",))
     with pytest.raises(ConfigError, match=r"lm_weight needs 'decoder' in config.model.branches"):
         make_task(ModelDef.of(build(config)), TASK)
+
+
+def test_a_run_starts_from_the_authors_file(tmp_path):
+    """Recognised by its names; images of another size; averages begin where the weights are."""
+    origin = cases.theirs(cases.WIDE)
+    torch.save({"model": cases.authors_names(origin)}, tmp_path / "base.pth")
+    source = open_source(tmp_path / "base.pth")
+    assert source.family.name == "blip_authors"
+    assert source.config.branches == ("encoder", "decoder")
+    config = {
+        "name": "blip",
+        "model": {"name": "blip", "init": str(tmp_path / "base.pth"), "queue": 8},
+        "task": {"name": "blip", "cam_block": 0},
+        "data": {
+            "sources": [{"path": "nowhere"}],
+            "batch_size": 4,
+            "image": {"size": 32, "channels": 3},
+            "text": {"buckets": (12,), "tokenizer": "somewhere"},
+        },
+        "loop": {"steps": 2},
+    }
+    run = Run(config, jax.devices()[:1])
+    ours = run.model_config
+    assert (ours.text.vocab, ours.text.max_length, ours.vision.image_size) == (40, 16, 32)
+    assert run.config.task["mean"] == pytest.approx(OPENAI.mean)
+    state = init_state(run.model_def, run.optimizer, jax.random.key(0), run.mesh)
+    state = momentum.begin(towers.start(state, run.optimizer, ours, run.config.init_towers))
+    words = origin.text_encoder.embeddings.word_embeddings.weight.detach()
+    np.testing.assert_array_equal(state.params["text"]["embed"]["words"]["table"], words)
+    assert state.params["vision"]["positions"].shape == (17, 64)
+    average = state.buffers["momentum"]
+    for name in ("vision", "vision_proj", "text_proj"):
+        jax.tree.map(np.testing.assert_array_equal, average[name], state.params[name])
+    np.testing.assert_array_equal(average["text"]["embed"]["words"]["table"], words)
+    config["model"]["embed_dim"] = 16
+    with pytest.raises(ConfigError, match="embed_dim=16 contradicts"):
+        Run(config)
