@@ -60,7 +60,7 @@ class OurBlip:
         from medvlp_jax.data.device import to_device
         from medvlp_jax.run.build import Run
 
-        config = blip.get_config("base")
+        config: Any = blip.get_config("base")
         config.data.batch_size = batch
         config.data.text.buckets = (length,)
         config.model.queue = _QUEUE

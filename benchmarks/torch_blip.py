@@ -17,7 +17,7 @@ def config_of(settings: dict[str, Any]) -> Any:
     """A ``BlipConfig`` from plain values, with attention that adds its mask."""
     from transformers import BlipConfig
 
-    config = BlipConfig(**settings)
+    config: Any = BlipConfig(**settings)
     for one in (config, config.text_config, config.vision_config):
         one._attn_implementation = "eager"
     return config
@@ -31,6 +31,12 @@ class TorchBlip(nn.Module):
       queue: vectors that are remembered.
       hardest: take the likeliest negative instead of drawing one.
     """
+
+    image_queue: Tensor
+    text_queue: Tensor
+    key_queue: Tensor
+    valid_queue: Tensor
+    average: Any
 
     def __init__(
         self,
@@ -146,7 +152,7 @@ class TorchBlip(nn.Module):
             ignore_index=-100,
             label_smoothing=self.smoothing,
         )
-        return {"itc": sum(parts) / 2, "itm": itm, "lm": lm}
+        return {"itc": (parts[0] + parts[1]) / 2, "itm": itm, "lm": lm}
 
     def _match(
         self,

@@ -29,7 +29,7 @@ cases = pytest.importorskip("blip_cases")
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("quick_compiles")]
 
 TASK = {"name": "blip", "channels": 3, "cam_block": 1}
-STEPS, RATE = 5, 0.05
+STEPS, RATE = 5, 0.01
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def test_losses_gradients_queue_and_averages_over_steps(arrays):
             for p in theirs.learned():
                 p -= RATE * p.grad
         for name in ("itc", "itm", "lm"):
-            assert float(ours[f"{name}_loss"]) == pytest.approx(float(losses[name]), abs=1e-4)
+            assert float(ours[f"{name}_loss"]) == pytest.approx(losses[name].item(), abs=1e-4)
         np.testing.assert_allclose(buffers["queue"]["image"], theirs.image_queue, atol=1e-4)
         np.testing.assert_allclose(buffers["queue"]["text"], theirs.text_queue, atol=1e-4)
         for i, name in enumerate(("record", "text_key", "group")):
