@@ -6,6 +6,7 @@ import importlib.util
 from collections.abc import Callable, Sequence
 
 from benchmarks import (
+    blip_step,
     bootstrap_auc,
     cpu_preset,
     curation,
@@ -46,6 +47,7 @@ SUBJECTS: dict[str, Subject] = {
     "train_step_resnet": Subject(functools.partial(train_step.run, "resnet50"), _CLIP),
     "gloria_step": Subject(functools.partial(local_step.run, "gloria"), _LOCAL),
     "mgca_step": Subject(functools.partial(local_step.run, "mgca"), _LOCAL),
+    "blip_step": Subject(blip_step.run, ("torch", "transformers")),
     "text_buckets": Subject(text_buckets.run, _CLIP),
     "unimed_step": Subject(text_buckets.run_unimed, _CLIP),
     "pipeline": Subject(pipeline.run, (*_CLIP, "webdataset")),

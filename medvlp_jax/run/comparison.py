@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from medvlp_jax.core.state import ModelDef
+from medvlp_jax.models.blip.blip import Blip
 from medvlp_jax.models.clip import CLIP
 from medvlp_jax.models.text_encoder import TextEncoder
 from medvlp_jax.weights.families import build
@@ -146,8 +147,21 @@ def forward(module: Any, x: Mapping[str, Any]) -> dict[str, Any]:
         if module.logit_bias is not None:
             logits = logits + module.logit_bias[...]
         return {"image_embed": image, "text_embed": text, "logits": logits}
+    if isinstance(module, Blip):
+        return _of_blip(module, x["image"], x["ids"], mask)
     if isinstance(module, TextEncoder):
         out = module(x["ids"], mask)
         return {"pooled": out.pooled, "tokens": out.tokens}
     out = module(x["image"])
     return {"pooled": out.pooled, "patches": out.patches}
+
+
+def _of_blip(module: Blip, image: Any, ids: Any, mask: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    tokens = module.image_tokens(image)
+    if module.itm is not None:
+        found["match"] = module.match(ids, mask, tokens)
+        found["cosine"] = module.project_image(tokens) @ module.text_embed(ids, mask).T
+    if module.lm is not None:
+        found["logits"] = module.caption_logits(ids, mask, tokens)
+    return found

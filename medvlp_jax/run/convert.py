@@ -20,6 +20,7 @@ from medvlp_jax.core.step import abstract_model
 from medvlp_jax.data.texts.tokenizer import SAMPLE
 from medvlp_jax.generation.images import stable_diffusion
 from medvlp_jax.generation.images.text_to_image import TextToImage
+from medvlp_jax.models.blip.blip import BlipConfig
 from medvlp_jax.models.clip import CLIPConfig
 from medvlp_jax.models.lm.decoder import build_lm
 from medvlp_jax.run import programs
@@ -42,6 +43,7 @@ from medvlp_jax.weights.source import Source, open_source, split_family
 COMPANIONS = ("preprocessor_config.json", "processor_config.json", "generation_config.json")
 #: Layouts that are tried, in this order, for a run whose layout is not given.
 WHOLE = ("clip", "siglip", "open_clip", "vision_text_dual_encoder")
+BLIP = ("blip", "blip_authors")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,6 +151,12 @@ def _run(
     model = experiment.model_def
     arrays = pretrained.load_model(source, *abstract_model(model, experiment.mesh))
     known = run_inputs(experiment, texts=tower != "vision")
+    if isinstance(config, BlipConfig):
+        if tower == "text":
+            raise UserError("the text side of a BLIP is no tower of its own; leave --tower out")
+        # Averages and queue are of training.
+        config, arrays = dataclasses.replace(config, queue=0), (arrays[0], {})
+        model = ModelDef.of(build(config))
     if tower:
         layout = _needed(layout, tower)
         config = getattr(config, tower)
@@ -223,7 +231,7 @@ def _published_text(experiment: Run) -> str:
 def _fitting(config: Any, params: Any, known: inputs.Inputs) -> tuple[str, str]:
     """The first layout that holds a model whole, and why no published one does."""
     reasons = []
-    for name in WHOLE:
+    for name in BLIP if isinstance(config, BlipConfig) else WHOLE:
         try:
             check_fits(name, config, params, known)
         except WeightsError as error:

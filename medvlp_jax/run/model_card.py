@@ -33,6 +33,18 @@ tokenizer = open_clip.get_tokenizer("local-dir:FOLDER")""",
     ),
     programs.LAYOUT: ("jax", programs.USE),
 }
+_BLIP = (
+    "transformers",
+    """import transformers
+name = transformers.AutoConfig.from_pretrained("FOLDER").architectures[0]
+model = getattr(transformers, name).from_pretrained("FOLDER")""",
+)
+_LOADING |= dict.fromkeys(("blip", "blip_retrieval", "blip_captions"), _BLIP)
+_LOADING["blip_authors"] = (
+    "pytorch",
+    """import safetensors.torch
+weights = safetensors.torch.load_file("FOLDER/model.safetensors")  # names of salesforce/BLIP""",
+)
 _TRANSFORMERS = (
     "transformers",
     """from transformers import AutoModel, AutoProcessor
@@ -82,7 +94,7 @@ def write_card(
         "library_name": library,
         "license": said.licence or "unknown",
         "pipeline_tag": "zero-shot-image-classification",
-        "tags": ["medical", "vision-language", "clip", "medvlp_jax"],
+        "tags": ["medical", "vision-language", run.config.model.get("name", "clip"), "medvlp_jax"],
     }
     parts = [
         "---\n" + "".join(f"{key}: {json.dumps(value)}\n" for key, value in front.items()) + "---",

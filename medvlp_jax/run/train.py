@@ -24,6 +24,7 @@ from medvlp_jax.core.state import TrainState
 from medvlp_jax.core.step import init_state
 from medvlp_jax.data.device import prefetch_to_device
 from medvlp_jax.data.texts.tokenizer import Tokenizer
+from medvlp_jax.models.blip import momentum
 from medvlp_jax.run.batches import require, training_batches
 from medvlp_jax.run.build import Run
 from medvlp_jax.run.config import TOKENIZER
@@ -130,7 +131,7 @@ def _first_state(run: Run, key: jax.Array, variant: Variant | None) -> TrainStat
         state = towers.start(state, run.optimizer, run.model_config, c.init_towers)
     if c.init_from:
         state = pretrained.init_from(state, run.optimizer, c.init_from, only=c.init_only)
-    return state
+    return momentum.begin(state)
 
 
 def _told(run: Run, variant: Variant | None) -> str:
