@@ -17,6 +17,7 @@ that Ray starts here, or on the one at --ray_address; whichever it is, the bytes
 """
 
 import dataclasses
+import pathlib
 import shlex
 import sys
 from collections.abc import Callable, Mapping
@@ -57,6 +58,14 @@ def schema(config: Mapping[str, Any]) -> type | None:
         from data_gen.entities.build import BankConfig
 
         return BankConfig
+    if generator == "composites":
+        from data_gen.pipelines.pubmed.compose.config import CompositesConfig
+
+        return CompositesConfig
+    if generator == "letters":
+        from data_gen.pipelines.pubmed.compose.letters import LettersConfig
+
+        return LettersConfig
     from data_gen.sources.registry import SOURCES
 
     return SOURCES[str(generator)].config if str(generator) in SOURCES else None
@@ -179,6 +188,35 @@ def write_captions(config: dict[str, Any]) -> None:
     print(f"{OUT.value}: {result.made} shards made, {result.found} found; see {result.report}")
 
 
+def draw_composites(config: dict[str, Any]) -> None:
+    from data_gen.jobs import summary
+    from data_gen.jobs.choice import chosen
+    from data_gen.pipelines.pubmed.compose.config import CompositesConfig
+    from data_gen.pipelines.pubmed.compose.job import generate
+    from data_gen.pipelines.pubmed.figures.measure import SCORES, measure, table
+
+    parsed = parse(CompositesConfig, config)
+    with chosen(RUNNER.value, RAY_ADDRESS.value) as runner:
+        result = generate(parsed, OUT.value, runner=runner)
+    print(summary.table(result.summary))
+    print(f"{OUT.value}: {result.made} shards made, {result.found} found")
+    if parsed.score is not None:
+        print(table(measure(pathlib.Path(OUT.value), parsed.score)))
+        print(f"see {OUT.value}/{SCORES}")
+
+
+def draw_letters(config: dict[str, Any]) -> None:
+    from data_gen.jobs import summary
+    from data_gen.jobs.choice import chosen
+    from data_gen.pipelines.pubmed.compose.letters import LettersConfig, generate
+
+    parsed = parse(LettersConfig, config)
+    with chosen(RUNNER.value, RAY_ADDRESS.value) as runner:
+        result = generate(parsed, OUT.value, runner=runner)
+    print(summary.table(result.summary))
+    print(f"{OUT.value}: {result.made} shards made, {result.found} found")
+
+
 def build_entities(config: dict[str, Any]) -> None:
     from data_gen.entities.build import BANK, BankConfig, build_bank
 
@@ -194,6 +232,8 @@ GENERATORS: dict[str, Callable[[dict[str, Any]], None]] = {
     "curate": curate,
     "captions": write_captions,
     "entities": build_entities,
+    "composites": draw_composites,
+    "letters": draw_letters,
 }
 
 
@@ -230,6 +270,12 @@ def _next(generator: str, out: str) -> str:
         return (
             ".venv/bin/python launch/generate.py --config=configs/data_gen/syncxr.py "
             f"--config.bank={out}/bank.jsonl --out=data/syncxr"
+        )
+    if generator in ("composites", "letters"):
+        config = "panels" if generator == "composites" else "labels"
+        return (
+            f".venv/bin/python launch/train.py --config=configs/brain/{config}.py:{out} "
+            f"--workdir=runs/{config}"
         )
     return (
         f".venv/bin/python launch/train.py --config=configs/cxr/clip.py:small:{out} "
