@@ -77,6 +77,8 @@ class Figure:
       marks: how stretches of the caption are set.
       graphics: hrefs as they stand, in order.
       group: id of the ``fig-group`` around it, or "".
+      rights: what the figure's own permissions or attribution say; "" where it has none and the
+        article's licence alone holds.
     """
 
     id: str
@@ -86,11 +88,15 @@ class Figure:
     graphics: tuple[str, ...] = ()
     mentions: tuple[Mention, ...] = ()
     group: str = ""
+    rights: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
 class Article:
-    """What is read of one article's JATS; ``pmcid`` is "PMC123", ``version`` 0 where not known."""
+    """What is read of one article's JATS; ``pmcid`` is "PMC123", ``version`` 0 where not known.
+
+    ``retracted`` says that the article itself tells of its retraction.
+    """
 
     pmcid: str
     version: int = 0
@@ -104,6 +110,7 @@ class Article:
     keywords: tuple[str, ...] = ()
     licence: Licence = Licence()
     figures: tuple[Figure, ...] = ()
+    retracted: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
