@@ -32,7 +32,7 @@ def load(name: str) -> list[Written]:
 def parse(kind: str, markup: str) -> Written:
     pieces = markup.split("|")
     assert pieces[0] == "" and len(pieces) % 2, markup
-    text, marks, spans = "", [], {}
+    text, marks, spans, labels = "", [], {}, []
     for tag, piece in zip(pieces[1::2], pieces[2::2], strict=True):
         if tag[0] in "+pt" and text and not text.endswith(" "):
             text += " "
@@ -40,6 +40,8 @@ def parse(kind: str, markup: str) -> Written:
             text += " "
         start, end = len(text), len(text) + len(piece)
         text += piece
+        if tag[0] == "=":
+            labels.append(Span(start, end))
         if tag in ("=b", "=i"):
             marks.append(Mark(start, end, "bold" if tag == "=b" else "italic"))
         elif tag == "p":
@@ -52,5 +54,5 @@ def parse(kind: str, markup: str) -> Written:
         elif tag not in ("-", "="):
             for label in tag.split(","):
                 spans.setdefault(label, []).append(Span(start, end))
-    truth = {label: join(text, found) for label, found in spans.items()}
+    truth = {label: join(text, found, labels) for label, found in spans.items()}
     return Written(kind, text, tuple(sorted(marks, key=lambda m: m.start)), truth)
