@@ -15,7 +15,7 @@ _WORD = (
     r"(?:(?:supplement(?:ary|al)|extended\s+data|suppl?\.?|online|appendix)\s+)?"
     r"(?:figures?|figs?\.?|panels?|part)"
 )
-_NUMBERED = re.compile(rf"((?:[A-Z]{{1,2}}\.?)?\d+)(?:\s?({_GROUPS}))?", re.ASCII)
+_NUMBERED = re.compile(rf"((?:[A-Z]{{1,2}}\.?)?\d+)(?:,?\s?({_GROUPS}))?", re.ASCII)
 _HEAD = re.compile(rf"^\W*{_WORD}\s*", re.I)
 _BEFORE = re.compile(rf"\b{_WORD}\s*$", re.I)
 _ALONE = re.compile(rf"\s*({_GROUPS})\W*")
