@@ -27,23 +27,35 @@ _STARTS = re.compile(
 _HOLDS = re.compile(
     r"(?:scale\s*bars?\s*[,=:]|mean\s*(?:±|\+/[-−]|\+-)|\bs\.?e\.?m\.?\b|original magnification)", re.I
 )
-#: "RN, red nucleus; SN, substantia nigra", "LA indicates left atrium; LV, left ventricle".
-_ABBREVIATION = r"(?-i:[A-Z][\w/+\-]{0,9}|[a-z]{1,4}[A-Z]?\w{0,3})"
-_ABBREVIATIONS = re.compile(
-    rf"\s*{_ABBREVIATION}\s*(?:[,:=]|indicates|denotes|is|stands\ for)\s+[^;.]{{3,60}}"
-    rf"(?:[;,]\s*(?:and\s+)?{_ABBREVIATION}\s*(?:[,:=]|indicates|denotes)\s*[^;]{{3,60}})+\.?\s*$"
-    rf"|\s*(?-i:[A-Z][A-Za-z0-9]{{0,7}})\s*(?:=|:|,|indicates|denotes)\s+[a-z][a-z \-]{{2,50}}\.?\s*$",
-    re.I,
+#: One of "RN, red nucleus; SN, substantia nigra", "LA indicates left atrium; LV, left ventricle".
+_ABBREVIATION = re.compile(
+    r"\s*(?:[A-Z][\w/+\-]{0,9}|[a-z]{1,4}[A-Z]?\w{0,3})\s*"
+    r"(?:[,:=]|indicates|denotes|is|stands for)\s+\S[^=:]{2,60}$"
 )
+_ONE_ABBREVIATION = re.compile(
+    r"\s*[A-Z][A-Za-z0-9]{0,7}\s*(?:=|:|,|indicates|denotes)\s+[a-z][a-z \-]{2,50}$"
+)
+#: Longer sentences are no list of abbreviations.
+_LONGEST = 2000
 #: A clause within a sentence from which on it is about all panels.
 _CLAUSE = re.compile(r"[;,]\s*(?=(?:scale\s*bars?|original\s+magnification|bars?\s*[=:])\b)", re.I)
 
 
 def is_common(sentence: str) -> bool:
     """Whether a sentence at the end of a caption speaks of all of it."""
-    return bool(
-        _STARTS.match(sentence) or _HOLDS.search(sentence) or _ABBREVIATIONS.match(sentence)
-    )
+    return bool(_STARTS.match(sentence) or _HOLDS.search(sentence) or _explains(sentence))
+
+
+def _explains(sentence: str) -> bool:
+    """Whether a sentence is a list of abbreviations."""
+    if len(sentence) > _LONGEST:
+        return False
+    sentence = sentence.strip().rstrip(".")
+    sign = "[;,]" if "=" in sentence and ";" not in sentence else ";"
+    pieces = re.split(rf"{sign}\s*(?:and\s+)?", sentence)
+    if len(pieces) == 1:
+        return bool(_ONE_ABBREVIATION.match(sentence))
+    return all(_ABBREVIATION.match(piece) for piece in pieces)
 
 
 def common_clause(text: str, start: int, end: int) -> int:

@@ -16,7 +16,7 @@ _TO = rf"(?:\s*[{DASHES}]\s*|\s+(?:to|through|thru)\s+)"
 #: What stands between two labels of a list.
 BETWEEN = rf"(?:{_AND}|{_TO})"
 #: One label or several; a list that is itself a range is still one.
-LIST = rf"{LABEL}(?:{BETWEEN}{LABEL})*"
+LIST = rf"{LABEL}(?:{BETWEEN}{LABEL}){{0,25}}"
 
 _PIECES = re.compile(rf"({LABEL})|({_TO})|({_AND})")
 _ONE = re.compile(r"([A-Za-z]|[IVX]+|[ivx]+|\d+)(\d*|[ivx]*|['′″]?)")

@@ -11,7 +11,7 @@ from data_gen.pipelines.pubmed.captions.trailing import stretches
 from data_gen.pipelines.pubmed.captions.vote import Marker, Reading, read
 
 #: Longer ones are no captions; they are kept whole.
-MAX_LENGTH = 50_000
+MAX_LENGTH = 20_000
 
 #: Owner of a stretch: labels it is about and whether it is a label itself; () for all panels.
 _Stretch = tuple[int, int, tuple[str, ...], bool]

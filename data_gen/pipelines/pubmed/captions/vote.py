@@ -1,5 +1,6 @@
 """Which candidates are a caption's labels: one style and one family win the caption."""
 
+import bisect
 import dataclasses
 import re
 from collections.abc import Sequence
@@ -95,7 +96,7 @@ def _reading(
         text, marks, [c.start for c, f in zip(kept, firm, strict=True) if f == 3]
     )
     # A sentence does not start within a label, whatever the typesetting says.
-    starts = [s for s in starts if not any(c.start < s < c.end for c in kept)]
+    starts = _outside(starts, kept)
     markers = _markers(text, style, family, kept, firm, starts)
     labels = {label for m in markers for label in m.labels}
     if len(labels) < style.least or not markers:
@@ -108,6 +109,13 @@ def _reading(
     if style.name not in ("bold", "position"):
         name = re.sub(r"a(?=\W*$)", shown, style.name)
     return Reading(name, tuple(markers), tuple(starts), len(labels) * style.weight * worth)
+
+
+def _outside(starts: Sequence[int], kept: Sequence[Candidate]) -> list[int]:
+    """Offsets that are not within a candidate; these are in order and do not overlap."""
+    begins = [c.start for c in kept]
+    places = [bisect.bisect_left(begins, start) - 1 for start in starts]
+    return [s for s, i in zip(starts, places, strict=True) if i < 0 or s >= kept[i].end]
 
 
 def _introduced(text: str, one: Candidate) -> Candidate:
