@@ -82,7 +82,7 @@ def _by_pattern(pattern: re.Pattern) -> Callable[[str, Sequence[Mark]], Iterator
 
 
 def _half(text: str, marks: Sequence[Mark]) -> Iterator[Candidate]:
-    """"a)" where no bracket is open."""
+    """ "a)" where no bracket is open."""
     for match in _HALF.finditer(text):
         start = match.start()
         if text.rfind("(", 0, start) > text.rfind(")", 0, start):
@@ -110,7 +110,7 @@ def _set(text: str, marks: Sequence[Mark]) -> Iterator[Candidate]:
 
 
 def _own_number(text: str, marks: Sequence[Mark]) -> Iterator[Candidate]:
-    """"Fig. 1a", "1A:" at the start of sentences, all with one number."""
+    """ "Fig. 1a", "1A:" at the start of sentences, all with one number."""
     found = list(_OWN_NUMBER.finditer(text))
     if len({match[1] for match in found}) != 1:
         return

@@ -25,7 +25,8 @@ _STARTS = re.compile(
     re.I | re.X,
 )
 _HOLDS = re.compile(
-    r"(?:scale\s*bars?\s*[,=:]|mean\s*(?:±|\+/[-−]|\+-)|\bs\.?e\.?m\.?\b|original magnification)", re.I
+    r"(?:scale\s*bars?\s*[,=:]|mean\s*(?:±|\+/[-−]|\+-)|\bs\.?e\.?m\.?\b|original magnification)",
+    re.I,
 )
 #: One of "RN, red nucleus; SN, substantia nigra", "LA indicates left atrium; LV, left ventricle".
 _ABBREVIATION = re.compile(

@@ -20,7 +20,10 @@ LIST = rf"{LABEL}(?:{BETWEEN}{LABEL}){{0,25}}"
 
 _PIECES = re.compile(rf"({LABEL})|({_TO})|({_AND})")
 _ONE = re.compile(r"([A-Za-z]|[IVX]+|[ivx]+|\d+)(\d*|[ivx]*|['′″]?)")
-_ROMAN = "I II III IV V VI VII VIII IX X XI XII XIII XIV XV XVI XVII XVIII XIX XX".split()
+_ROMAN_WORDS = """
+I II III IV V VI VII VIII IX X XI XII XIII XIV XV XVI XVII XVIII XIX XX
+"""
+_ROMAN = _ROMAN_WORDS.split()
 _VALUE = {roman: i + 1 for i, roman in enumerate(_ROMAN)}
 #: No figure has more panels of one kind.
 _MOST = 60

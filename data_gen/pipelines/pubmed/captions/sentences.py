@@ -7,16 +7,18 @@ from data_gen.pipelines.pubmed.base import Mark
 
 _END = re.compile(r"[.!?][\"'”’)\]]*\s+(?=[\"'“(\[]*[A-Z0-9*†‡#§¶])")
 _LAST_WORD = re.compile(r"([\w.]+)$")
-_SHORT = frozenset(
-    "fig figs al e.g i.e vs approx ca cf nos dr inc resp i.v i.p s.c ref refs eq suppl var subsp "
-    "spp".split()
-)
+_SHORT_WORDS = """
+fig figs al e.g i.e vs approx ca cf nos dr inc resp i.v i.p s.c ref refs eq suppl var
+subsp spp
+"""
+_SHORT = frozenset(_SHORT_WORDS.split())
 #: Words before which a label leads what follows ("of (A) controls and (B) patients").
-_FUNCTION = frozenset(
-    "a an the of in on at for from with without by to between among and or but versus vs as are is "
-    "was were shows show showing shown including included includes e.g i.e namely using under after "
-    "before during per both into onto through via than".split()
-)
+_FUNCTION_WORDS = """
+a an the of in on at for from with without by to between among and or but versus vs as are
+is was were shows show showing shown including included includes e.g i.e namely using
+under after before during per both into onto through via than
+"""
+_FUNCTION = frozenset(_FUNCTION_WORDS.split())
 
 
 def sentence_starts(text: str, marks: Sequence[Mark] = (), more: Iterable[int] = ()) -> list[int]:
@@ -54,10 +56,10 @@ def paragraph_edges(text: str, marks: Sequence[Mark]) -> set[int]:
 
 
 def firmness(text: str, place: int, edges: frozenset[int] | set[int]) -> float:
-    """How well a label at ``place`` leads what follows: 3 at the start of a sentence, 0 in its midst.
+    """How well a label at ``place`` leads what follows, from 0 to 3.
 
-    2 after a semicolon or colon, 1 after a comma or a word such as "and" or "of"; 0 where a noun
-    stands before it, so that it may well close what precedes.
+    3 at the start of a sentence, 2 after a semicolon or colon, 1 after a comma or a word such as
+    "and" or "of"; 0 where a noun stands before it, so that it may well close what precedes.
     """
     before = place
     while before and text[before - 1] in " \"'“‘":

@@ -1,5 +1,6 @@
 """A caption cut at offsets: what is about every panel, and what is about which."""
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 
@@ -93,7 +94,7 @@ def _cut(text: str, marks: Sequence[Mark], reading: Reading) -> tuple[int, list[
 
 def firm_start(text: str, start: int, marker: Marker) -> bool:
     """Whether a sentence starts with a few words before its first label ("In (B), …")."""
-    return 0 < marker.start - start and len(text[start : marker.start].split()) <= 12
+    return marker.start - start > 0 and len(text[start : marker.start].split()) <= 12
 
 
 def _leading(group: Sequence[Marker], found: list[_Stretch]) -> int:
@@ -131,12 +132,10 @@ def _suffix_start(text: str, marks: Sequence[Mark], reading: Reading, last: Mark
     return clause if re.search(r"\w", text[last.end : clause]) else cut
 
 
-def _rest(
-    text: str, start: int, reading: Reading, known: frozenset[str]
-) -> Iterator[_Stretch]:
+def _rest(text: str, start: int, reading: Reading, known: frozenset[str]) -> Iterator[_Stretch]:
     """The end of a caption, sentence by sentence: about all panels, or the only one it names."""
     starts = [start, *(s for s in reading.starts if s > start), len(text)]
-    for a, b in zip(starts, starts[1:], strict=False):
+    for a, b in itertools.pairwise(starts):
         named = _named(text[a:b], known)
         yield a, b, tuple(named) if len(named) == 1 else (), False
 
@@ -151,9 +150,7 @@ def _named(sentence: str, known: frozenset[str]) -> set[str]:
     return named
 
 
-def _gather(
-    text: str, style: str, preface_end: int, found: Sequence[_Stretch]
-) -> SplitCaption:
+def _gather(text: str, style: str, preface_end: int, found: Sequence[_Stretch]) -> SplitCaption:
     """Stretches to parts: one for each set of labels, in the order of the text."""
     bodies: dict[tuple[str, ...], list[Span]] = {}
     labels_at: dict[tuple[str, ...], list[Span]] = {}

@@ -20,7 +20,10 @@ _FAMILIES: tuple[Family, ...] = ("upper", "lower", "roman_upper", "roman_lower",
 _SHOWN = {"upper": "A", "lower": "a", "roman_upper": "I", "roman_lower": "i", "digit": "1"}
 _CLOSES = re.compile(r"\s*(?:$|[.,;:)\]]|(?:and|or|&)\b)")
 #: Words after which a label refers to a panel and names none.
-_REFERS = frozenset("see in from of as panel panels figure figures fig than to like cf".split())
+_REFERS_WORDS = """
+see in from of as panel panels figure figures fig than to like cf
+"""
+_REFERS = frozenset(_REFERS_WORDS.split())
 _INTRODUCED = re.compile(r"(?:^|[.;:]\s+(?:and\s+)?)([Ii]n\s+)$")
 _SUB = re.compile(r"(\D)(\d+|[ivx]+|['′″])")
 _ROMAN = {"i": 1, "ii": 2, "iii": 3, "iv": 4, "v": 5, "vi": 6, "vii": 7, "viii": 8}
@@ -119,7 +122,7 @@ def _outside(starts: Sequence[int], kept: Sequence[Candidate]) -> list[int]:
 
 
 def _introduced(text: str, one: Candidate) -> Candidate:
-    """"In (A), …" at the start of a sentence or clause: the label starts with its "in"."""
+    """ "In (A), …" at the start of a sentence or clause: the label starts with its "in"."""
     match = _INTRODUCED.search(text, max(0, one.start - 12), one.start)
     if match is None or not re.match(r"\s*[,:]", text[one.end : one.end + 3]):
         return one
@@ -145,9 +148,7 @@ def in_sequence(candidates: Sequence[Candidate], family: Family) -> list[Candida
         for one, found in zip(candidates, numbers, strict=True)
         if found
         and run.issuperset(found)
-        and all(
-            sub is None or sub[1] == 1 or (sub[0], 1) in subs for sub in map(_sub, one.labels)
-        )
+        and all(sub is None or sub[1] == 1 or (sub[0], 1) in subs for sub in map(_sub, one.labels))
     ]
 
 

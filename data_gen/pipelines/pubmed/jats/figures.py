@@ -100,7 +100,7 @@ def caption(elements: Sequence[Any]) -> tuple[str, tuple[Mark, ...]]:
 
 
 def _captions(element: Any) -> list[Any]:
-    return [e for e in element.findall("caption") if e.text and e.text.strip() or len(e)]
+    return [e for e in element.findall("caption") if (e.text and e.text.strip()) or len(e)]
 
 
 def _group(element: Any) -> Any | None:

@@ -1,11 +1,13 @@
 """Running text out of JATS elements, white space collapsed, with offsets of what is marked."""
 
+import functools
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from data_gen.pipelines.pubmed.base import Mark, MarkKind
+from data_gen.pipelines.pubmed.jats.parse import etree
 
 _INLINE: dict[str, MarkKind] = {
     "bold": "bold",
@@ -20,12 +22,21 @@ _BLOCKS: dict[str, MarkKind] = {
     "def-item": "list_item",
 }
 #: What floats beside the text, or says again what the text says.
-FLOATS = frozenset(
-    "fig fig-group table-wrap table-wrap-group boxed-text supplementary-material graphic media "
-    "inline-graphic chem-struct-wrap alt-text long-desc object-id permissions attrib fn".split()
-)
-_SPACED = frozenset("break list def-list def term disp-formula disp-quote td th tr sec".split())
+_FLOATS = """
+fig fig-group table-wrap table-wrap-group boxed-text supplementary-material graphic media
+inline-graphic chem-struct-wrap alt-text long-desc object-id permissions attrib fn
+"""
+FLOATS = frozenset(_FLOATS.split())
+_SPACED_WORDS = """
+break list def-list def term disp-formula disp-quote td th tr sec
+"""
+_SPACED = frozenset(_SPACED_WORDS.split())
 _MATH = re.compile(r"\\begin\{document\}(.*?)\\end\{document\}", re.DOTALL)
+
+
+#: Characters that Unicode reserves from ever standing in a text.
+_OPEN, _CLOSE = "\ufdd0", "\ufdd1"
+_SPACES = re.compile(rf"^\s|\s$|[{_OPEN}{_CLOSE}]")
 
 
 class Flow:
@@ -112,8 +123,15 @@ class Flow:
                 self._write(_entity(child))
             elif tag == "tex-math":
                 self._write(_tex(child))
-            elif tag not in self._skip and not (labelled and tag == "label"):
+            elif tag in self._skip or (labelled and tag == "label"):
+                pass
+            elif len(child) or tag in _SPACED or tag in _BLOCKS or child in watch:
                 self._element(child, watch)
+            else:  # most are like that
+                start = self._length
+                self._write(child.text)
+                if kind := _INLINE.get(tag):
+                    self._marks.append((start, self._length, kind, ""))
             self._write(child.tail)
 
     def _list(self, element: Any, watch: frozenset[Any]) -> None:
@@ -129,11 +147,49 @@ def plain(element: Any | None) -> str:
     """The text in an element, "" for none."""
     if element is None:
         return ""
-    if not len(element):  # most are like that
+    if not len(element):
         return " ".join((element.text or "").split())
+    if _is_simple(element):
+        return " ".join("".join(element.itertext()).split())
     flow = Flow()
     flow.add(element)
     return flow.text()
+
+
+def with_places(
+    element: Any, watched: Sequence[Any], skip: frozenset[str] = FLOATS
+) -> tuple[str, list[tuple[Any, int, int]]]:
+    """Text of an element and where in it the watched ones stand: element, start, end.
+
+    The watched elements are changed: what is read is for once.
+    """
+    whole = all(ref.text and not _SPACES.search(ref.text) and not len(ref) for ref in watched)
+    if not whole or not _is_simple(element):
+        flow = Flow(skip)
+        flow.add(element, frozenset(watched))
+        return flow.text(), flow.places()
+    # Signs that no text has around each, so that the text is put together in C.
+    for ref in watched:
+        ref.text = _OPEN + ref.text
+        ref.tail = _CLOSE + (ref.tail or "")
+    first, *others = " ".join("".join(element.itertext()).split()).split(_OPEN)
+    pieces, places, position = [first], [], len(first)
+    for ref, piece in zip(watched, others, strict=True):
+        inner, _, after = piece.partition(_CLOSE)
+        places.append((ref, position, position + len(inner)))
+        position += len(inner) + len(after)
+        pieces += [inner, after]
+    return "".join(pieces), places
+
+
+def _is_simple(element: Any) -> bool:
+    """Whether all that an element holds is running text."""
+    return all(e is element for e in element.iter(*_not_simple()))
+
+
+@functools.cache
+def _not_simple() -> tuple[Any, ...]:
+    return (*(FLOATS | _SPACED | frozenset(_BLOCKS)), "tex-math", etree().Entity)
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
@@ -180,4 +236,7 @@ def _numbered(kind: str, number: int) -> str:
     return ""
 
 
-_ROMAN = "i ii iii iv v vi vii viii ix x xi xii xiii xiv xv xvi xvii xviii xix xx".split()
+_ROMAN_WORDS = """
+i ii iii iv v vi vii viii ix x xi xii xiii xiv xv xvi xvii xviii xix xx
+"""
+_ROMAN = _ROMAN_WORDS.split()

@@ -11,7 +11,14 @@ from medvlp_jax.core.errors import UserError
 _HREF = "{http://www.w3.org/1999/xlink}href"
 #: Not pictures of the figure: formulas and signs within its caption, and what it says.
 _BESIDE = frozenset(
-    "caption inline-graphic disp-formula inline-formula permissions supplementary-material".split()
+    [
+        "caption",
+        "inline-graphic",
+        "disp-formula",
+        "inline-formula",
+        "permissions",
+        "supplementary-material",
+    ]
 )
 _PICTURES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".gif", ".bmp", ".webp")
 #: Best first: what is read without loss of size; previews (.gif) last.

@@ -7,7 +7,7 @@ from typing import Any
 from data_gen.pipelines.pubmed.base import Mention
 from data_gen.pipelines.pubmed.captions.labels import join_ranges
 from data_gen.pipelines.pubmed.jats.figures import OTHERS, Found
-from data_gen.pipelines.pubmed.jats.flow import FLOATS, Flow, plain
+from data_gen.pipelines.pubmed.jats.flow import FLOATS, plain, with_places
 from data_gen.pipelines.pubmed.jats.references import is_range, read_reference
 
 #: Its own texts are no running text.
@@ -35,10 +35,9 @@ def mentions_of(article: Any, found: Sequence[Found]) -> dict[str, list[Mention]
             by_id.setdefault(name, []).append(place)
     by_number = _numbers(found)
     for paragraph, refs in _paragraphs(article, by_id).items():
-        flow = Flow(_SKIP)
-        flow.add(paragraph, frozenset(refs))
-        text, section = flow.text(), _section(paragraph)
-        for places, letters, start, end in _read(text, flow.places(), by_id, by_number):
+        text, refs = with_places(paragraph, refs, _SKIP)
+        section = _section(paragraph)
+        for places, letters, start, end in _read(text, refs, by_id, by_number):
             for place in places:
                 mention = Mention(text, start, end, letters.get(place, ()), section)
                 result[found[place].figure.id].append(mention)

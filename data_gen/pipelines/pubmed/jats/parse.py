@@ -6,6 +6,7 @@ by entities itself; and elements that know their parents make mentions cheap.
 """
 
 import functools
+import importlib
 from typing import Any
 
 from medvlp_jax.core.errors import UserError, one_net
@@ -36,9 +37,8 @@ def parse(data: bytes, name: str, max_bytes: int = MAX_BYTES) -> Any:
         raise UserError(
             f"{name} is refused: {len(data):,} bytes of XML are more than {max_bytes:,}; {_MEND}"
         )
-    etree = _etree()
     with one_net(name, _MEND):
-        root = etree.fromstring(data, _parser())
+        root = etree().fromstring(data, _parser())
         subset = root.getroottree().docinfo.internalDTD
         if subset is not None and next(iter(subset.iterentities()), None) is not None:
             raise UserError(f"{name} is refused: it declares entities of its own; {_MEND}")
@@ -49,17 +49,23 @@ def parse(data: bytes, name: str, max_bytes: int = MAX_BYTES) -> Any:
 
 
 @functools.cache
-def _etree() -> Any:
+def etree() -> Any:
+    """``lxml.etree``.
+
+    Raises:
+      UserError: it is not installed.
+    """
     try:
-        from lxml import etree
+        return importlib.import_module("lxml.etree")
     except ImportError as error:
-        raise UserError("reading articles needs lxml: EXTRAS=pubmed bash launch/setup.sh") from error
-    return etree
+        raise UserError(
+            "reading articles needs lxml: EXTRAS=pubmed bash launch/setup.sh"
+        ) from error
 
 
 @functools.cache
 def _parser() -> Any:
-    return _etree().XMLParser(
+    return etree().XMLParser(
         resolve_entities=False,
         load_dtd=False,
         dtd_validation=False,
@@ -75,13 +81,13 @@ def _check_depth(root: Any, name: str) -> None:
     # An XPath of one step a level, evaluated in C; it stops at the first element that deep.
     if _too_deep()(root):
         raise UserError(
-            f"{name} is refused: its elements stand more than {MAX_DEPTH} within one another; {_MEND}"
+            f"{name} is refused: more than {MAX_DEPTH} elements stand within one another; {_MEND}"
         )
 
 
 @functools.cache
 def _too_deep() -> Any:
-    return _etree().XPath("boolean(" + "/".join(["*"] * MAX_DEPTH) + ")")
+    return etree().XPath("boolean(" + "/".join(["*"] * MAX_DEPTH) + ")")
 
 
 def _article(root: Any, name: str) -> Any:

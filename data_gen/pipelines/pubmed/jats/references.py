@@ -1,6 +1,7 @@
 """What a reference to figures says: "Fig. 2A,B" is panels A and B of figure 2."""
 
 import dataclasses
+import functools
 import re
 
 from data_gen.pipelines.pubmed.captions.labels import BETWEEN, DASHES, join_ranges, read_list
@@ -29,6 +30,10 @@ _LATER = re.compile(
 )
 _MORE = re.compile(rf"({BETWEEN})({_GROUPS})(?!\w)")
 _TO = re.compile(rf"^\s*(?:[{DASHES}]|to|through)\s*$")
+#: Nothing of a reference comes after these.
+_ENDS = frozenset(").;:]")
+#: How far before a reference its word may start.
+_WORDS = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,9 +55,22 @@ def read_reference(text: str, before: str = "", after: str = "") -> Reference:
       text: of the reference itself, "Figures 3A–C and 4B", "2", "B".
       before, after: the running text on both sides, up to the next reference.
     """
-    head = _BEFORE.search(before)
-    left = len(before) - head.start() if head else 0
-    text = _HEAD.sub("", text.strip())
+    targets, ranged, headed = _inside(text)
+    head = None if headed else _BEFORE.search(before[-_WORDS:])
+    left = min(len(before), _WORDS) - head.start() if head else 0
+    number, letters = targets[-1]
+    letters, used = (letters, 0) if after[:1] in _ENDS else _following(letters, after)
+    found = (*targets[:-1], (number, letters))
+    cleaned = tuple((n, tuple(letter.upper() for letter in group)) for n, group in found)
+    return Reference(cleaned, left, used, ranged)
+
+
+@functools.lru_cache(4096)
+def _inside(text: str) -> tuple[tuple[tuple[str, tuple[str, ...]], ...], bool, bool]:
+    """Numbers with letters of a reference, whether it is a range, and whether it says "figure"."""
+    stripped = text.strip()
+    head = _HEAD.match(stripped)
+    text = stripped[head.end() :] if head else stripped
     matches = list(_NUMBERED.finditer(text))
     targets = [(m[1], _letters(m[2] or "")) for m in matches]
     ranged = len(matches) == 2 and bool(_TO.match(text[matches[0].end() : matches[1].start()]))
@@ -63,11 +81,7 @@ def read_reference(text: str, before: str = "", after: str = "") -> Reference:
     if not targets:
         alone = _ALONE.fullmatch(text)
         targets = [("", _letters(alone[1]) if alone else ())]
-    number, letters = targets[-1]
-    letters, used = _following(letters, after)
-    targets[-1] = (number, letters)
-    cleaned = tuple((n, tuple(letter.upper() for letter in group)) for n, group in targets)
-    return Reference(cleaned, left, used, ranged)
+    return tuple(targets), ranged, head is not None
 
 
 def is_range(between: str) -> bool:

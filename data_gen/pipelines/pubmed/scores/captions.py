@@ -40,9 +40,9 @@ def caption_similarity(truth: Mapping[str, str], found: Mapping[str, str]) -> fl
     """
     if not truth:
         return None
-    return sum(similarity(text, found[k]) if k in found else 0.0 for k, text in truth.items()) / len(
-        truth
-    )
+    return sum(
+        similarity(text, found[k]) if k in found else 0.0 for k, text in truth.items()
+    ) / len(truth)
 
 
 def texts_of(split: SplitCaption) -> dict[str, str]:

@@ -31,12 +31,13 @@ def load(name: str) -> list[Written]:
 
 def parse(kind: str, markup: str) -> Written:
     pieces = markup.split("|")
-    assert pieces[0] == "" and len(pieces) % 2, markup
+    assert not pieces[0], markup
+    assert len(pieces) % 2, markup
     text, marks, spans, labels = "", [], {}, []
     for tag, piece in zip(pieces[1::2], pieces[2::2], strict=True):
-        if tag[0] in "+pt" and text and not text.endswith(" "):
-            text += " "
-        elif text and marks and marks[-1].kind in ("title", "list_item") and text[-1] != " ":
+        if (tag[0] in "+pt" and text and not text.endswith(" ")) or (
+            text and marks and marks[-1].kind in ("title", "list_item") and text[-1] != " "
+        ):
             text += " "
         start, end = len(text), len(text) + len(piece)
         text += piece

@@ -36,7 +36,9 @@ def test_lists(text, labels):
     assert read_list(text) == tuple(labels.split())
 
 
-@pytest.mark.parametrize("text", ["", "CT", "C-A", "A-A", "A and the", "arrow", "n = 5", "A-c", "T2w"])
+@pytest.mark.parametrize(
+    "text", ["", "CT", "C-A", "A-A", "A and the", "arrow", "n = 5", "A-c", "T2w"]
+)
 def test_no_lists(text):
     assert read_list(text) is None
 

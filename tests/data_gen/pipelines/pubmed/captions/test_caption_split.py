@@ -63,14 +63,18 @@ def test_spans_cover_anything():
         assert sound(split(text, marks)), (text, marks)
 
 
-@pytest.mark.parametrize("text", ["", " ", "(", "(A)", "(A) ", "(A)(B)", "A", ")" * 2000, "(a" * 900])
+@pytest.mark.parametrize(
+    "text", ["", " ", "(", "(A)", "(A) ", "(A)(B)", "A", ")" * 2000, "(a" * 900]
+)
 def test_odd_texts(text):
     found = split(text)
     assert covers(found)
     assert found.text == text
 
 
-@pytest.mark.parametrize("piece", ["A, ", "A. ", "A and ", "(A) and (B), of which axial; ", "x = y; "])
+@pytest.mark.parametrize(
+    "piece", ["A, ", "A. ", "A and ", "(A) and (B), of which axial; ", "x = y; "]
+)
 def test_a_long_text_takes_no_long_time(piece):
     text = (piece * MAX_LENGTH)[:MAX_LENGTH]
     start = time.process_time()

@@ -65,7 +65,10 @@ def test_numbered_lists_tell_their_labels(kind, labels):
 
 def test_formulas_are_said_once():
     tex = r"\documentclass{minimal}\begin{document}$$x^2$$\end{document}"
-    both = f"<alternatives><mml:math><mml:mi>x</mml:mi></mml:math><tex-math>{tex}</tex-math></alternatives>"
+    both = (
+        "<alternatives><mml:math><mml:mi>x</mml:mi></mml:math>"
+        f"<tex-math>{tex}</tex-math></alternatives>"
+    )
     assert caption_of(f"<p>At <inline-formula>{both}</inline-formula>.</p>").caption == "At x."
     alone = f"<inline-formula><tex-math>{tex}</tex-math></inline-formula>"
     assert caption_of(f"<p>At {alone}.</p>").caption == "At x^2."
@@ -168,7 +171,11 @@ def test_about_the_article():
         ('<related-article related-article-type="retraction-forward"/>', "", True),
         ('<related-article related-article-type="retracted-article"/>', "", False),
         ("", 'article-type="retracted-article"', True),
-        ('<related-article related-article-type="retraction"/>', 'article-type="retraction"', False),
+        (
+            '<related-article related-article-type="retraction"/>',
+            'article-type="retraction"',
+            False,
+        ),
         (
             "<article-categories><subj-group><subject>Retracted Article</subject></subj-group>"
             "</article-categories>",
@@ -182,5 +189,5 @@ def test_retraction(meta, attributes, retracted):
 
 
 def test_a_broken_article_is_named():
-    with pytest.raises(UserError, match="PMC1.xml"):
+    with pytest.raises(UserError, match=r"PMC1\.xml"):
         read("<fig>")

@@ -44,7 +44,16 @@ def test_nothing_there(folder, href):
 
 @pytest.mark.parametrize(
     "href",
-    ["../secret.jpg", "..", "/etc/passwd", "a/b.jpg", "..\\secret.jpg", "http://h/a.jpg", "", "a\0b"],
+    [
+        "../secret.jpg",
+        "..",
+        "/etc/passwd",
+        "a/b.jpg",
+        "..\\secret.jpg",
+        "http://h/a.jpg",
+        "",
+        "a\0b",
+    ],
 )
 def test_paths_and_addresses_are_refused(folder, href):
     with pytest.raises(UserError, match="refused"):

@@ -78,6 +78,9 @@ def test_an_include_stays_an_element():
 
 @pytest.mark.parametrize("wrap", ["<pmc-articleset>{}</pmc-articleset>", "{}"])
 def test_other_encodings_envelopes_and_namespaces(wrap):
-    inner = '<article xmlns="https://jats.nlm.nih.gov/ns/archiving/1.2/"><fig id="f"><label>1</label></fig></article>'
+    inner = (
+        '<article xmlns="https://jats.nlm.nih.gov/ns/archiving/1.2/">'
+        '<fig id="f"><label>1</label></fig></article>'
+    )
     found = read_article(wrap.format(inner).encode("utf-16"), "a.xml")
     assert [f.label for f in found.figures] == ["1"]

@@ -9,7 +9,9 @@ from .made import read
 pytest.importorskip("lxml")
 
 CC = "http://creativecommons.org/licenses"
-PROSE = "an open access article distributed under the terms of the Creative Commons {}License, which"
+PROSE = (
+    "an open access article distributed under the terms of the Creative Commons {}License, which"
+)
 
 
 @pytest.mark.parametrize(
@@ -17,7 +19,11 @@ PROSE = "an open access article distributed under the terms of the Creative Comm
     [
         (f'<license license-type="open-access" xlink:href="{CC}/by/4.0/"/>', "CC BY", "commercial"),
         (f'<license xlink:href="{CC}/by-nc-nd/3.0/igo/"/>', "CC BY-NC-ND", "noncommercial"),
-        (f"<license><license-p>{PROSE.format('Attribution ')}</license-p></license>", "CC BY", "commercial"),
+        (
+            f"<license><license-p>{PROSE.format('Attribution ')}</license-p></license>",
+            "CC BY",
+            "commercial",
+        ),
         (
             f"<license><p>{PROSE.format('Attribution-NonCommercial-ShareAlike ')}</p></license>",
             "CC BY-NC-SA",

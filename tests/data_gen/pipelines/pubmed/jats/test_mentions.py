@@ -63,9 +63,11 @@ def test_reference(paragraph, wanted):
 
 
 def test_paragraph_and_section():
-    (mention,) = read(
-        FIGURES, f"<p>One <bold>two</bold>\n  ({x('F1', 'Fig. 1')}) three.</p>"
-    ).figures[0].mentions
+    (mention,) = (
+        read(FIGURES, f"<p>One <bold>two</bold>\n  ({x('F1', 'Fig. 1')}) three.</p>")
+        .figures[0]
+        .mentions
+    )
     assert mention.text == "One two (Fig. 1) three."
     assert mention.section == "Results"
 
