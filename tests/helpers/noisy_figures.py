@@ -128,9 +128,13 @@ def separated(boxes, name_of, lower, noise, rng):
 
 def box_near(box, rng):
     w, h = box.x1 - box.x0, box.y1 - box.y0
-    moved = rng.uniform(-0.03, 0.03, 4) * (w, h, w, h)
-    return Region(*(float(np.clip(v, 0, 1)) for v in
-                    np.array((box.x0, box.y0, box.x1, box.y1)) + moved), score=box.score)  # fmt: skip
+    corners = np.array((box.x0, box.y0, box.x1, box.y1)) + rng.uniform(-0.03, 0.03, 4) * (
+        w,
+        h,
+        w,
+        h,
+    )
+    return Region(*np.clip(corners, 0, 1).tolist(), score=box.score)
 
 
 def letter(name, box, place, score, lower):

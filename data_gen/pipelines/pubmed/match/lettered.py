@@ -13,6 +13,7 @@ from data_gen.pipelines.pubmed.match.config import MatchConfig
 from data_gen.pipelines.pubmed.match.evidence import evidence, foreign
 from data_gen.pipelines.pubmed.match.order import (
     Anchor,
+    Gap,
     best_order,
     gaps,
     in_order,
@@ -24,6 +25,8 @@ from data_gen.pipelines.pubmed.match.slots import Slot
 
 #: What a pair by order is worth: as many panels as parts, between labels, and as the last two.
 _BY_COUNT, _BETWEEN, _LAST = 0.7, 0.8, 0.6
+#: What a label that is out of order loses against another panel that reads it; what is left of it.
+_AGAINST, _LEAST = 0.3, 0.01
 #: Factor where another reading order contradicts the labels as little and pairs otherwise.
 _TWO_ORDERS = 0.7
 
@@ -56,6 +59,9 @@ def assign(
     scores = evidence(separated, slots, lower)
     others = foreign(separated, slots, config.sure_at)
     read = _assigned(scores, config)
+    order, _ = best_order(separated.panels, dict(read))
+    place = {panel: i for i, panel in enumerate(order)}
+    read = _assigned(scores - _contradiction(scores, read, place), config, scores)
     order, rival = best_order(separated.panels, dict(read))
     place = {panel: i for i, panel in enumerate(order)}
     anchors = sorted(Anchor(place[p], s, float(scores[p, s])) for p, s in read)
@@ -72,24 +78,48 @@ def assign(
     for a in doubtful:
         why = said(reasons.DOUBTFUL, f"{slots[a.slot].label} with score {a.score:.2f}")
         taken.panels[order[a.place]] = taken.slots[a.slot] = why
-    _fill(taken, kept, follow, order, slots, others, config, bool(doubtful))
+    _fill(taken, kept, follow, order, slots, others, config, doubtful)
     if rival and read:
         _weaken(taken, order, rival)
     _say_rest(taken, slots, len(order), others, separated)
     return taken
 
 
-def _assigned(scores: Float[np.ndarray, "p s"], config: MatchConfig) -> list[tuple[int, int]]:
-    panels, slots = scores.shape
-    if not scores.size:
+def _assigned(
+    worth: Float[np.ndarray, "p s"],
+    config: MatchConfig,
+    scores: Float[np.ndarray, "p s"] | None = None,
+) -> list[tuple[int, int]]:
+    """The pairs of most worth in all; of ``scores`` (default: ``worth``) that count as read."""
+    read = (worth if scores is None else scores) >= config.read_at
+    panels, slots = worth.shape
+    if not worth.size:
         return []
     across = np.arange(panels)[:, None] / max(panels - 1, 1)
     along = np.arange(slots)[None, :] / max(slots - 1, 1)
     near = config.order_weight * (1 - np.abs(across - along))
-    value = np.where(scores >= config.read_at, scores + near, 0.0)
+    value = np.where(read, np.maximum(worth + near, _LEAST), 0.0)
     rows, columns = linear_sum_assignment(value, maximize=True)
     pairs = zip(rows.tolist(), columns.tolist(), strict=True)
-    return [(p, s) for p, s in pairs if scores[p, s] >= config.read_at]
+    return [(p, s) for p, s in pairs if read[p, s]]
+
+
+def _contradiction(
+    scores: Float[np.ndarray, "p s"], read: Sequence[tuple[int, int]], place: dict[int, int]
+) -> Float[np.ndarray, "p s"]:
+    """What a pair loses for standing out of order among labels that others read.
+
+    It decides between two panels that read one label; a label that one panel reads is not lost,
+    and one that has changed places with another is not out of order.
+    """
+    out = np.zeros_like(scores)
+    for p, s in zip(*np.nonzero(scores), strict=True):
+        one = Anchor(place[int(p)], int(s), float(scores[p, s]))
+        beside = [Anchor(place[q], t, 1.0) for q, t in read if q != p and t != s]
+        wrong = any((one.place - a.place) * (one.slot - a.slot) < 0 for a in beside)
+        if wrong and not is_exchange([*beside, one], one):
+            out[p, s] = _AGAINST
+    return out
 
 
 def _doubtful(
@@ -121,7 +151,7 @@ def _fill(
     slots: Sequence[Slot],
     others: dict[int, str],
     config: MatchConfig,
-    doubt: bool,
+    doubtful: Collection[Anchor],
 ) -> None:
     """Pairs by order; writes what cannot be paired, and why."""
     used = {a.place for a in kept}
@@ -131,7 +161,7 @@ def _fill(
     if not config.fill or not free or not open_:
         return
     swapped = inversions([a.slot for a in kept]) > 0
-    if len(free) == len(open_) == 1 and swapped and not doubt and order[free[0]] not in others:
+    if len(free) == len(open_) == 1 and swapped and not doubtful and order[free[0]] not in others:
         score = _LAST * min(a.score for a in kept)
         taken.pairs[order[free[0]], open_[0]] = ("order_match", reasons.LAST_LEFT, score)
         return
@@ -141,6 +171,11 @@ def _fill(
             continue
         ends = [a for a in (gap.before, gap.after) if a is not None]
         panels = [order[i] for i in gap.places]
+        if any(_is_between(a, gap) for a in doubtful):
+            why = said(reasons.DOUBTFUL, "beside it")
+            taken.panels |= dict.fromkeys((p for p in panels if p not in others), why)
+            taken.slots |= dict.fromkeys(gap.slots, why)
+            continue
         if len(panels) != len(gap.slots):
             why = said(reasons.COUNTS_DIFFER, _counts(gap.slots, panels, ends, slots))
             taken.panels |= dict.fromkeys((p for p in panels if p not in others), why)
@@ -151,6 +186,16 @@ def _fill(
         for panel, slot in zip(panels, gap.slots, strict=True):
             if panel not in others:
                 taken.pairs[panel, slot] = ("order_match", reason, worth)
+
+
+def _is_between(one: Anchor, gap: Gap) -> bool:
+    """Whether the panel or the label of an anchor lies in a gap."""
+    low, high = gap.before, gap.after
+    return any(
+        (low is None or getattr(low, of) < getattr(one, of))
+        and (high is None or getattr(one, of) < getattr(high, of))
+        for of in ("place", "slot")
+    )
 
 
 def _counts(
