@@ -91,7 +91,7 @@ def figure(noise, seed):
     split, said = caption(names, lower, rng)
     truth = TrueFigure(
         tuple(
-            TruePanel(box, (name_of[i],), said[name_of[i]], i in exchanged)
+            TruePanel(box, ((name_of[i],),), said[name_of[i]], i in exchanged)
             for i, box in enumerate(boxes)
         ),
         article=f"PMC{seed}",

@@ -1,4 +1,4 @@
-"""Precision, recall and F1 over (panel, label), what became of the rest, and exchanged labels."""
+"""Precision, recall and F1 over (panel, part), what became of the rest, and exchanged labels."""
 
 import dataclasses
 from collections import Counter
@@ -21,7 +21,7 @@ class FigureCounts:
 
     Attributes:
       claims, right_claims: (panel, part) that were paired, and those whose part is about the panel.
-      true, found: (panel, label) that there are, and those that some right claim has.
+      true, found: (panel, part) that there are, and those that were claimed.
       wrong: true pairs whose panel was given to other parts only.
       fallen_back: true pairs of a figure that went as a whole with its whole caption.
       rejected: true pairs of a panel that was found and not paired.
@@ -49,7 +49,7 @@ class FigureCounts:
 def count_pairs(
     truth: TrueFigure, separated: Separated, split: SplitCaption, pairs: Sequence[Pair]
 ) -> FigureCounts:
-    """Compares pairs with the truth; a claim is right if its part has a label of the panel.
+    """Compares pairs with the truth; a claim is right if its part has a label of a true one.
 
     Panels that were found are those whose IoU with a true one is at least one half.
     """
@@ -65,13 +65,13 @@ def count_pairs(
         true = is_true.get(panel)
         if true is None:
             continue
-        right += bool(labels & set(truth.panels[true].labels))
+        right += any(labels & set(one) for one in truth.panels[true].parts)
         got.setdefault(true, set()).update(labels)
     fates: Counter[str] = Counter()
     exchanged: Counter[str] = Counter()
     for i, panel in enumerate(truth.panels):
-        for label in panel.labels:
-            fate = _fate(label, got.get(i), whole, i in is_true.values())
+        for one in panel.parts:
+            fate = _fate(set(one), got.get(i), whole, i in is_true.values())
             fates[fate] += 1
             exchanged[fate] += panel.exchanged
     return FigureCounts(
@@ -85,11 +85,11 @@ def count_pairs(
     )
 
 
-def _fate(label: str, got: set[str] | None, whole: bool, seen: bool) -> str:
+def _fate(labels: set[str], got: set[str] | None, whole: bool, seen: bool) -> str:
     if whole:
         return "fallen_back"
     if got is not None:
-        return "found" if label in got else "wrong"
+        return "found" if labels & got else "wrong"
     return "rejected" if seen else "missed"
 
 

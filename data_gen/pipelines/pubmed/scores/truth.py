@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data_gen.pipelines.pubmed.base import Region
+from data_gen.pipelines.pubmed.base import Pair, Region, SplitCaption
+from data_gen.pipelines.pubmed.match.words import body_text
 from medvlp_jax.eval.metrics.boxes import iou
 
 #: Overlap from which a panel that was found is a true one.
@@ -18,14 +19,14 @@ class TruePanel:
 
     Attributes:
       box: fractions of the figure.
-      labels: of the caption's parts that are about it, as the caption splitter writes them; none
-        where the caption names none.
+      parts: labels of each of the caption's parts that are about it, as the caption splitter writes
+        them; none where the caption names no panel.
       text: the caption's own words about it; "" where that is not known.
       exchanged: whether its label stands out of the reading order on purpose.
     """
 
     box: Region
-    labels: tuple[str, ...] = ()
+    parts: tuple[tuple[str, ...], ...] = ()
     text: str = ""
     exchanged: bool = False
 
@@ -44,7 +45,36 @@ class TrueFigure:
     @property
     def is_compound(self) -> bool:
         """Whether there are pairs of panels and labels to be found."""
-        return len(self.panels) > 1 and any(panel.labels for panel in self.panels)
+        return len(self.panels) > 1 and any(panel.parts for panel in self.panels)
+
+
+def true_figure(
+    panels: Sequence[Region],
+    split: SplitCaption,
+    pairs: Sequence[Pair],
+    article: str = "",
+    exchanged: Sequence[int] = (),
+) -> TrueFigure:
+    """The truth of a figure from its true panels, its true caption and its true pairs.
+
+    Args:
+      exchanged: panels whose label is out of the reading order on purpose.
+    """
+    parts: dict[int, list[tuple[str, ...]]] = {}
+    said: dict[int, list[str]] = {}
+    for pair in pairs:
+        if pair.part < 0 or pair.status == "rejected":
+            continue
+        for panel in pair.panels:
+            parts.setdefault(panel, []).append(split.parts[pair.part].labels)
+            said.setdefault(panel, []).append(body_text(split, pair.part))
+    return TrueFigure(
+        tuple(
+            TruePanel(box, tuple(parts.get(i, ())), " ".join(said.get(i, ())), i in exchanged)
+            for i, box in enumerate(panels)
+        ),
+        article,
+    )
 
 
 def found_panels(
