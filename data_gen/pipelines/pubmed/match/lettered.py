@@ -25,8 +25,9 @@ from data_gen.pipelines.pubmed.match.slots import Slot
 
 #: What a pair by order is worth: as many panels as parts, between labels, and as the last two.
 _BY_COUNT, _BETWEEN, _LAST = 0.7, 0.8, 0.6
-#: What a label that is out of order loses against another panel that reads it; what is left of it.
-_AGAINST, _LEAST = 0.3, 0.01
+#: What a label that is out of order loses against another panel that reads it, less where it fits
+#: once exchanged with another one; and what is left of it at least.
+_AGAINST, _EXCHANGED, _LEAST = 0.3, 0.1, 0.01
 #: Factor where another reading order contradicts the labels as little and pairs otherwise.
 _TWO_ORDERS = 0.7
 
@@ -109,16 +110,15 @@ def _contradiction(
 ) -> Float[np.ndarray, "p s"]:
     """What a pair loses for standing out of order among labels that others read.
 
-    It decides between two panels that read one label; a label that one panel reads is not lost,
-    and one that has changed places with another is not out of order.
+    It decides between two panels that read one label; a label that one panel reads is not lost.
     """
     out = np.zeros_like(scores)
     for p, s in zip(*np.nonzero(scores), strict=True):
         one = Anchor(place[int(p)], int(s), float(scores[p, s]))
         beside = [Anchor(place[q], t, 1.0) for q, t in read if q != p and t != s]
         wrong = any((one.place - a.place) * (one.slot - a.slot) < 0 for a in beside)
-        if wrong and not is_exchange([*beside, one], one):
-            out[p, s] = _AGAINST
+        if wrong:
+            out[p, s] = _EXCHANGED if is_exchange([*beside, one], one) else _AGAINST
     return out
 
 
