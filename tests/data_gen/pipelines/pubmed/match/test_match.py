@@ -218,7 +218,8 @@ def test_readings_are_compared_as_a_person_would():
     ("labels", "want"),
     [
         ("C A B", "A B C"), ("10 2 1", "1 2 10"), ("IV I X V", "I IV V X"),
-        ("B2 A1 B1", "A1 B1 B2"), ("AA Z B", "B Z AA"), ("A' A", "A A'"), ("C D", "C D"), ("B 1", "B 1"),
+        ("B2 A1 B1", "A1 B1 B2"), ("AA Z B", "B Z AA"), ("A' A", "A A'"), ("C D", "C D"),
+        ("B 1", "B 1"),
     ],
 )  # fmt: skip
 def test_labels_have_the_order_of_figures(labels, want):
