@@ -111,25 +111,27 @@ def read_corrections(
     """
     known = {one.key: one for one in read_matched(matched)}
     counts = {"annotated": 0, "changed": 0, "confirmed": 0, "skipped": 0, "not annotated": 0}
-    before: dict[str, MatchedFigure] = {}
+    before: list[MatchedFigure] = []
+    seen: set[str] = set()
     after: list[MatchedFigure] = []
     for number, item in enumerate(_tasks(export), 1):
         key, annotations = _parts(item, f"{export}, task {number}")
         where = f"{export}, task {number} ({key})"
         if key not in known:
             raise UserError(f"{where} is no figure of {matched}; give the file it was made of")
-        if key in before:
+        if key in seen:
             raise UserError(f"{where} stands there twice; export each figure once")
+        seen.add(key)
         kept = [one for one in annotations if not one.get("was_cancelled")]
         if not kept:
             counts["skipped" if annotations else "not annotated"] += 1
             continue
         new = _corrected(known[key], kept, where)
-        before[key] = known[key]
+        before.append(known[key])
         after.append(new)
         counts["annotated"] += 1
         counts["confirmed" if new == known[key] else "changed"] += 1
-    return Corrections(tuple(before.values()), tuple(after), counts)
+    return Corrections(tuple(before), tuple(after), counts)
 
 
 def _corrected(

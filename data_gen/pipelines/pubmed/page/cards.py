@@ -7,7 +7,7 @@ from data_gen.pipelines.pubmed.match import reasons
 from data_gen.pipelines.pubmed.match.words import body_text
 from data_gen.pipelines.pubmed.page.shown import PartColours, Shown, reduced, status_of
 from data_gen.pipelines.pubmed.records.pixels import crop, rectangle
-from medvlp_jax.pages.boxes import LabelledBox, boxes_svg
+from medvlp_jax.pages.boxes import LINE, LabelledBox, Place, boxes_svg, fitted
 from medvlp_jax.pages.html import esc, tag
 from medvlp_jax.pages.pictures import film_svg, inlined, shown_size
 
@@ -41,7 +41,8 @@ def figure_card(shown: Shown) -> str:
     svg = film_svg(
         picture,
         boxes_svg(letters, *size, colours, names=False, kind="box dash"),
-        boxes_svg(panels, *size, colours),
+        boxes_svg(panels, *size, colours, names=False),
+        _names(panels, size, colours),
         name=name,
     )
     licence = figure.article.licence
@@ -58,6 +59,25 @@ def figure_card(shown: Shown) -> str:
         tag("ul", *_pairs(figure.pairs, colours), class_="pairs"),
     )
     return tag("article", svg, words, class_="article-figure")
+
+
+def _names(panels: Sequence[LabelledBox], size: tuple[float, float], colours: PartColours) -> str:
+    """The labels of the panels inside of them at the right: printed letters stand at the left."""
+    texts, taken = [], []
+    for one in panels:
+        left, right = one.x0 * size[0], one.x1 * size[0]
+        top, bottom = one.y0 * size[1], one.y1 * size[1]
+        name, wide = fitted(one.label, right - left - 6)
+        place = Place(right - wide - 3, top + 2, right - 3, top + 2 + LINE)
+        if not name or place.y1 > bottom or any(place.meets(other) for other in taken):
+            continue  # the pointer tells it
+        taken.append(place)
+        texts.append(
+            f'<text class="box-name {colours[one.label]}" x="{place.x0:.1f}" '
+            f'y="{place.y1 - 4.5:.1f}" textLength="{wide:.1f}" '
+            f'lengthAdjust="spacingAndGlyphs">{esc(name)}</text>'
+        )
+    return tag("g", *texts, class_="boxes")
 
 
 def caption_html(split: SplitCaption, colours: PartColours) -> str:
@@ -95,7 +115,7 @@ def gallery(shown: Sequence[Shown], status: str, most: int, reason: str = "") ->
     """Sub-figures (or parts without one, or whole figures) of a status, with their words.
 
     Args:
-      most: so many at most, from different figures first.
+      most: so many at most, from different figures first; with and without a picture, by halves.
       reason: only those with this reason; "" for all.
     """
     found = [
@@ -108,7 +128,11 @@ def gallery(shown: Sequence[Shown], status: str, most: int, reason: str = "") ->
         )
     ]
     found.sort(key=lambda item: item[0])
-    return tag("div", *(_sub(one, pair) for _, one, pair in found[:most]), class_="subs")
+    seen = [item for item in found if item[2].panels or item[2].part < 0]
+    told = [item for item in found if not (item[2].panels or item[2].part < 0)]
+    seen = seen[: max(most - len(told), (most + 1) // 2)]
+    chosen = [*seen, *told[: most - len(seen)]]
+    return tag("div", *(_sub(one, pair) for _, one, pair in chosen), class_="subs")
 
 
 def _sub(shown: Shown, pair: Pair) -> str:

@@ -15,7 +15,7 @@ from medvlp_jax.pages.page import link_list, write_page
 
 FILE = "pubmed_report.html"
 #: Sub-figures of a status, and examples of a reason to reject.
-_GALLERY, _EXAMPLES = 12, 4
+_GALLERY, _EXAMPLES = 12, 6
 _ABOUT = {
     "label_match": "Paired by the letter that was read in the panel, or by words for its place.",
     "order_match": "Paired in reading order, where counts agree; no letter was read.",
