@@ -13,6 +13,7 @@ import pytest
 SCRIPTS = (
     "train", "evaluate", "finetune", "experiment", "compile", "generate", "sample", "convert",
     "convert_records", "demo", "benchmark", "quickstart", "leakage", "side_by_side",
+    "label_studio",
 )  # fmt: skip
 CLIP = "--config=configs/cxr/clip.py:small:/no/data"
 
@@ -96,6 +97,11 @@ WRONG = [
     (["convert_records", "--from=/no/data", "--to={folder}/w", "--format=webdataset"], "/no/data"),
     (["convert_records", "--from=/no/data", "--to={folder}/w", "--format=parquet"], "/no/data"),
     (["convert_records", "--from=/no/data", "--to={folder}/w", "--format=zip"], "tfrecord"),
+    (["label_studio", "--matched={file}", "--out={folder}/w"], "give --articles"),
+    (["label_studio", "--matched={file}", "--out={folder}/w", "--articles={folder}"], "line 1"),
+    (["label_studio", "--matched=/no/m.jsonl", "--out={folder}/w", "--corrected={file}"],
+     "/no/m.jsonl does not exist"),
+    (["label_studio", "--matched={file}", "--out={file}", "--articles={folder}"], "is a file"),
     (["generate", "--config=configs/data_gen/webdataset.py:{folder}/w", "--out={folder}/w"],
      "holds no .*tar"),
     (["generate", "--config=configs/data_gen/parquet.py:{folder}/w", "--out={folder}/w"],

@@ -16,7 +16,7 @@ from data_gen.pipelines.pubmed.base import (
 )
 from medvlp_jax.core.errors import UserError, one_net
 from medvlp_jax.core.files import jsonl
-from medvlp_jax.core.files.replacing import replace
+from medvlp_jax.core.files.replacing import replacing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +58,9 @@ class MatchedFigure:
 
 def write_matched(path: str | os.PathLike[str], figures: Iterable[MatchedFigure]) -> pathlib.Path:
     """Writes a line of JSON per figure; the file appears whole or not at all."""
-    return replace(path, jsonl.dump(as_json(figure) for figure in figures))
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        stream.writelines(jsonl.line(as_json(figure)) for figure in figures)
+    return pathlib.Path(path)
 
 
 def read_matched(path: str | os.PathLike[str]) -> list[MatchedFigure]:

@@ -9,7 +9,7 @@ _ACROSS = {"left": -1, "right": 1}
 _DOWN = {"upper": -1, "top": -1, "above": -1, "lower": 1, "bottom": 1, "below": 1}
 _MIDDLE = {"middle", "center", "centre", "central"}
 _EMPTY = {"row", "rows", "column", "columns", "panel", "panels", "side", "hand", "half", "image"}
-_EMPTY |= {"images", "most", "the", "of", "part", "parts", "corner"}
+_EMPTY |= {"images", "most", "far", "the", "of", "part", "parts", "corner"}
 _ROWS, _COLUMNS = {"row", "rows"}, {"column", "columns"}
 #: Share of the smaller of two extents from which they are of one row or column.
 _SHARED = 0.5

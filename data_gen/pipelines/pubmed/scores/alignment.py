@@ -10,8 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from data_gen.pipelines.pubmed.base import Region
+from data_gen.pipelines.pubmed.base import Pair, Region, Separated, SplitCaption
+from data_gen.pipelines.pubmed.match.words import body_text
+from data_gen.pipelines.pubmed.scores.ratios import clusters_of, ratio_intervals
 from data_gen.pipelines.pubmed.scores.truth import TrueFigure
+from medvlp_jax.eval.metrics.bootstrap import Bootstrap, Interval
 from medvlp_jax.eval.metrics.boxes import iou
 
 
@@ -53,3 +56,30 @@ def alignment_f1(
         shared = len(wanted & said)
         out.append(2 * shared / (len(wanted) + len(said)))
     return np.array(out)
+
+
+def cut_out(
+    separated: Separated, split: SplitCaption, pairs: Sequence[Pair]
+) -> tuple[list[Region], list[str]]:
+    """The sub-figures of a figure and their sub-captions, as records would have them.
+
+    A whole figure is one with its whole caption.
+    """
+    texts: dict[int, list[str]] = {}
+    for pair in pairs:
+        if pair.status == "whole_figure":
+            return [Region(0.0, 0.0, 1.0, 1.0)], [split.text]
+        if pair.status != "rejected":
+            for panel in pair.panels:
+                texts.setdefault(panel, []).append(body_text(split, pair.part))
+    return [separated.panels[p] for p in texts], [" ".join(said) for said in texts.values()]
+
+
+def score_alignment(
+    per_figure: Sequence[Float[np.ndarray, "k"]], bootstrap: Bootstrap, articles: Sequence[str] = ()
+) -> Interval:
+    """The mean over all sub-figures, with an interval over figures, or articles where given."""
+    above = {"f1": np.array([values.sum() for values in per_figure])}
+    below = {"f1": np.array([float(len(values)) for values in per_figure])}
+    clusters = clusters_of(articles) if articles else None
+    return ratio_intervals(above, below, bootstrap, clusters)["f1"]

@@ -53,9 +53,11 @@ def count_pairs(
 
     Panels that were found are those whose IoU with a true one is at least one half.
     """
-    whole = any(pair.status == "whole_figure" for pair in pairs)
+    kept = [pair for pair in pairs if pair.status == "whole_figure"]
+    whole = any(pair.part < 0 for pair in kept)
+    given_up = {label for pair in kept if pair.part >= 0 for label in split.parts[pair.part].labels}
     if not truth.is_compound:
-        return FigureCounts(whole=1, right_whole=int(whole))
+        return FigureCounts(whole=1, right_whole=int(bool(kept)))
     is_true = found_panels(separated.panels, truth.panels)
     claims = {(p, pair.part) for pair in pairs if pair.status in _PAIRED for p in pair.panels}
     got: dict[int, set[str]] = {}
@@ -71,7 +73,8 @@ def count_pairs(
     exchanged: Counter[str] = Counter()
     for i, panel in enumerate(truth.panels):
         for one in panel.parts:
-            fate = _fate(set(one), got.get(i), whole, i in is_true.values())
+            fell = whole or (i not in got and bool(given_up & set(one)))
+            fate = _fate(set(one), got.get(i), fell, i in is_true.values())
             fates[fate] += 1
             exchanged[fate] += panel.exchanged
     return FigureCounts(
@@ -85,8 +88,8 @@ def count_pairs(
     )
 
 
-def _fate(labels: set[str], got: set[str] | None, whole: bool, seen: bool) -> str:
-    if whole:
+def _fate(labels: set[str], got: set[str] | None, fell: bool, seen: bool) -> str:
+    if fell:
         return "fallen_back"
     if got is not None:
         return "found" if labels & got else "wrong"

@@ -20,15 +20,19 @@ class TruePanel:
     Attributes:
       box: fractions of the figure.
       parts: labels of each of the caption's parts that are about it, as the caption splitter writes
-        them; none where the caption names no panel.
+        them, a part of one label also as that; none where the caption names no panel.
       text: the caption's own words about it; "" where that is not known.
       exchanged: whether its label stands out of the reading order on purpose.
     """
 
     box: Region
-    parts: tuple[tuple[str, ...], ...] = ()
+    parts: tuple[tuple[str, ...] | str, ...] = ()
     text: str = ""
     exchanged: bool = False
+
+    def __post_init__(self) -> None:
+        parts = tuple((one,) if isinstance(one, str) else tuple(one) for one in self.parts)
+        object.__setattr__(self, "parts", parts)
 
 
 @dataclasses.dataclass(frozen=True)

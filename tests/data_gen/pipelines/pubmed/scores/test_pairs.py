@@ -7,9 +7,15 @@ import pytest
 from matched_figures import PANELS, matched
 
 from data_gen.pipelines.pubmed import base
-from data_gen.pipelines.pubmed.scores.alignment import alignment_f1, tokens
+from data_gen.pipelines.pubmed.scores.alignment import (
+    alignment_f1,
+    cut_out,
+    score_alignment,
+    tokens,
+)
 from data_gen.pipelines.pubmed.scores.pairs import FigureCounts, count_pairs, score_pairs
 from data_gen.pipelines.pubmed.scores.ratios import clusters_of, f1_interval, ratio_intervals
+from data_gen.pipelines.pubmed.scores.rules import first_hit, in_order
 from data_gen.pipelines.pubmed.scores.truth import (
     TrueFigure,
     TruePanel,
@@ -66,6 +72,10 @@ def test_a_claim_by_a_part_of_several_letters_is_right_if_one_is_the_panels():
     pairs = (base.Pair((0, 1), 0, "label_match"),)
     got = counts(figure, truth, separated=two, pairs=pairs)
     assert (got.claims, got.right_claims, got.found, got.wrong) == (2, 1, 1, 1)
+
+
+def test_a_part_with_one_label_may_be_given_as_the_label():
+    assert TruePanel(PANELS[0], ("A1", ("B", "C"))).parts == (("A1",), ("B", "C"))
 
 
 def test_figures_without_pairs_are_measured_apart():
@@ -130,3 +140,33 @@ def test_medicat_alignment_by_hand():
     assert alignment_f1(truth, PANELS, [p.text for p in truth.panels]) == pytest.approx([1, 1])
     assert alignment_f1(truth, [], []) == pytest.approx([0, 0])
     assert tokens("T2-weighted (5 mm), α") == {"t2", "weighted", "5", "mm", "α"}
+
+
+def test_what_records_show_is_aligned():
+    figure = matched()
+    truth = truth_of(figure)
+    panels, said = cut_out(figure.separated, figure.split, figure.pairs)
+    assert said == ["Axial view.", "Coronal view.", "The lesion."]
+    right = alignment_f1(truth, panels, said)
+    assert right == pytest.approx([1, 1, 1])
+    whole = (base.Pair((), -1, "whole_figure", "why"),)
+    fell = alignment_f1(truth, *cut_out(figure.separated, figure.split, whole))
+    assert fell == pytest.approx([0, 0, 0])
+    got = score_alignment([right, fell[:1]], Bootstrap(resamples=100), ["PMC1", "PMC2"])
+    assert got.value == pytest.approx(3 / 4)
+    assert (got.low, got.high) == (0, 1)
+
+
+def test_the_rules_of_others():
+    figure = matched(1, "cab", [("A", "One."), ("B", "Two."), ("CD", "Three.")])
+    pairs = first_hit(figure.separated, figure.split)
+    assert [(p.panels, p.status) for p in pairs] == [
+        ((1,), "label_match"), ((2,), "label_match"), ((), "whole_figure"),
+    ]  # fmt: skip
+    assert [p.panels for p in in_order(figure.separated, figure.split)] == [(0,), (1,), (2,)]
+    fewer = matched(1, "...", [("A", "One."), ("B", "Two.")])
+    assert [p.status for p in in_order(fewer.separated, fewer.split)] == ["rejected"]
+    got = count_pairs(truth_of(matched()), figure.separated, figure.split, pairs)
+    assert (got.wrong, got.rejected, got.found) == (2, 1, 0)
+    alone = count_pairs(truth_of(matched()), figure.separated, figure.split, pairs[2:])
+    assert (alone.fallen_back, alone.rejected) == (1, 2)  # of the part of C and D, C alone is true
