@@ -54,7 +54,7 @@ def export() -> None:
         _MATCHED.value,
         _ARTICLES.value,
         _OUT.value,
-        _IMAGES.value,
+        "inline" if _IMAGES.value == "inline" else "local",
         _ROOT.value,
         _COUNT.value,
         _SEED.value,

@@ -126,23 +126,28 @@ class _Maker:
         return [RejectRow(name, STAGE, (reason,), detail) for name in names]
 
     def whole(self, pair: Pair) -> Record | RejectRow:
-        """Of a pair without panels: the whole figure, or a part that has none."""
+        """Of a pair without panels: the whole image with all of the caption, or with one part."""
         reject = self._refusal(pair)
-        if pair.part >= 0 or reject is not None:
-            return reject or self._reject(self._part_id(pair), pair, NOT_WANTED)
-        texts = whole_texts(self.figure.split, self.figure.figure, self.config)
+        if reject is not None:
+            return reject
+        split, name = self.figure.split, self._part_id(pair)
+        if pair.part < 0:
+            labels = [label for part in split.parts for label in part.labels]
+            texts = whole_texts(split, self.figure.figure, self.config)
+        else:
+            labels = list(split.parts[pair.part].labels)
+            texts = panel_texts(split, (pair.part,), labels, self.figure.figure, self.config)
         if not texts:
-            return self._reject(self.id, pair, NO_WORDS)
+            return self._reject(name, pair, NO_WORDS)
         height, width = self.pixels.shape[:2]
         kind = sniff(self.data)
         if kind in ("png", "jpeg"):
             image, form = self.data, kind
         else:
             image, form = as_png(self.pixels), "png"
-        labels = [label for part in self.figure.split.parts for label in part.labels]
         more = {"rectangle": [0, 0, width, height], "panel": -1, "labels": labels}
         return self._record(
-            self.id, image, form, (width, height), texts, (pair,), more, self._modality(-1)
+            name, image, form, (width, height), texts, (pair,), more, self._modality(-1)
         )
 
     def panel(self, panel: int) -> Record | RejectRow:

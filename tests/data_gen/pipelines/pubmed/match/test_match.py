@@ -11,6 +11,7 @@ from data_gen.pipelines.pubmed.match.config import MatchConfig
 from data_gen.pipelines.pubmed.match.match import match, uncovered
 from data_gen.pipelines.pubmed.match.matched import MatchedFigure, read_matched, write_matched
 from data_gen.pipelines.pubmed.match.position import panels_at
+from data_gen.pipelines.pubmed.match.several import match_images
 from data_gen.pipelines.pubmed.match.slots import in_order, likeness, slots_of
 from medvlp_jax.core.errors import UserError
 
@@ -172,6 +173,41 @@ def test_whole_figures_say_why(panels, bodies, key, value):
 def test_a_figure_without_a_caption_is_rejected():
     pairs = match(base.Separated(9, 9, PANELS), base.SplitCaption("  "))
     assert [(p.status, p.reason) for p in pairs] == [("rejected", reasons.NO_CAPTION)]
+
+
+def images_of(*texts, heights=(160, 160, 160)):
+    """Images of a figure: a string per image, a letter per panel; "" for one without panels."""
+    out = []
+    for text, height in zip(texts, heights, strict=False):
+        panels = grid(1, len(text)) if text else ()
+        out.append(base.Separated(200, height, panels, tuple(on(panels, text))))
+    return out
+
+
+def told(pairs):
+    return {(p.panels, p.part): (p.status, reasons.kind(p.reason)) for p in pairs}
+
+
+def test_several_images_of_a_figure_share_the_caption():
+    first, second = match_images(images_of("ab", "d.", heights=(160, 900)), split_of(
+        [(c, f"Part {c}.") for c in "ABCDE"]
+    ))  # fmt: skip
+    assert told(first) == {
+        ((0,), 0): LABEL, ((1,), 1): LABEL, ((), 2): ("rejected", reasons.NO_PANEL),
+    }  # fmt: skip
+    assert told(second) == {((0,), 3): LABEL, ((1,), 4): ORDER}
+
+
+def test_images_without_panels_are_panels_of_their_figure():
+    split = split_of([("A", "One."), ("B", "Two.")])
+    first, second = match_images(images_of("", ""), split)
+    assert told(first) == {((), 0): ("order_match", reasons.COUNTS_AGREE)}
+    assert told(second) == {((), 1): ("order_match", reasons.COUNTS_AGREE)}
+    whole = match_images(images_of("", "a"), split_of([]))
+    assert [told(one) for one in whole] == [{((), -1): ("whole_figure", reasons.NO_PARTS)}] * 2
+    assert match_images([], split) == []
+    (alone,) = match_images(images_of("ab"), split)
+    assert alone == match(images_of("ab")[0], split)
 
 
 def words(*labels):

@@ -94,10 +94,10 @@ def test_provenance_says_where_it_is_from_and_why_it_holds():
 
 
 def test_an_article_is_never_divided_and_the_splits_have_their_shares():
-    got = [{r.split for r in build(matched(i), PNG).records} for i in range(120)]
+    got = [{r.split for r in build(matched(i), PNG).records} for i in range(60)]
     assert all(len(names) == 1 for names in got)
     share = sum(names == {"train"} for names in got) / len(got)
-    assert 0.7 < share < 0.9
+    assert 0.65 < share < 0.95
     for i in range(20):
         raw = build_raw(matched(i), PNG).records[0]
         assert {raw.split} == got[i]
@@ -203,6 +203,18 @@ def test_why_something_is_no_record():
     }
     row = build(FIGURES[3], PNG).rejects[0]
     assert row.as_json()["where"].startswith("PMC4-1_f1_f1_p")
+
+
+def test_an_image_that_is_a_panel_has_the_words_of_its_part():
+    """One of several images of a figure; see ``match/several.py``."""
+    pairs = (base.Pair((), 1, "order_match", "why", 0.6),)
+    figure = dataclasses.replace(matched(), pairs=pairs)
+    built = build(figure, JPEG)
+    (record,) = built.records
+    assert record.images[0].data == JPEG
+    assert texts(record, "caption") == ["Coronal view."]
+    assert (record.provenance["labels"], record.provenance["panel"]) == (["B"], -1)
+    assert build(figure, JPEG, RecordsConfig(min_score=0.7)).records == ()
 
 
 def test_a_panel_of_two_parts_has_the_words_of_both():
