@@ -58,6 +58,10 @@ def schema(config: Mapping[str, Any]) -> type | None:
         from data_gen.entities.build import BankConfig
 
         return BankConfig
+    if generator == "pubmed":
+        from data_gen.pipelines.pubmed.config import PubMedConfig
+
+        return PubMedConfig
     if generator == "composites":
         from data_gen.pipelines.pubmed.compose.config import CompositesConfig
 
@@ -188,6 +192,27 @@ def write_captions(config: dict[str, Any]) -> None:
     print(f"{OUT.value}: {result.made} shards made, {result.found} found; see {result.report}")
 
 
+def generate_pubmed(config: dict[str, Any]) -> None:
+    from data_gen.jobs import summary
+    from data_gen.jobs.choice import chosen
+    from data_gen.pipelines.pubmed.config import read
+    from data_gen.pipelines.pubmed.outcome import as_lines, collected_lines, scores_lines
+    from data_gen.pipelines.pubmed.pipeline import generate
+
+    parsed = read(config)
+    with chosen(RUNNER.value, RAY_ADDRESS.value, parsed.ray) as runner:
+        result = generate(parsed, OUT.value, runner)
+    if result.summary is None:
+        print(collected_lines(result.collected))
+        return
+    print(summary.table(result.summary))
+    print(as_lines(result.summary["pubmed"]))
+    print(scores_lines(result.summary["pubmed"].get("scores", {})), end="")
+    if result.seconds:
+        print("seconds: " + ", ".join(f"{name} {n:.0f}" for name, n in result.seconds.items()))
+    print(f"{OUT.value}: {result.made} shards made, {result.found} found; see {result.report}")
+
+
 def draw_composites(config: dict[str, Any]) -> None:
     from data_gen.jobs import summary
     from data_gen.jobs.choice import chosen
@@ -232,6 +257,7 @@ GENERATORS: dict[str, Callable[[dict[str, Any]], None]] = {
     "curate": curate,
     "captions": write_captions,
     "entities": build_entities,
+    "pubmed": generate_pubmed,
     "composites": draw_composites,
     "letters": draw_letters,
 }
@@ -270,6 +296,11 @@ def _next(generator: str, out: str) -> str:
         return (
             ".venv/bin/python launch/generate.py --config=configs/data_gen/syncxr.py "
             f"--config.bank={out}/bank.jsonl --out=data/syncxr"
+        )
+    if generator == "pubmed":
+        return (
+            f".venv/bin/python launch/train.py --config=configs/brain/blip.py:small:{out} "
+            "--workdir=runs/blip"
         )
     if generator in ("composites", "letters"):
         config = "panels" if generator == "composites" else "labels"
