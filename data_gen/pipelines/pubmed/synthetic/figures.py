@@ -181,8 +181,8 @@ def _truth(
             labels = (ReadLabel(printed[i].strip("()."), ink),)
         kind = KINDS[panel.kind]
         whole = _fraction(box, layout)
-        judged = {"present": panel.present, "absent": panel.absent}
-        placed.append(PanelTruth(whole, panel.kind, kind.modality, labels, **judged))
+        told = PanelTruth(whole, panel.kind, kind.modality, labels)
+        placed.append(dataclasses.replace(told, present=panel.present, absent=panel.absent))
         for one, phrase in zip(panel.shown, found[i], strict=True):
             seen += [
                 FindingTruth(one.name, phrase, i, _inside(whole, within), within)
