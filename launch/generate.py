@@ -283,10 +283,10 @@ def main(_: list[str]) -> None:
     if not isinstance(generator, str) or generator not in known:
         raise ConfigError(unknown_word("config.generator", generator, known, "generator"))
     known[generator](config)
-    print(f"next: {_next(generator, shlex.quote(OUT.value))}")
+    print(f"next: {_next(generator, shlex.quote(OUT.value), config)}")
 
 
-def _next(generator: str, out: str) -> str:
+def _next(generator: str, out: str, config: Mapping[str, Any]) -> str:
     if generator == "figure_classes":
         return (
             f".venv/bin/python launch/train.py --config=configs/brain/screen.py:{out} "
@@ -297,6 +297,8 @@ def _next(generator: str, out: str) -> str:
             ".venv/bin/python launch/generate.py --config=configs/data_gen/syncxr.py "
             f"--config.bank={out}/bank.jsonl --out=data/syncxr"
         )
+    if generator == "pubmed" and config.get("until") == "collect":
+        return "the same command with --config.until=records goes on from the articles"
     if generator == "pubmed":
         return (
             f".venv/bin/python launch/train.py --config=configs/brain/blip.py:small:{out} "
