@@ -37,6 +37,10 @@ def schema(config: Mapping[str, Any]) -> type | None:
         from data_gen.phantom.job import PhantomConfig
 
         return PhantomConfig
+    if generator == "figure_classes":
+        from data_gen.pipelines.pubmed.screen.job import FigureClassesConfig
+
+        return FigureClassesConfig
     if generator == "syncxr":
         from data_gen.pipelines.syncxr.config import SynCXRConfig
 
@@ -85,6 +89,18 @@ def generate_phantom(config: dict[str, Any]) -> None:
     from data_gen.phantom.job import PhantomConfig, generate
 
     parsed = parse(PhantomConfig, config)
+    with chosen(RUNNER.value, RAY_ADDRESS.value) as runner:
+        result = generate(parsed, OUT.value, runner=runner)
+    print(summary.table(result.summary))
+    print(f"{OUT.value}: {result.made} shards made, {result.found} found; see preview.png")
+
+
+def generate_figure_classes(config: dict[str, Any]) -> None:
+    from data_gen.jobs import summary
+    from data_gen.jobs.choice import chosen
+    from data_gen.pipelines.pubmed.screen.job import FigureClassesConfig, generate
+
+    parsed = parse(FigureClassesConfig, config)
     with chosen(RUNNER.value, RAY_ADDRESS.value) as runner:
         result = generate(parsed, OUT.value, runner=runner)
     print(summary.table(result.summary))
@@ -173,6 +189,7 @@ def build_entities(config: dict[str, Any]) -> None:
 
 GENERATORS: dict[str, Callable[[dict[str, Any]], None]] = {
     "phantom": generate_phantom,
+    "figure_classes": generate_figure_classes,
     "syncxr": generate_syncxr,
     "curate": curate,
     "captions": write_captions,
@@ -204,6 +221,11 @@ def main(_: list[str]) -> None:
 
 
 def _next(generator: str, out: str) -> str:
+    if generator == "figure_classes":
+        return (
+            f".venv/bin/python launch/train.py --config=configs/brain/screen.py:{out} "
+            "--workdir=runs/screen"
+        )
     if generator == "entities":
         return (
             ".venv/bin/python launch/generate.py --config=configs/data_gen/syncxr.py "
