@@ -18,8 +18,8 @@ def get_config() -> ml_collections.ConfigDict:
             "seed": 0,
             "size": 160,  # longer side in pixels
             "quality": (40, 95),  # of the JPEGs
-            "splits": {"train": 400, "validation": 40, "test": 100},  # of each of 15 classes
-            "per_shard": 250,
+            "splits": {"train": 160, "validation": 20, "test": 40},  # of each of 15 classes
+            "per_shard": 160,
             "processes": 0,  # one per CPU core
         }
     )

@@ -45,8 +45,8 @@ class FigureClassesConfig:
     seed: Seed = 0
     size: Extent = 160
     quality: tuple[Quality, Quality] = (40, 95)
-    splits: SplitCounts = dataclasses.field(default_factory=lambda: SplitCounts(400, 50, 100))
-    per_shard: Size = 256
+    splits: SplitCounts = dataclasses.field(default_factory=lambda: SplitCounts(160, 20, 40))
+    per_shard: Size = 160
     processes: Workers = 0
 
     def __post_init__(self) -> None:

@@ -55,7 +55,7 @@ def _shape(rng: np.random.Generator, name: str, size: int) -> tuple[int, int]:
 def _drawn(rng: np.random.Generator, name: str, shape: tuple[int, int]) -> np.ndarray:
     kinds = CLASSES[name]
     # Drawn large and made small, as a journal's figures are when they are looked at.
-    scale = rng.uniform(1.0, 1.8)
+    scale = rng.uniform(1.0, 1.5)
     height, width = (max(64, round(v * scale)) for v in shape)
     return draw(kinds[rng.integers(len(kinds))], int(rng.integers(2**31)), (height, width))
 

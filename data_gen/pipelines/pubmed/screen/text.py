@@ -14,14 +14,18 @@ FIELDS = ("title", "abstract", "keywords", "captions", "mentions")
 
 @dataclasses.dataclass(frozen=True)
 class Minimum:
-    """How often a group of terms must be met in a field to count; 0: the field is not looked at.
+    """How often a group of terms must be met to count.
+
+    It counts where one field has enough, or all fields together have; and never below ``least``. A
+    field with 0 is not looked at.
 
     Attributes:
       title, abstract: of the article.
       keywords: of its authors.
       captions: of all its figures together.
       mentions: paragraphs that refer to a figure, each once.
-      total: and how often in all fields together.
+      total: in all fields together.
+      least: in all fields together, however much one of them has.
     """
 
     title: Count = 1
@@ -29,7 +33,8 @@ class Minimum:
     keywords: Count = 1
     captions: Count = 3
     mentions: Count = 4
-    total: Count = 2
+    total: Count = 3
+    least: Count = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,17 +121,16 @@ class TextScreen:
         counts = {f: Counter(h.group for h in found) for f, found in hits.items()}
         deciding: list[Hit] = []
         for groups in self.lexicon.require:
-            met = [
-                field
-                for field, count in counts.items()
-                if minimum[field] and sum(count[g] for g in groups) >= minimum[field]
-            ]
-            total = sum(count[g] for count in counts.values() for g in groups)
-            if not met or total < minimum["total"]:
-                some = [h for found in hits.values() for h in found if h.group in groups]
+            said = {f: sum(count[g] for g in groups) for f, count in counts.items()}
+            total = sum(said.values())
+            enough = total >= minimum["total"] or any(
+                minimum[f] and n >= minimum[f] for f, n in said.items()
+            )
+            some = [h for found in hits.values() for h in found if h.group in groups]
+            if not enough or total < minimum["least"]:
                 reason = f"too little about {' or '.join(groups)}"
-                return TextVerdict(False, reason, tuple(some[:8]), self.lexicon.title)
-            deciding += [h for h in hits[met[0]] if h.group in groups]
+                return TextVerdict(False, reason, tuple(some), self.lexicon.title)
+            deciding += some
         for group, other in self.lexicon.outweighs:
             for field in ("title", "abstract"):
                 count = counts[field]
