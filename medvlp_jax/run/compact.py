@@ -52,51 +52,60 @@ class Opened:
     about: dict[str, Any]
 
 
+def about(
+    source: str, experiment: Run, results: Sequence[str] = (), licence: str = ""
+) -> dict[str, Any]:
+    """What a card says of a run: how it was made, of what, and what it scores.
+
+    Args:
+      source: workdir or checkpoint of the run.
+      experiment: of the run.
+      results: ``results.json`` files of evaluations of this run.
+      licence: of the weights.
+
+    Raises:
+      UserError: a results file cannot be read.
+    """
+    start = last_start(workdir_of(source))
+    sources = experiment.config.data.sources
+    return {
+        "command": start.get("command", ""),
+        "commit": start.get("commit", ""),
+        "step": pretrained.step_of(pretrained.resolve(source)),
+        "seed": experiment.config.seed,
+        "data": [f"{pathlib.PurePath(s.path).name}:{s.split}" for s in sources],
+        "version": medvlp_jax.__version__,
+        "licence": licence,
+        "results": {pathlib.PurePath(path).parent.name: _metrics(path) for path in results},
+    }
+
+
 def write(
     to: pathlib.Path,
-    source: str,
     experiment: Run,
     params: Mapping[str, Any],
     buffers: Mapping[str, Any],
+    said: Mapping[str, Any],
     dtype: str = "float16",
-    results: Sequence[str] = (),
-    licence: str = "",
 ) -> None:
     """Writes the folder of a run.
 
     Args:
       to: the folder; is made if need be.
-      source: workdir or checkpoint of the run.
       experiment: of the run.
       params, buffers: of its model.
+      said: JSON values for the card, see :func:`about`.
       dtype: of the stored weights.
-      results: ``results.json`` files of evaluations of this run; their metrics go into the card.
-      licence: of the weights, for the card.
 
     Raises:
-      UserError: the folder cannot be written, or a results file cannot be read.
+      UserError: the folder cannot be written.
     """
     config = {key: experiment.resolved[key] for key in _GROUPS}
     config["data"] = {k: v for k, v in config["data"].items() if k not in _NOT_KEPT}
-    start = last_start(workdir_of(source))
-    card = {
-        "about": {
-            "command": start.get("command", ""),
-            "commit": start.get("commit", ""),
-            "step": pretrained.step_of(pretrained.resolve(source)),
-            "seed": experiment.config.seed,
-            "data": [
-                f"{pathlib.PurePath(s.path).name}:{s.split}" for s in experiment.config.data.sources
-            ],
-            "version": medvlp_jax.__version__,
-            "licence": licence,
-            "results": {pathlib.PurePath(path).parent.name: _metrics(path) for path in results},
-        },
-        "config": config,
-    }
     flat = {("params", *path): leaf for path, leaf in flatten(params).items()}
     flat |= {("buffers", *path): leaf for path, leaf in flatten(buffers).items()}
     arrays = {path_str(path): np.asarray(leaf.astype(dtype)) for path, leaf in flat.items()}
+    card = {"about": dict(said), "config": config}
     with one_net(to, "give another --to", verb="cannot be written"):
         to.mkdir(parents=True, exist_ok=True)
         replace(to / WEIGHTS, save(arrays))
@@ -143,7 +152,7 @@ def open_model(
     mend = "write the folder again with launch/convert.py --layout=compact"
     with one_net(folder / CARD, mend):
         card = json.loads(read_bytes(folder / CARD))
-        config, about = card["config"], dict(card["about"])
+        config, said = card["config"], dict(card["about"])
         config["data"]["sources"] = [{"path": "none"}]  # nothing is trained with it
     config["loop"] = {"steps": 1}
     experiment = Run(_undivided(config, devices), devices)
@@ -160,7 +169,7 @@ def open_model(
     left = sorted(found)
     if left:
         raise UserError(f"{folder / WEIGHTS} has tensors of another model ({left[0]}); {mend}")
-    return Opened(experiment, experiment.predictor().with_arrays(*arrays), about)
+    return Opened(experiment, experiment.predictor().with_arrays(*arrays), said)
 
 
 def _placed(folder: pathlib.Path, group: str, found: dict[str, np.ndarray], wanted: Any) -> Any:

@@ -153,7 +153,8 @@ def _run(
     if layout == compact.LAYOUT:
         if tower:
             raise UserError(f"--layout={layout} holds a run whole; leave out --tower={tower}")
-        compact.write(to, source, experiment, *arrays, dtype, said.results, said.licence)
+        card = compact.about(source, experiment, said.results, said.licence)
+        compact.write(to, experiment, *arrays, card, dtype)
         return Converted("compact", to, param_count(arrays[0]), ())
     known = run_inputs(experiment, texts=tower != "vision")
     if isinstance(config, BlipConfig):

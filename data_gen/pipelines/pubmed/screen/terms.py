@@ -131,6 +131,7 @@ class Terms:
         word = words[at]
         candidates = (
             *self._first.get(word, ()),
+            *(e for e in self._first.get(word[:-1], ()) if e.exact),  # "CTs"
             *self._open.get(word[:3], ()),
             *self._tails.get(word[-3:], ()),
         )
@@ -166,7 +167,10 @@ def _fits(entry: _Entry, tokens: Tokens, words: list[str], at: int, stop: int) -
     last = words[stop - 1]
     if entry.tail:
         return last.endswith(entry.words[0]) and len(last) > len(entry.words[0]) + 1
-    if not (last.startswith(entry.words[-1]) if entry.open else last == entry.words[-1]):
+    wanted = entry.words[-1]
+    if not (last.startswith(wanted) if entry.open else last in (wanted, f"{wanted}s")):
+        return False
+    if last != wanted and not (entry.open or entry.exact):
         return False
     if entry.exact:
         said = tokens.text[tokens.starts[at] : tokens.ends[stop - 1]]
