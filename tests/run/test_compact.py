@@ -72,7 +72,7 @@ def test_files_that_do_not_belong_together_are_refused(folder, what):
     else:
         found["params/other"] = found[name]
     save_file(found, folder / WEIGHTS)
-    with pytest.raises(UserError, match="belong together|another model") as error:
+    with pytest.raises(UserError, match=r"belong together|another model") as error:
         open_model(folder, devices=jax.devices()[:1])
     assert ("other" if what == "more" else name) in str(error.value)
 

@@ -1,7 +1,5 @@
 """The classes of pictures that figures show."""
 
-from data_gen.phantom.registry import PHANTOMS
-
 #: Class -> the drawings (:data:`data_gen.pipelines.pubmed.drawings.KINDS`) that it is learnt from;
 #: a class without any is a modality, learnt from the phantoms of that name.
 CLASSES: dict[str, tuple[str, ...]] = {
@@ -33,11 +31,6 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 #: Classes that show a body, its tissue or its cells.
 MEDICAL = tuple(name for names in GROUPS.values() for name in names)
-
-
-def phantom_of(name: str) -> str:
-    """The phantom that draws a modality."""
-    return next(key for key, phantom in PHANTOMS.items() if phantom.modality == name)
 
 
 def expand(names: tuple[str, ...]) -> tuple[str, ...]:

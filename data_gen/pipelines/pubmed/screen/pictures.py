@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from jaxtyping import UInt8
 
-from data_gen.phantom.registry import find_phantom
+from data_gen.phantom.base import Phantom
+from data_gen.phantom.registry import PHANTOMS
 from data_gen.pipelines.pubmed.drawings import draw
 from data_gen.pipelines.pubmed.screen import dress
-from data_gen.pipelines.pubmed.screen.classes import CLASSES, phantom_of
+from data_gen.pipelines.pubmed.screen.classes import CLASSES
 
 _BATCH = 16  # phantoms rendered at a time; one program serves all
 #: Widths over heights of panels.
@@ -85,7 +86,7 @@ def _on_ground(rng: np.random.Generator, picture: np.ndarray, aspect: float) -> 
 
 
 def _phantoms(name: str, seed: int, indices: Sequence[int], size: int) -> Iterator[np.ndarray]:
-    phantom = find_phantom(phantom_of(name))
+    phantom = phantom_of(name)
     for start in range(0, len(indices), _BATCH):
         some = indices[start : start + _BATCH]
         studies = [phantom.sample(seed, index) for index in some]
@@ -93,3 +94,8 @@ def _phantoms(name: str, seed: int, indices: Sequence[int], size: int) -> Iterat
         images = phantom.render(studies, size, masks=False).images[: len(some)]
         for image in images:
             yield np.repeat(image[..., None], 3, 2) if image.ndim == 2 else image
+
+
+def phantom_of(name: str) -> Phantom:
+    """The phantom that draws a modality."""
+    return next(phantom for phantom in PHANTOMS.values() if phantom.modality == name)

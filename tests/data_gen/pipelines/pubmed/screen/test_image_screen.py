@@ -9,7 +9,7 @@ import pytest
 from data_gen.pipelines.pubmed.base import Region
 from data_gen.pipelines.pubmed.drawings import draw
 from data_gen.pipelines.pubmed.scores.screening import confusion_table, score_kept, score_pictures
-from data_gen.pipelines.pubmed.screen.classes import CLASSES, GROUPS, MEDICAL, expand, phantom_of
+from data_gen.pipelines.pubmed.screen.classes import CLASSES, GROUPS, MEDICAL, expand
 from data_gen.pipelines.pubmed.screen.classifier import SHIPPED, Classifier
 from data_gen.pipelines.pubmed.screen.images import (
     ImageScreen,
@@ -20,6 +20,7 @@ from data_gen.pipelines.pubmed.screen.images import (
 from data_gen.pipelines.pubmed.screen.job import FigureClassesConfig, FigureClassesJob
 from data_gen.pipelines.pubmed.screen.judged import judge_folder, score_judged, summary
 from data_gen.pipelines.pubmed.screen.open import open_images
+from data_gen.pipelines.pubmed.screen.pictures import phantom_of
 from data_gen.pipelines.pubmed.screen.zero_shot import PROMPTS, read_prompts
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.run.compact import CARD, WEIGHTS
@@ -55,7 +56,7 @@ def test_without_a_back_end_everything_stays():
 def test_groups_and_classes():
     assert expand(("radiology", "ct", "fundus")) == ("xray", "ct", "mri", "ultrasound", "fundus")
     assert set(MEDICAL) == {name for names in GROUPS.values() for name in names} < set(CLASSES)
-    assert phantom_of("xray") == "chest_xray"
+    assert all(phantom_of(name).modality == name for name, k in CLASSES.items() if not k)
     for wrong in ({"keep": ("radiologie",)}, {"keep": ()}, {"backend": "clip"}):
         with pytest.raises(ValueError, match=r"radiology|empty|model"):
             ImageScreenConfig(**wrong)
