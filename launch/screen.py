@@ -1,7 +1,7 @@
 """Judges pictures as the PubMed pipeline does: medical or not, and what they show.
 
 .venv/bin/python launch/screen.py --pictures=FOLDER --out=OUT [--drawn=20]
-    [--backend=clip --model=RUN_OR_WEIGHTS] [--keep=radiology --keep=pathology]
+    [--backend=rule | --backend=clip --model=RUN_OR_WEIGHTS] [--keep=radiology --keep=pathology]
 
 OUT/verdicts.jsonl has a line for every image file of the folder and of the folders in it; what
 cannot be read is named there too. Where the folder has a manifest.csv with the columns path and
@@ -23,7 +23,7 @@ from medvlp_jax.core.files.replacing import replace
 _PICTURES = flags.DEFINE_string("pictures", None, "a folder of image files", required=True)
 _OUT = flags.DEFINE_string("out", None, "the folder to write", required=True)
 _DRAWN = flags.DEFINE_integer("drawn", 0, "drawings of each kind to judge too", lower_bound=0)
-_BACKEND = flags.DEFINE_enum("backend", "classifier", ["classifier", "clip"], "what judges")
+_BACKEND = flags.DEFINE_enum("backend", "classifier", ["classifier", "clip", "rule"], "what judges")
 _MODEL = flags.DEFINE_string("model", "", "of the back end; empty: the one of the package")
 _PROMPTS = flags.DEFINE_string("prompts", "", "of clip: a JSON file, class -> sentences")
 _KEEP = flags.DEFINE_multi_string("keep", [], "classes or groups to keep; default: all medical")

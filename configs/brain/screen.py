@@ -49,8 +49,8 @@ def get_config(folder: str = "data/figure_classes"):
         },
         "allow_flip": True,  # sides mean nothing here
     }
-    config.optim.update(lr=3e-3, warmup_steps=50, weight_decay=0.02, b2=0.99)
-    config.loop.update(steps=1500, eval_every=500, save_every=500, log_every=50)
+    config.optim.update(lr=3e-3, warmup_steps=40, weight_decay=0.02, b2=0.99)
+    config.loop.update(steps=800, eval_every=400, save_every=400, log_every=25)
     config.log.tensorboard = False
     test = {"path": folder, "split": "test", "evaluators": ("classification",)}
     config.eval.sets = {

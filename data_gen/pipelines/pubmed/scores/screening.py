@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from data_gen.pipelines.pubmed.scores.ratios import ratio_intervals
-from data_gen.pipelines.pubmed.screen.classes import MEDICAL
+from data_gen.pipelines.pubmed.screen.classes import CLASSES, MEDICAL
 from data_gen.pipelines.pubmed.screen.images import PictureVerdict
 from medvlp_jax.eval.metrics.bootstrap import Bootstrap, Interval
 
@@ -84,7 +84,7 @@ class PictureScores:
 
     Attributes:
       medical: medical against not.
-      kinds: share of pictures whose very class was found.
+      kinds: share of pictures whose very class was found; NaN for a back end without classes.
       confusion: (true class, class that was found) -> pictures.
     """
 
@@ -119,7 +119,8 @@ def score_pictures(
     wanted = [kind in MEDICAL for kind in kinds]
     found = [max(v.scores, key=lambda k: v.scores[k]) if v.scores else v.kind for v in verdicts]
     same = np.array([a == b for a, b in zip(found, kinds, strict=True)], float)
-    right = ratio_intervals({"x": same}, {"x": np.ones(len(same))}, bootstrap, clusters)["x"]
+    judged = np.array([name in CLASSES for name in found], float)
+    right = ratio_intervals({"x": same}, {"x": judged}, bootstrap, clusters)["x"]
     confusion = Counter(zip(kinds, found, strict=True))
     medical = score_kept([v.keep for v in verdicts], wanted, bootstrap, clusters)
     return PictureScores(medical, right, dict(confusion))

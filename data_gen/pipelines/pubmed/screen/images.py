@@ -12,6 +12,8 @@ from data_gen.pipelines.pubmed.screen.classes import expand
 from medvlp_jax.core.fields import Fraction, Size
 
 Pixels = UInt8[np.ndarray, "h w 3"]
+#: Class of a back end that tells pictures from drawings alone; it is always kept.
+PICTURE = "picture"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +23,8 @@ class ImageScreenConfig:
     Attributes:
       backend: ``classifier``, a small network for the classes of
         :data:`data_gen.pipelines.pubmed.screen.classes.CLASSES`; ``clip``, zero-shot by a model of
-        images and texts; ``none`` keeps all.
+        images and texts; ``rule``, which needs no training and tells drawings on paper from
+        all else; ``none`` keeps all.
       model: of ``classifier`` a run of ``configs/brain/screen.py`` or a folder that
         ``launch/convert.py --layout=compact`` wrote, "" for the one that ships with the package; of
         ``clip`` what ``medvlp_jax.load`` opens.
@@ -31,7 +34,7 @@ class ImageScreenConfig:
       batch: pictures that the model sees at once.
     """
 
-    backend: Literal["classifier", "clip", "none"] = "classifier"
+    backend: Literal["classifier", "clip", "rule", "none"] = "classifier"
     model: str = ""
     prompts: str = ""
     keep: tuple[str, ...] = ("radiology", "microscopy", "photography")
@@ -84,7 +87,7 @@ class ImageScreen:
     def __init__(self, config: ImageScreenConfig, backend: Backend | None) -> None:
         """``backend``: None only where the config says ``none``."""
         self.config, self.backend = config, backend
-        kept = set(expand(config.keep))
+        kept = {*expand(config.keep), PICTURE}
         self._kept = [] if backend is None else [name in kept for name in backend.classes]
 
     def screen(self, pictures: Sequence[Pixels]) -> list[PictureVerdict]:

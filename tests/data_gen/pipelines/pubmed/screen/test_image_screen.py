@@ -48,6 +48,14 @@ def test_a_picture_is_kept_by_the_share_of_the_kept_classes():
     assert screen.screen([]) == []
 
 
+def test_the_rule_knows_drawings_by_their_paper():
+    screen = open_images(ImageScreenConfig(backend="rule"))
+    white = [draw(kind, 1, 128) for kind in ("bar_chart", "table", "flow_diagram", "forest_plot")]
+    dark = [draw(kind, 1, 128) for kind in ("fluorescence", "electron_micrograph", "photograph")]
+    assert [v.kind for v in screen.screen(white)] == ["drawing"] * 4
+    assert [v.keep for v in screen.screen(dark)] == [True] * 3
+
+
 def test_without_a_back_end_everything_stays():
     screen = open_images(ImageScreenConfig(backend="none"))
     assert [v.reason for v in screen.screen([GRAY, GRAY])] == ["pictures not screened"] * 2
