@@ -142,13 +142,13 @@ def summary(judged: Sequence[Judged]) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class JudgedScores:
-    """Scores, and the names of the pictures that were taken for the other side."""
+    """Scores, and the pictures that were taken for the other side: (name, class, class found)."""
 
     scores: PictureScores
-    failures: tuple[tuple[str, str], ...]
+    failures: tuple[tuple[str, str, str], ...]
 
     def as_json(self) -> dict[str, Any]:
-        return self.scores.as_json() | {"failures": [list(pair) for pair in self.failures]}
+        return self.scores.as_json() | {"failures": [list(one) for one in self.failures]}
 
     def __str__(self) -> str:
         medical = self.scores.medical
@@ -157,7 +157,7 @@ class JudgedScores:
         lines = [f"medical against not, {medical.count} pictures:"]
         lines += [f"  {n:<10} {v.value:.4f} ({v.low:.4f} to {v.high:.4f})" for n, v in named]
         lines += [confusion_table(self.scores)]
-        lines += [f"taken for a {kind}: {name}" for name, kind in self.failures]
+        lines += [f"{name}: {true} taken for {found}" for name, true, found in self.failures]
         return "\n".join(lines)
 
 
@@ -170,5 +170,5 @@ def score_judged(judged: Sequence[Judged]) -> JudgedScores | None:
     kinds = [one.kind for one, _ in known]
     scores = score_pictures([v for _, v in known], kinds, clusters=clusters)
     wrong = (*scores.medical.missed, *scores.medical.mistaken)
-    failures = tuple((known[i][0].name, known[i][1].kind) for i in wrong)
+    failures = tuple((known[i][0].name, kinds[i], known[i][1].kind) for i in wrong)
     return JudgedScores(scores, failures)

@@ -139,7 +139,7 @@ def test_a_folder_is_judged_and_what_cannot_be_read_is_named(tmp_path):
     (tmp_path / "manifest.csv").write_text("path,modality\na.png,ct\nsub/b.png,mri\n")
     scores = score_judged(judge_folder(screen, tmp_path, drawn=1))
     assert scores is not None
-    assert ("sub/b.png", "mri") in scores.failures
+    assert ("sub/b.png", "mri", "chart") in scores.failures
     assert "sub/b.png" in str(scores)
     (tmp_path / "manifest.csv").write_text("path,modality\na.png,brain\n")
     with pytest.raises(UserError, match="modality='brain'"):
