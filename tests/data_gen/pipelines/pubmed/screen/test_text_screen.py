@@ -85,7 +85,7 @@ def article(title, abstract="", caption="", paragraph=""):
 
 
 def test_the_terms_that_decide_are_said_with_the_lexicon_and_its_version(screen):
-    verdict = screen.screen(article("Glioblastoma of the brain", "MRI of a patient.", "T2 image."))
+    verdict = screen.screen(article("Glioblastoma of the brain", "MRI of a patient: a brain tumour.", "T2."))
     assert verdict.article.keep
     assert verdict.article.reason == "on topic"
     assert verdict.article.lexicon == "brain_abnormality 1"
@@ -134,7 +134,7 @@ def test_figures_of_charts_are_dropped_unless_their_caption_names_a_picture_too(
 
 
 def test_a_field_with_minimum_0_is_not_looked_at():
-    one = article("Glioblastoma of the brain: MRI of tumours", "")
+    one = article("Glioblastoma of the brain: MRI of patients with tumours", "")
     screen = TextScreen(TextScreenConfig(minimum=Minimum(title=0)))
     assert not screen.screen(one).article.keep
     assert TextScreen(TextScreenConfig()).screen(one).article.keep
