@@ -96,6 +96,10 @@ def score(place: Place, collected: Collected, library: SyntheticLibrary) -> dict
             truth = truths.get(line["graphic"])
             if truth is not None and line["class"]:
                 image.decided("medical", row.item.id, line["keep"], truth.medical)
+        for figure, truth in enumerate(library.truth(row.item.id).figures):
+            said = [x["reason"] for _, x in screening.numbered(row) if x["figure"] == figure]
+            kept = not any(reason.startswith("text") for reason in said)
+            text.add("medical_figures_kept", row.item.id, kept, truth.medical)
         wholes += [(one, truths[one.matched.graphic], row.item.id) for one in figures_of(row)]
     return {
         "text screen": text.as_json(bootstrap),
@@ -114,7 +118,8 @@ def _score_text(item: Item, library: SyntheticLibrary, ratios: _Ratios) -> None:
     """Articles that the screen saw: the others had no licence, or were retracted, or failed."""
     refused = item.status == "skipped" and item.reason.startswith(screening.REFUSED)
     if item.status == "fetched" or refused:
-        ratios.decided("relevant", item.id, not refused, library.truth(item.id).relevant)
+        on_topic = not refused or item.reason.endswith(screening.NO_FIGURE)
+        ratios.decided("relevant", item.id, on_topic, library.truth(item.id).relevant)
 
 
 def _score_reading(row: Row, truths: Sequence[FigureTruth], ratios: _Ratios) -> None:

@@ -34,6 +34,8 @@ from medvlp_jax.run import compact
 NAME = "screen"
 #: Key word of the items that the text screen refused.
 REFUSED = "screened out"
+#: What is said of an article on the topic none of whose figures is.
+NO_FIGURE = "no figure is of it"
 _BATCH = 32  # images in memory at a time
 
 
@@ -61,7 +63,7 @@ class ByText:
         each = zip(article.figures, verdict.figures, strict=True)
         kept = [figure for figure, one in each if one.keep]
         if not kept:
-            return Wanted(f"{REFUSED}: no figure is of it")
+            return Wanted(f"{REFUSED}: {NO_FIGURE}")
         return Wanted(graphics=frozenset(href for figure in kept for href in figure.graphics))
 
 
