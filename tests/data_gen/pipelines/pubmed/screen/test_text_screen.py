@@ -85,7 +85,9 @@ def article(title, abstract="", caption="", paragraph=""):
 
 
 def test_the_terms_that_decide_are_said_with_the_lexicon_and_its_version(screen):
-    verdict = screen.screen(article("Glioblastoma of the brain", "MRI of a patient: a brain tumour.", "T2."))
+    verdict = screen.screen(
+        article("Glioblastoma of the brain", "MRI of a patient: a brain tumour.", "T2.")
+    )
     assert verdict.article.keep
     assert verdict.article.reason == "on topic"
     assert verdict.article.lexicon == "brain_abnormality 1"
