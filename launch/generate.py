@@ -305,10 +305,10 @@ def _next(generator: str, out: str, config: Mapping[str, Any]) -> str:
             "--workdir=runs/blip"
         )
     if generator in ("composites", "letters"):
-        config = "panels" if generator == "composites" else "labels"
+        net = "panels" if generator == "composites" else "labels"
         return (
-            f".venv/bin/python launch/train.py --config=configs/brain/{config}.py:{out} "
-            f"--workdir=runs/{config}"
+            f".venv/bin/python launch/train.py --config=configs/brain/{net}.py:{out} "
+            f"--workdir=runs/{net}"
         )
     return (
         f".venv/bin/python launch/train.py --config=configs/cxr/clip.py:small:{out} "
