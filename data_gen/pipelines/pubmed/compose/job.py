@@ -139,9 +139,10 @@ def make_pools(config: Any, folder: pathlib.Path) -> pathlib.Path:
     pool = PoolConfig(config.pool.per_modality, config.pool.drawings, config.pool.side)
     key = fingerprint(medvlp_jax.__version__, to_plain(pool) | {"seed": config.seed})[:16]
     home = folder / f"pool-{key}"
-    parts = {part_of(s) for s, n in dataclasses.asdict(config.splits).items() if n}
-    for part in sorted(parts):
-        if not (home / part / "pool.zip").exists():
+    wanted = {part_of(s) for s, n in dataclasses.asdict(config.splits).items() if n}
+    parts: tuple[Part, ...] = ("held_out", "train")
+    for part in parts:
+        if part in wanted and not (home / part / "pool.zip").exists():
             save_pool(make_pool(pool, part, config.seed), home / part)
     return home
 

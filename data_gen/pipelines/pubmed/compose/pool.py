@@ -108,8 +108,8 @@ def make_pool(config: PoolConfig, part: Part, seed: int) -> Pool:
             height, width = _shape(config.side, i)
             drawn = np.asarray(draw(kind, _seed(seed, start, i), (height, width)))
             pixels = drawn if photograph else cut_margins(drawn)
-            name: Kind = "photograph" if photograph else "chart"
-            out.append(Picture(name, kind, _encoded(pixels)))
+            sort: Kind = "photograph" if photograph else "chart"
+            out.append(Picture(sort, kind, _encoded(pixels)))
     return Pool(tuple(out))
 
 

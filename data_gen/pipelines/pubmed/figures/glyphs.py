@@ -89,7 +89,10 @@ def find_glyphs(ink: Strokes, zone: UInt8[np.ndarray, "h w"] | None = None) -> l
             x, y, w, h, area = stats[1:].T
             fits = (h <= tallest) & (w <= 1.6 * tallest) & (area >= 4)
             boxes = np.stack([x, y, x + w, y + h], 1)[fits]
-            out += [Glyph(*map(int, box), bright) for box in _joined(boxes[:_MOST])]
+            out += [
+                Glyph(int(a), int(b), int(c), int(d), bright)
+                for a, b, c, d in _joined(boxes[:_MOST])
+            ]
     return [g for g in out if g.height >= _LOWEST and 0.08 <= g.width / g.height <= 2.0]
 
 
