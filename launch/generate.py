@@ -17,6 +17,7 @@ that Ray starts here, or on the one at --ray_address; whichever it is, the bytes
 """
 
 import dataclasses
+import pathlib
 import shlex
 import sys
 from collections.abc import Callable, Mapping
@@ -37,6 +38,10 @@ def schema(config: Mapping[str, Any]) -> type | None:
         from data_gen.phantom.job import PhantomConfig
 
         return PhantomConfig
+    if generator == "figure_classes":
+        from data_gen.pipelines.pubmed.screen.job import FigureClassesConfig
+
+        return FigureClassesConfig
     if generator == "syncxr":
         from data_gen.pipelines.syncxr.config import SynCXRConfig
 
@@ -53,6 +58,18 @@ def schema(config: Mapping[str, Any]) -> type | None:
         from data_gen.entities.build import BankConfig
 
         return BankConfig
+    if generator == "pubmed":
+        from data_gen.pipelines.pubmed.config import PubMedConfig
+
+        return PubMedConfig
+    if generator == "composites":
+        from data_gen.pipelines.pubmed.compose.config import CompositesConfig
+
+        return CompositesConfig
+    if generator == "letters":
+        from data_gen.pipelines.pubmed.compose.letters import LettersConfig
+
+        return LettersConfig
     from data_gen.sources.registry import SOURCES
 
     return SOURCES[str(generator)].config if str(generator) in SOURCES else None
@@ -85,6 +102,18 @@ def generate_phantom(config: dict[str, Any]) -> None:
     from data_gen.phantom.job import PhantomConfig, generate
 
     parsed = parse(PhantomConfig, config)
+    with chosen(RUNNER.value, RAY_ADDRESS.value) as runner:
+        result = generate(parsed, OUT.value, runner=runner)
+    print(summary.table(result.summary))
+    print(f"{OUT.value}: {result.made} shards made, {result.found} found; see preview.png")
+
+
+def generate_figure_classes(config: dict[str, Any]) -> None:
+    from data_gen.jobs import summary
+    from data_gen.jobs.choice import chosen
+    from data_gen.pipelines.pubmed.screen.job import FigureClassesConfig, generate
+
+    parsed = parse(FigureClassesConfig, config)
     with chosen(RUNNER.value, RAY_ADDRESS.value) as runner:
         result = generate(parsed, OUT.value, runner=runner)
     print(summary.table(result.summary))
@@ -163,6 +192,56 @@ def write_captions(config: dict[str, Any]) -> None:
     print(f"{OUT.value}: {result.made} shards made, {result.found} found; see {result.report}")
 
 
+def generate_pubmed(config: dict[str, Any]) -> None:
+    from data_gen.jobs import summary
+    from data_gen.jobs.choice import chosen
+    from data_gen.pipelines.pubmed.config import read
+    from data_gen.pipelines.pubmed.outcome import as_lines, collected_lines, scores_lines
+    from data_gen.pipelines.pubmed.pipeline import generate
+
+    parsed = read(config)
+    with chosen(RUNNER.value, RAY_ADDRESS.value, parsed.ray) as runner:
+        result = generate(parsed, OUT.value, runner)
+    if result.summary is None:
+        print(collected_lines(result.collected))
+        return
+    print(summary.table(result.summary))
+    print(as_lines(result.summary["pubmed"]))
+    print(scores_lines(result.summary["pubmed"].get("scores", {})), end="")
+    if result.seconds:
+        print("seconds: " + ", ".join(f"{name} {n:.0f}" for name, n in result.seconds.items()))
+    print(f"{OUT.value}: {result.made} shards made, {result.found} found; see {result.report}")
+
+
+def draw_composites(config: dict[str, Any]) -> None:
+    from data_gen.jobs import summary
+    from data_gen.jobs.choice import chosen
+    from data_gen.pipelines.pubmed.compose.config import CompositesConfig
+    from data_gen.pipelines.pubmed.compose.job import generate
+    from data_gen.pipelines.pubmed.figures.measure import SCORES, measure, table
+
+    parsed = parse(CompositesConfig, config)
+    with chosen(RUNNER.value, RAY_ADDRESS.value) as runner:
+        result = generate(parsed, OUT.value, runner=runner)
+    print(summary.table(result.summary))
+    print(f"{OUT.value}: {result.made} shards made, {result.found} found")
+    if parsed.score is not None:
+        print(table(measure(pathlib.Path(OUT.value), parsed.score)))
+        print(f"see {OUT.value}/{SCORES}")
+
+
+def draw_letters(config: dict[str, Any]) -> None:
+    from data_gen.jobs import summary
+    from data_gen.jobs.choice import chosen
+    from data_gen.pipelines.pubmed.compose.letters import LettersConfig, generate
+
+    parsed = parse(LettersConfig, config)
+    with chosen(RUNNER.value, RAY_ADDRESS.value) as runner:
+        result = generate(parsed, OUT.value, runner=runner)
+    print(summary.table(result.summary))
+    print(f"{OUT.value}: {result.made} shards made, {result.found} found")
+
+
 def build_entities(config: dict[str, Any]) -> None:
     from data_gen.entities.build import BANK, BankConfig, build_bank
 
@@ -173,10 +252,14 @@ def build_entities(config: dict[str, Any]) -> None:
 
 GENERATORS: dict[str, Callable[[dict[str, Any]], None]] = {
     "phantom": generate_phantom,
+    "figure_classes": generate_figure_classes,
     "syncxr": generate_syncxr,
     "curate": curate,
     "captions": write_captions,
     "entities": build_entities,
+    "pubmed": generate_pubmed,
+    "composites": draw_composites,
+    "letters": draw_letters,
 }
 
 
@@ -200,14 +283,32 @@ def main(_: list[str]) -> None:
     if not isinstance(generator, str) or generator not in known:
         raise ConfigError(unknown_word("config.generator", generator, known, "generator"))
     known[generator](config)
-    print(f"next: {_next(generator, shlex.quote(OUT.value))}")
+    print(f"next: {_next(generator, shlex.quote(OUT.value), config)}")
 
 
-def _next(generator: str, out: str) -> str:
+def _next(generator: str, out: str, config: Mapping[str, Any]) -> str:
+    if generator == "figure_classes":
+        return (
+            f".venv/bin/python launch/train.py --config=configs/brain/screen.py:{out} "
+            "--workdir=runs/screen"
+        )
     if generator == "entities":
         return (
             ".venv/bin/python launch/generate.py --config=configs/data_gen/syncxr.py "
             f"--config.bank={out}/bank.jsonl --out=data/syncxr"
+        )
+    if generator == "pubmed" and config.get("until") == "collect":
+        return "the same command with --config.until=records goes on from the articles"
+    if generator == "pubmed":
+        return (
+            f".venv/bin/python launch/train.py --config=configs/brain/blip.py:small:{out} "
+            "--workdir=runs/blip"
+        )
+    if generator in ("composites", "letters"):
+        net = "panels" if generator == "composites" else "labels"
+        return (
+            f".venv/bin/python launch/train.py --config=configs/brain/{net}.py:{out} "
+            f"--workdir=runs/{net}"
         )
     return (
         f".venv/bin/python launch/train.py --config=configs/cxr/clip.py:small:{out} "

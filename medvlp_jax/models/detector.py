@@ -15,7 +15,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from medvlp_jax.core.fields import Dtype, Extent, Size
+from medvlp_jax.core.fields import Depth, Dtype, Extent, Size
 from medvlp_jax.models.base import parameters
 from medvlp_jax.models.flops import conv_flops
 from medvlp_jax.models.heads import Pyramid
@@ -83,6 +83,7 @@ class DetectorConfig:
       classes: number of classes; a position may belong to several. Said once, by
         ``config.data.labels``.
       width: channels of the pyramid and of the head.
+      convs: 3×3 convolutions of each of the head's two branches.
       dtype: of the computation; predictions are float32.
     """
 
@@ -91,6 +92,7 @@ class DetectorConfig:
     vision: VisionConfig = dataclasses.field(default_factory=ViTConfig)
     classes: Size = 1
     width: Extent = 128
+    convs: Depth = 2
     dtype: Dtype = "float32"
 
     def build(self, *, rngs: nnx.Rngs) -> "Detector":
@@ -106,7 +108,7 @@ class DetectorConfig:
         for channels, stride in self.levels():
             side = math.ceil(self.vision.image_size / stride)
             total += conv_flops(side, 1, channels, self.width)
-            total += 4 * conv_flops(side, 3, self.width, self.width)
+            total += 2 * self.convs * conv_flops(side, 3, self.width, self.width)
             total += conv_flops(side, 1, self.width, self.classes + 5)
         return rows * total
 
@@ -132,10 +134,10 @@ class Detector(nnx.Module):
 
         self.lateral = nnx.List([conv(c, width, 1, True) for c, _ in used])
         self.lateral_norm = nnx.List([norm() for _ in used])
-        self.class_convs = nnx.List([conv(width, width, 3) for _ in range(2)])
-        self.class_norms = nnx.List([norm() for _ in range(2)])
-        self.box_convs = nnx.List([conv(width, width, 3) for _ in range(2)])
-        self.box_norms = nnx.List([norm() for _ in range(2)])
+        self.class_convs = nnx.List([conv(width, width, 3) for _ in range(config.convs)])
+        self.class_norms = nnx.List([norm() for _ in range(config.convs)])
+        self.box_convs = nnx.List([conv(width, width, 3) for _ in range(config.convs)])
+        self.box_norms = nnx.List([norm() for _ in range(config.convs)])
         self.class_out = conv(width, classes, 1, True)
         self.box_out = conv(width, 5, 1, True)  # four distances and the centre-ness
         # He's scale is for hidden layers; here it would scatter the first boxes over the image.

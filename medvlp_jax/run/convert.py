@@ -23,7 +23,7 @@ from medvlp_jax.generation.images.text_to_image import TextToImage
 from medvlp_jax.models.blip.blip import BlipConfig
 from medvlp_jax.models.clip import CLIPConfig
 from medvlp_jax.models.lm.decoder import build_lm
-from medvlp_jax.run import programs
+from medvlp_jax.run import compact, programs
 from medvlp_jax.run.build import Run
 from medvlp_jax.run.comparison import Part, compare, forward, in_float32, source_parts
 from medvlp_jax.run.config import stored_config
@@ -81,9 +81,9 @@ def convert(
       source: a folder, a weights file or a hub id of published weights; a GGUF file; or the workdir
         or a checkpoint of one of our runs.
       to: the folder to write.
-      layout: a key of ``weights.families.FAMILIES``, or for a run ``stablehlo``; by default the
-        source's own, and for a run the first of :data:`WHOLE` that can hold the model, else
-        ``stablehlo``.
+      layout: a key of ``weights.families.FAMILIES``, or for a run ``stablehlo`` or ``compact``; by
+        default the source's own, and for a run the first of :data:`WHOLE` that can hold the model,
+        else ``stablehlo``.
       tower: ``vision`` or ``text``: this part alone of a CLIP; its layout must be given.
       dtype: of the floating tensors that are written.
       family: what the source is, a key of ``weights.source.KNOWN``, where its files do not say.
@@ -150,6 +150,12 @@ def _run(
     config: Any = experiment.model_config
     model = experiment.model_def
     arrays = pretrained.load_model(source, *abstract_model(model, experiment.mesh))
+    if layout == compact.LAYOUT:
+        if tower:
+            raise UserError(f"--layout={layout} holds a run whole; leave out --tower={tower}")
+        card = compact.about(source, experiment, said.results, said.licence)
+        compact.write(to, experiment, *arrays, card, dtype)
+        return Converted("compact", to, param_count(arrays[0]), ())
     known = run_inputs(experiment, texts=tower != "vision")
     if isinstance(config, BlipConfig):
         if tower == "text":

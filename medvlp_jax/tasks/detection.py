@@ -1,13 +1,13 @@
 """Detection without anchors: FCOS's losses on :class:`medvlp_jax.models.detector.Detector`.
 
 Tian et al. 2019, arXiv:1904.01355, with two simplifications that spare its tuning: a box belongs to
-the level that its longer side chooses, and to the positions around its centre; the nearest one
+the level that its size chooses, and to the positions around its centre; the nearest one
 always belongs to it, so that no finding is too small to be learnt.
 """
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,8 +26,8 @@ from medvlp_jax.tasks.labelled import LabelledTask
 _ALPHA, _GAMMA = 0.25, 2.0
 #: Positions within so many strides of a box's centre learn it.
 _RADIUS = 1.5
-#: The longer side of a level's boxes, in strides; the finest level has no lower bound, the
-#: coarsest no upper one.
+#: The size of a level's boxes, in strides; the finest level has no lower bound, the coarsest no
+#: upper one.
 _LONGEST = 8.0
 
 
@@ -37,10 +37,13 @@ class DetectionConfig(PixelConfig):
 
     Attributes:
       candidates: predictions that an image keeps before non-maximum suppression.
+      level: what chooses the level of a box: its ``longer`` side, or the root of its ``area``,
+        which keeps thin boxes that lie close together on a level that tells them apart.
       frozen: see ``SupervisedConfig``.
     """
 
     candidates: Size = 100
+    level: Literal["longer", "area"] = "longer"
     frozen: bool = False
 
     def __post_init__(self) -> None:
@@ -64,12 +67,16 @@ class Assignment(NamedTuple):
 
 
 def assign(
-    points: Points, boxes: Float[Array, "b m 4"], box_label: Int[Array, "b m"]
+    points: Points,
+    boxes: Float[Array, "b m 4"],
+    box_label: Int[Array, "b m"],
+    level: Literal["longer", "area"] = "longer",
 ) -> Assignment:
     """The box that each position learns; of several the smallest.
 
     Args:
       boxes: x0, y0, x1, y1 in fractions; ``box_label`` is -1 for padding.
+      level: see :class:`DetectionConfig`.
     """
     x, y = points.centre[:, 0][:, None], points.centre[:, 1][:, None]
     stride = points.stride[:, None]
@@ -77,12 +84,13 @@ def assign(
     last = points.level == points.level.max()
     low = np.where(points.level == 0, 0.0, _LONGEST / 2 * points.stride)[:, None]
     high = np.where(last, np.inf, _LONGEST * points.stride)[:, None]
-    longer = jnp.maximum(x1 - x0, y1 - y0)
+    width, height = x1 - x0, y1 - y0
+    size = jnp.maximum(width, height) if level == "longer" else jnp.sqrt(width * height)
     dx, dy = jnp.abs(x - (x0 + x1) / 2), jnp.abs(y - (y0 + y1) / 2)
     away = jnp.maximum(dx, dy)
     inside = (x > x0) & (x < x1) & (y > y0) & (y < y1)
     near = (inside & (away <= _RADIUS * stride)) | (away <= 0.5 * stride)
-    mine = near & (longer > low) & (longer <= high) & (box_label >= 0)[:, None]
+    mine = near & (size > low) & (size <= high) & (box_label >= 0)[:, None]
     area = jnp.where(mine, (x1 - x0) * (y1 - y0), jnp.inf)
     which = jnp.argmin(area, axis=2)
     found = jnp.take_along_axis(mine, which[..., None], 2)[..., 0]
@@ -149,7 +157,7 @@ class DetectionTask(LabelledTask):
         found, points = model(c.prepare(batch["image"]), train=True, frozen=c.frozen)
         valid = batch["valid"]
         box_label = jnp.where(valid[:, None], batch["box_label"], -1)
-        want = assign(points, batch["boxes"], box_label)
+        want = assign(points, batch["boxes"], box_label, c.level)
         positive = (want.label >= 0).astype(jnp.float32)
         count = jnp.maximum(jnp.sum(positive), 1.0)
 

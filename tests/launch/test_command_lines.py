@@ -13,7 +13,7 @@ import pytest
 SCRIPTS = (
     "train", "evaluate", "finetune", "experiment", "compile", "generate", "sample", "convert",
     "convert_records", "demo", "benchmark", "quickstart", "leakage", "side_by_side",
-    "label_studio",
+    "label_studio", "screen",
 )  # fmt: skip
 CLIP = "--config=configs/cxr/clip.py:small:/no/data"
 
@@ -58,6 +58,9 @@ WRONG = [
     (["generate", "--config=configs/data_gen/phantom.py:x", "--out={folder}/w"],
      "takes nothing behind a colon"),
     (["sample", "--config=configs/data_gen/texts.py:x", "--out={folder}/w"], "or grammar"),
+    (["screen", "--pictures={folder}/none", "--backend=rule", "--out={folder}/w"], "is no folder"),
+    (["screen", "--pictures={folder}", "--backend=clip", "--out={folder}/w"], "needs model"),
+    (["screen", "--pictures={folder}", "--keep=brain", "--out={folder}/w"], "no class of pictures"),
     # keys and values
     (["train", CLIP, "--workdir={folder}/w", "config.optim.lr=5"], "write --config.optim.lr=5"),
     (["train", CLIP, "--workdir={folder}/w", "--config.optim.lr"], "needs a value"),

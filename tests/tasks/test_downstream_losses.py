@@ -190,6 +190,20 @@ def test_every_box_has_a_position_and_every_position_the_smallest_box():
             assert (box[2] - box[0]) * (box[3] - box[1]) == pytest.approx(min(mine), rel=1e-5)
 
 
+def test_by_area_thin_boxes_side_by_side_keep_a_position_each():
+    points = points_of([32, 16, 8, 4])
+    left = np.arange(10) * 0.03
+    boxes = np.stack([left, np.full(10, 0.1), left + 0.025, np.full(10, 0.5)], 1)[None]
+    label = jnp.zeros((1, 10), jnp.int32)
+
+    def learnt(level):
+        got = assign(points, jnp.asarray(boxes), label, level)
+        return len(np.unique(np.asarray(got.box)[np.asarray(got.label) >= 0], axis=0))
+
+    assert learnt("area") == 10
+    assert learnt("longer") < 10
+
+
 def test_padding_is_no_box():
     points = points_of([4])
     got = assign(points, jnp.ones((1, 2, 4)) * 0.5, jnp.full((1, 2), -1))

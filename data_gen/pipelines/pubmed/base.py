@@ -6,6 +6,7 @@ fractions of the figure's width and height, origin at the top left.
 """
 
 import dataclasses
+import functools
 import types
 import typing
 from typing import Any, Literal, TypeVar
@@ -219,11 +220,16 @@ def from_json(kind: type[T], value: Any) -> T:
     return _read(kind, value)
 
 
+@functools.cache  # to ask Python for them takes longer than all the rest
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
 def _read(kind: Any, value: Any) -> Any:
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         if not isinstance(value, dict):
             raise TypeError(f"{type(value).__name__} where a {kind.__name__} belongs")
-        hints = typing.get_type_hints(kind)
+        hints = _hints(kind)
         return kind(**{key: _read(hints[key], item) for key, item in value.items()})
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin is tuple:

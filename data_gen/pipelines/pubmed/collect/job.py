@@ -41,9 +41,11 @@ class CollectJob:
     def __post_init__(self) -> None:
         self._known: _Known | None = None
         self._failing = 0
+        self._doubtful: list[pathlib.Path] = []
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_known": None, "_failing": 0}  # a worker reads for itself
+        # A worker reads and counts for itself.
+        return {**self.__dict__, "_known": None, "_failing": 0, "_doubtful": []}
 
     def shards(self) -> Sequence[Shard]:
         """See :class:`data_gen.jobs.job.FileJob`."""
@@ -80,6 +82,8 @@ class CollectJob:
                 report(1)
         with whole_file(self.path(shard, folder)) as temporary:
             temporary.write_text(write_lines(items), encoding="utf-8")
+        if self._failing:
+            self._doubtful.append(self.path(shard, folder))
 
     def _read(self, folder: pathlib.Path, store: Store) -> _Known:
         """The list, what became of its ids in the run before, and directories by id.
@@ -137,7 +141,12 @@ class CollectJob:
         """
         failed = item.status == "failed" or item.checked != self.run.date
         self._failing = self._failing + 1 if failed else 0
+        if not failed:
+            self._doubtful.clear()
         if self._failing >= self.run.config.pace.outage:
+            # Shards that ended while it was out already: their articles are asked for again.
+            for path in self._doubtful:
+                path.unlink(missing_ok=True)
             raise CollectError(
                 f"{self._failing} articles in a row failed, the last was {item.id} "
                 f"({item.reason or 'nobody answered'}). Look whether the service works and "

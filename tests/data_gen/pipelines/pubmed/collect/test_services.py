@@ -212,10 +212,11 @@ def test_what_is_wrong_with_one_article_is_its_status(tmp_path):
     assert not (collected.folder / "partial").exists()
 
 
-def test_a_service_that_is_out_stops_the_run_and_the_same_command_goes_on(tmp_path):
+@pytest.mark.parametrize("concurrency", [1, 2])
+def test_a_service_that_is_out_stops_the_run_and_the_same_command_goes_on(tmp_path, concurrency):
     library = Shelf({f"PMC{i}": article(i) for i in range(1, 13)})
     out = tmp_path / "out"
-    quick = {"articles_per_shard": 4, "outage": 4, "attempts": 3, "concurrency": 2}
+    quick = {"articles_per_shard": 4, "outage": 4, "attempts": 3, "concurrency": concurrency}
     with served(library, tmp_path, **quick) as (mock, config):
         whole = collect(config, tmp_path / "whole")
         mock.faults = Outage()
