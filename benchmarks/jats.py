@@ -1,5 +1,6 @@
 """Articles in JATS read per second, against pubmed_parser on the same files."""
 
+# pyright: reportMissingImports=false
 import os
 import pathlib
 import shutil
