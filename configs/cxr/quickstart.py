@@ -120,6 +120,6 @@ def downstream() -> dict:
             "pneumothorax",
         ),
         "finetune": run(100, 32, 1e-3),
-        "segmentation": run(150, 16, 2e-3) | {"stride": 2, "widths": (48, 32, 24, 16)},
-        "detection": run(150, 16, 2e-3) | {"frozen": True, "width": 32},
+        "segmentation": run(200, 16, 2e-3) | {"stride": 2, "widths": (48, 32, 24, 16)},
+        "detection": run(200, 16, 2e-3) | {"frozen": True, "width": 32},
     }  # fmt: skip
