@@ -6,6 +6,7 @@ import pytest
 import screened_articles
 
 from data_gen.pipelines.pubmed.base import Article, Figure, Mention, as_json
+from data_gen.pipelines.pubmed.jats.article import read_article
 from data_gen.pipelines.pubmed.scores.screening import score_kept
 from data_gen.pipelines.pubmed.screen.lexicon import open_lexicon
 from data_gen.pipelines.pubmed.screen.terms import Terms
@@ -197,3 +198,14 @@ def test_precision_and_recall_on_articles_with_decoys(screen, part):
     assert figures.precision.value >= 0.95
     assert figures.recall.value >= 0.95
     assert articles.precision.low <= articles.precision.value <= articles.precision.high
+
+
+def test_of_the_real_articles_only_the_one_about_the_skull_base_is_kept(screen, sample_dir):
+    folder = sample_dir / "articles"
+    files = [*sorted(folder.glob("nxml_only/*.nxml")), *folder.glob("*/manuscript.xml")]
+    articles = [read_article(file.read_bytes(), file.name) for file in files]
+    kept = [a.title for a in articles if screen.screen(a).article.keep]
+    assert len(articles) == 17
+    assert [title.split(":")[0] for title in kept] == [
+        "Clival Ectopic Pituitary Adenoma Mimicking a Chordoma"
+    ]
