@@ -2,8 +2,9 @@
 
 ``screened_topics.json`` has diseases that are wanted, rare ones too, and for every unwanted article
 something that sounds like it: sponsors, addresses, animals, healthy brains, other organs. The
-lexicon was worked on while looking at all parts but "mesh", whose diseases are headings of the tree
-of brain diseases of MeSH; nothing was changed for it.
+lexicon was worked on while looking at all of it, so what it scores here says that it covers these
+and nothing about articles that nobody looked at: each part was new once, and recall was then 0.90,
+0.78, 0.90, 0.86 and, on "mesh" (headings of the tree of brain diseases of MeSH), 0.81.
 """
 
 import dataclasses
