@@ -96,28 +96,33 @@ def verify_folder() -> None:
     print(f"{OUT.value}: {shards} shards and what lies beside them are what was written")
 
 
-def generate_phantom(config: dict[str, Any]) -> None:
+def make(parsed: Any, generate: Callable[..., Any], ray: Any = None) -> Any:
+    """What ``generate`` made of a config where --runner says; prints what is in the folder."""
     from data_gen.jobs import summary
     from data_gen.jobs.choice import chosen
+
+    with chosen(RUNNER.value, RAY_ADDRESS.value, ray) as runner:
+        result = generate(parsed, OUT.value, runner=runner)
+    if result.summary is not None:
+        print(summary.table(result.summary))
+    return result
+
+
+def made(result: Any, look: str = "") -> None:
+    """Prints the line of the shards, and where to look."""
+    print(f"{OUT.value}: {result.made} shards made, {result.found} found" + (look and f"; {look}"))
+
+
+def generate_phantom(config: dict[str, Any]) -> None:
     from data_gen.phantom.job import PhantomConfig, generate
 
-    parsed = parse(PhantomConfig, config)
-    with chosen(RUNNER.value, RAY_ADDRESS.value) as runner:
-        result = generate(parsed, OUT.value, runner=runner)
-    print(summary.table(result.summary))
-    print(f"{OUT.value}: {result.made} shards made, {result.found} found; see preview.png")
+    made(make(parse(PhantomConfig, config), generate), "see preview.png")
 
 
 def generate_figure_classes(config: dict[str, Any]) -> None:
-    from data_gen.jobs import summary
-    from data_gen.jobs.choice import chosen
     from data_gen.pipelines.pubmed.screen.job import FigureClassesConfig, generate
 
-    parsed = parse(FigureClassesConfig, config)
-    with chosen(RUNNER.value, RAY_ADDRESS.value) as runner:
-        result = generate(parsed, OUT.value, runner=runner)
-    print(summary.table(result.summary))
-    print(f"{OUT.value}: {result.made} shards made, {result.found} found; see preview.png")
+    made(make(parse(FigureClassesConfig, config), generate), "see preview.png")
 
 
 def generate_syncxr(config: dict[str, Any]) -> None:
@@ -167,79 +172,53 @@ def import_source(config: dict[str, Any]) -> None:
 def curate(config: dict[str, Any]) -> None:
     from data_gen.curation.clean import CurateConfig, clean
     from data_gen.data_page import write_data_report
-    from data_gen.jobs import summary
-    from data_gen.jobs.choice import chosen
 
-    parsed = parse(CurateConfig, config)
-    with chosen(RUNNER.value, RAY_ADDRESS.value) as runner:
-        cleaned = clean(parsed, OUT.value, runner=runner)
-    print(summary.table(cleaned.summary))
-    print(cleaned)
+    print(make(parse(CurateConfig, config), clean))
     print(f"see {write_data_report(OUT.value)}")
 
 
 def write_captions(config: dict[str, Any]) -> None:
-    from data_gen.jobs import summary
-    from data_gen.jobs.choice import chosen
     from data_gen.pipelines.captions.config import CaptionsConfig
     from data_gen.pipelines.captions.pipeline import generate
 
-    parsed = parse(CaptionsConfig, config)
-    with chosen(RUNNER.value, RAY_ADDRESS.value) as runner:
-        result = generate(parsed, OUT.value, runner=runner)
-    print(summary.table(result.summary))
+    result = make(parse(CaptionsConfig, config), generate)
     print(result)
-    print(f"{OUT.value}: {result.made} shards made, {result.found} found; see {result.report}")
+    made(result, f"see {result.report}")
 
 
 def generate_pubmed(config: dict[str, Any]) -> None:
-    from data_gen.jobs import summary
-    from data_gen.jobs.choice import chosen
     from data_gen.pipelines.pubmed.config import read
     from data_gen.pipelines.pubmed.outcome import as_lines, collected_lines, scores_lines
     from data_gen.pipelines.pubmed.pipeline import generate
 
     parsed = read(config)
-    with chosen(RUNNER.value, RAY_ADDRESS.value, parsed.ray) as runner:
-        result = generate(parsed, OUT.value, runner)
+    result = make(parsed, generate, parsed.ray)
     if result.summary is None:
         print(collected_lines(result.collected))
         return
-    print(summary.table(result.summary))
     print(as_lines(result.summary["pubmed"]))
     print(scores_lines(result.summary["pubmed"].get("scores", {})), end="")
     if result.seconds:
         print("seconds: " + ", ".join(f"{name} {n:.0f}" for name, n in result.seconds.items()))
-    print(f"{OUT.value}: {result.made} shards made, {result.found} found; see {result.report}")
+    made(result, f"see {result.report}")
 
 
 def draw_composites(config: dict[str, Any]) -> None:
-    from data_gen.jobs import summary
-    from data_gen.jobs.choice import chosen
     from data_gen.pipelines.pubmed.compose.config import CompositesConfig
     from data_gen.pipelines.pubmed.compose.job import generate
     from data_gen.pipelines.pubmed.figures.measure import SCORES, measure, table
 
     parsed = parse(CompositesConfig, config)
-    with chosen(RUNNER.value, RAY_ADDRESS.value) as runner:
-        result = generate(parsed, OUT.value, runner=runner)
-    print(summary.table(result.summary))
-    print(f"{OUT.value}: {result.made} shards made, {result.found} found")
+    made(make(parsed, generate))
     if parsed.score is not None:
         print(table(measure(pathlib.Path(OUT.value), parsed.score)))
         print(f"see {OUT.value}/{SCORES}")
 
 
 def draw_letters(config: dict[str, Any]) -> None:
-    from data_gen.jobs import summary
-    from data_gen.jobs.choice import chosen
     from data_gen.pipelines.pubmed.compose.letters import LettersConfig, generate
 
-    parsed = parse(LettersConfig, config)
-    with chosen(RUNNER.value, RAY_ADDRESS.value) as runner:
-        result = generate(parsed, OUT.value, runner=runner)
-    print(summary.table(result.summary))
-    print(f"{OUT.value}: {result.made} shards made, {result.found} found")
+    made(make(parse(LettersConfig, config), generate))
 
 
 def build_entities(config: dict[str, Any]) -> None:

@@ -185,7 +185,7 @@ class BlipTask:
 
     def embed(self, model: Any, batch: Batch, rng: jax.Array | None) -> Any:
         """Is never called; see ``cached``."""
-        raise NotImplementedError
+        raise NotImplementedError("BLIP embeds within its loss")
 
     def loss(
         self, model: Any, embeddings: Any, batch: Batch, rng: jax.Array | None = None

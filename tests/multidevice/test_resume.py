@@ -12,6 +12,7 @@ import sys
 import core_run
 import numpy as np
 import pytest
+from quick_flags import QUICK
 
 from medvlp_jax.core.loop import LoopConfig
 from medvlp_jax.core.metrics import read_metrics
@@ -19,8 +20,8 @@ from medvlp_jax.core.processes import preemption
 from medvlp_jax.core.sharding import MeshConfig
 
 STEPS = 12
-#: Compiles three times as fast; the programs of a test are too small to run slower for it.
-FAST = "--xla_backend_optimization_level=0"
+#: The programs of a test are too small to run slower for it.
+FAST = f"{QUICK} --xla_backend_optimization_level=0"
 
 
 def start(workdirs, *args, devices=1, **env):

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 from configs import common
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.run.build import Run
-from medvlp_jax.run.compact import CARD, WEIGHTS, is_compact, open_model, write
+from medvlp_jax.run.conversion.compact import CARD, WEIGHTS, is_compact, open_model, write
 
 
 @pytest.fixture(scope="module")

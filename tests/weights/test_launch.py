@@ -10,6 +10,7 @@ import drawn
 import numpy as np
 import pytest
 from folders import change, write
+from quick_flags import QUICK
 from safetensors.numpy import load_file, save_file
 
 from medvlp_jax.data.texts.tokenizer import train_wordpiece
@@ -24,7 +25,7 @@ def run(tmp_path_factory):
     cache = {
         "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("xla")),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "XLA_FLAGS": "",
+        "XLA_FLAGS": QUICK,
         "PYTHONPATH": str(ROOT),
     }
 

@@ -7,7 +7,6 @@ run.
 """
 
 import dataclasses
-import json
 import os
 import pathlib
 import time
@@ -15,14 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, get_args
 
-from absl import logging
-
-import medvlp_jax
 from data_gen.curation.rejects import write_rejects
 from data_gen.jobs import run as jobs
 from data_gen.jobs import summary
 from data_gen.jobs.job import JobError, Runner
 from data_gen.jobs.local import local
+from data_gen.jobs.settings import Settings
 from data_gen.pipelines.pubmed import outcome, scored
 from data_gen.pipelines.pubmed.collect.run import Collected, collect, update
 from data_gen.pipelines.pubmed.config import FREE, PubMedConfig
@@ -39,12 +36,9 @@ from data_gen.pipelines.pubmed.stages.screening import ByText, Screening
 from data_gen.pipelines.pubmed.stages.separating import Separating
 from data_gen.pipelines.pubmed.stages.splitting import Splitting
 from data_gen.pipelines.pubmed.truth_job import TruthJob, What
-from medvlp_jax.core.config import differences, to_plain
-from medvlp_jax.core.errors import one_net
-from medvlp_jax.core.files import jsonl
-from medvlp_jax.data.store.dataset import splits, verify
+from medvlp_jax.core.config import to_plain
+from medvlp_jax.data.store.dataset import splits
 from medvlp_jax.data.store.manifest import read_lines
-from medvlp_jax.data.store.shards import whole_file
 
 #: What the folder is a data set of, and whether all of it is there.
 SETTINGS = "pubmed.json"
@@ -109,52 +103,23 @@ def generate(
     """
     with jobs.output(out, "data generation") as given:
         folder = given.absolute()
-        finished = _is_finished(folder, config)
-        if finished and not config.update:
-            return _found(folder)
+        settings = Settings(folder / SETTINGS, to_plain(config), _free(config))
+        then = settings.begun()
+        same = then is not None and then.get("corrected") == config.corrected
         if config.update:  # whoever is interrupted here goes on, and takes nothing for finished
-            _write_settings(folder, config, finished=False)
-        return _Run(config, folder, runner, progress).run()
-
-
-def _is_finished(folder: pathlib.Path, config: PubMedConfig) -> bool:
-    path = folder / SETTINGS
-    if not path.exists():
-        _write_settings(folder, config, finished=False)
-        return False
-    with one_net(path, "delete it and rerun the command that made the folder", JobError):
-        stored = jsonl.parse(path.read_bytes())
-        config_then, finished = dict(stored["config"]), bool(stored["finished"])
-    changed = differences(config_then, to_plain(config), _free(config))
-    if changed:
-        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-        raise JobError(
-            f"{folder} holds a data set of another config ({'; '.join(changed[:3])}{more}); choose "
-            "another folder, or delete this one"
-        )
-    other = config_then.get("corrected") != config.corrected
-    if not finished or other or not summary.exists(folder) or config.until == "collect":
-        return False
-    broken = verify(folder)
-    for why in broken:
-        logging.warning("%s: it is made again", why)
-    return not broken and set(splits(folder)) == set(summary.read(folder)["splits"])
+            settings.write(finished=False)
+        elif same and config.until != "collect":
+            return _found(folder)
+        made = _Run(config, folder, runner, progress).run()
+        if made.summary is not None:
+            settings.write(finished=True)
+        return made
 
 
 def _free(config: PubMedConfig) -> tuple[str, ...]:
     """Keys that may differ from those of the command that began the folder."""
     more = ("collect.date", "collect.until", "synthetic.edition") if config.update else ()
     return (*FREE, "corrected", *more)
-
-
-def _write_settings(folder: pathlib.Path, config: PubMedConfig, finished: bool) -> None:
-    state = {
-        "version": medvlp_jax.__version__,
-        "finished": finished,
-        "config": to_plain(config),
-    }
-    with whole_file(folder / SETTINGS) as temporary:
-        temporary.write_text(json.dumps(state, indent=1), encoding="utf-8")
 
 
 def _found(folder: pathlib.Path) -> Made:
@@ -200,9 +165,7 @@ class _Run:
             jobs_made["raw"] = self._records(place, chain, "raw", self.folder / RAW)
         if c.truth:
             self._truth()
-        made = self._finish(place, collected, jobs_made)
-        _write_settings(self.folder, c, finished=True)
-        return made
+        return self._finish(place, collected, jobs_made)
 
     def _collect(self) -> Collected:
         c, folder = self.config, self.work / COLLECTED

@@ -12,7 +12,7 @@ import numpy as np
 
 import medvlp_jax
 from data_gen.jobs import run as jobs
-from data_gen.jobs.job import Runner, Shard, cut
+from data_gen.jobs.job import Runner, Shard, cut_splits
 from data_gen.jobs.run import JobResult
 from data_gen.phantom.job import SPLIT_START
 from data_gen.pipelines.pubmed.compose.config import CompositesConfig
@@ -58,8 +58,7 @@ class CompositesJob:
 
     def shards(self) -> list[Shard]:
         c = self.config
-        counts = dataclasses.asdict(c.splits)
-        return [s for split, n in counts.items() for s in cut(c.name, split, n, c.per_shard)]
+        return cut_splits(c.name, dataclasses.asdict(c.splits), c.per_shard)
 
     def records(self, shard: Shard) -> Iterator[Record]:
         for i in range(shard.start, shard.stop):

@@ -11,7 +11,7 @@ from data_gen.pipelines.pubmed.figures.alphabet import CLASSES, SIGNS
 from data_gen.pipelines.pubmed.figures.words import Answers
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.data.images import geometry
-from medvlp_jax.run.compact import Opened, open_model
+from medvlp_jax.run.conversion.compact import Opened, open_model
 
 SHIPPED = pathlib.Path(__file__).parent / "weights"
 #: Rows of a batch: each size is compiled once.

@@ -11,7 +11,7 @@ from data_gen.pipelines.pubmed.screen.classes import CLASSES
 from data_gen.pipelines.pubmed.screen.images import Pixels
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.data.images.augment import prepared
-from medvlp_jax.run.compact import open_model
+from medvlp_jax.run.conversion.compact import open_model
 
 #: What ships with the package; its card is model.json beside the weights.
 SHIPPED = pathlib.Path(__file__).parent / "weights"

@@ -31,6 +31,8 @@ class ImageScreenConfig:
       prompts: of ``clip``: a JSON file, class -> sentences; "" for those of the package.
       keep: classes and groups (``radiology``, ``microscopy``, ``photography``) that are kept.
       least: share of the kept classes in a picture's probabilities from which on it is kept.
+      compound: the same for a figure that is not yet taken apart: a picture among charts has little
+        of it. Each of its panels, or the figure itself where it has but one, then needs ``least``.
       batch: pictures that the model sees at once.
     """
 
@@ -39,6 +41,7 @@ class ImageScreenConfig:
     prompts: str = ""
     keep: tuple[str, ...] = ("radiology", "microscopy", "photography")
     least: Fraction = 0.5
+    compound: Fraction = 0.1
     batch: Size = 32
 
     def __post_init__(self) -> None:
@@ -46,6 +49,11 @@ class ImageScreenConfig:
         if not self.keep:
             raise ValueError(
                 "keep is empty, so that no picture would stay; name a class or a group"
+            )
+        if self.compound > self.least:
+            raise ValueError(
+                f"compound={self.compound} is above least={self.least}: a figure needs more than "
+                "each of its panels; lower compound"
             )
         if self.backend == "clip" and not self.model:
             raise ValueError("backend='clip' needs model: a run or published weights of a CLIP")
@@ -90,24 +98,28 @@ class ImageScreen:
         kept = {*expand(config.keep), PICTURE}
         self._kept = [] if backend is None else [name in kept for name in backend.classes]
 
-    def screen(self, pictures: Sequence[Pixels]) -> list[PictureVerdict]:
+    def screen(
+        self, pictures: Sequence[Pixels], least: float | None = None
+    ) -> list[PictureVerdict]:
         """A verdict for each picture, whole figures or panels cut from them.
 
         Args:
           pictures: uint8 [h, w, 3], of any sizes.
+          least: instead of the config's.
         """
         if self.backend is None:
             return [PictureVerdict(True, "", 1.0, "pictures not screened") for _ in pictures]
         if not pictures:
             return []
         found = self.backend.probabilities(pictures)
-        return [self._verdict(row) for row in found]
+        least = self.config.least if least is None else least
+        return [self._verdict(row, least) for row in found]
 
-    def _verdict(self, row: Float[np.ndarray, "k"]) -> PictureVerdict:
+    def _verdict(self, row: Float[np.ndarray, "k"], least: float) -> PictureVerdict:
         assert self.backend is not None
         names = self.backend.classes
         score = float(row[self._kept].sum())
-        keep = score >= self.config.least
+        keep = score >= least
         # The best of the classes that the verdict speaks for.
         order = np.argsort(-row, kind="stable")
         kind = names[next((i for i in order if self._kept[i] == keep), order[0])]

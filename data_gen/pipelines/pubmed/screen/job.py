@@ -10,7 +10,7 @@ import numpy as np
 
 import medvlp_jax
 from data_gen.jobs import run as jobs
-from data_gen.jobs.job import Runner, Shard, cut
+from data_gen.jobs.job import Runner, Shard, cut_splits
 from data_gen.jobs.run import JobResult
 from data_gen.phantom.job import SPLIT_START, SplitCounts
 from data_gen.phantom.records import encode
@@ -78,11 +78,9 @@ class FigureClassesJob:
 
     def shards(self) -> list[Shard]:
         c = self.config
-        return [
-            shard
-            for split, count in dataclasses.asdict(c.splits).items()
-            for shard in cut(c.name, split, count * len(CLASSES), c.per_shard)
-        ]
+        each = dataclasses.asdict(c.splits)
+        counts = {split: count * len(CLASSES) for split, count in each.items()}
+        return cut_splits(c.name, counts, c.per_shard)
 
     def records(self, shard: Shard) -> Iterator[Record]:
         c, split = self.config, shard.name.split

@@ -29,7 +29,7 @@ from medvlp_jax.core.config import to_plain
 from medvlp_jax.core.errors import UserError, one_net, reason
 from medvlp_jax.data.store.manifest import fingerprint
 from medvlp_jax.data.store.shards import file_sha256
-from medvlp_jax.run import compact
+from medvlp_jax.run.conversion import compact
 
 NAME = "screen"
 #: Key word of the items that the text screen refused.
@@ -133,7 +133,8 @@ class Screening:
                 continue
             pictures.append(pixels)
             lines.append(line)
-        for line, pixels, seen in zip(lines, pictures, look(self.images, pictures), strict=True):
+        found = look(self.images, pictures, self.images.compound)
+        for line, pixels, seen in zip(lines, pictures, found, strict=True):
             line |= {
                 "class": seen.kind,
                 "score": round(seen.score, 4),
@@ -179,9 +180,15 @@ def _images(config: ImageScreenConfig) -> ImageScreen:
     return open_images(config)
 
 
-def look(config: ImageScreenConfig, pictures: Sequence[np.ndarray]) -> list[PictureVerdict]:
-    """What pictures (uint8 [h, w, 3]) show; the model stays in this process."""
-    return _images(config).screen(pictures)
+def look(
+    config: ImageScreenConfig, pictures: Sequence[np.ndarray], least: float | None = None
+) -> list[PictureVerdict]:
+    """What pictures (uint8 [h, w, 3]) show; the model stays in this process.
+
+    Args:
+      least: instead of the config's.
+    """
+    return _images(config).screen(pictures, least)
 
 
 def modality_of(seen: PictureVerdict) -> str:

@@ -27,11 +27,11 @@ _BATCH = 16  # figures in memory at a time
 @dataclasses.dataclass(frozen=True)
 class Separating:
     """Implements :class:`data_gen.pipelines.pubmed.stages.lines.Stage`: ``images``, those that the
-    image screen kept, each with ``separated``, ``modalities`` and ``unwanted`` panels.
+    image screen let through, each with ``separated``, ``modalities`` and ``unwanted`` panels.
 
     Attributes:
       config: of the separator.
-      images: of the image screen, which looks at the panels of compound figures too.
+      images: of the image screen, which looks at every panel.
       compare: also what the rule without training finds, as ``xy_cut``.
     """
 
@@ -58,27 +58,24 @@ class Separating:
                 screening.rgb(pixels_of((r.folder / o["graphic"]).read_bytes())) for r, _, o in some
             ]
             separated = _separator(self.config).separate(pixels)
-            for (row, i, one), image, found in zip(some, pixels, separated, strict=True):
-                done[row.item.name].append(self._line(i, one, image, found))
+            for (row, i, _), image, found in zip(some, pixels, separated, strict=True):
+                done[row.item.name].append(self._line(i, image, found))
         for row in rows:
             why = gone(row)
             yield dropped(row, why) if why else {"id": row.item.name, "images": done[row.item.name]}
 
-    def _line(self, number: int, told: Line, image: np.ndarray, found: Separated) -> Line:
+    def _line(self, number: int, image: np.ndarray, found: Separated) -> Line:
         line: Line = {
             "image": number,
             "separated": as_json(found),
             "modalities": {},
             "unwanted": {},
         }
-        if len(found.panels) > 1:
-            crops = [crop(image, rectangle(p, found.width, found.height)) for p in found.panels]
-            for i, seen in enumerate(screening.look(self.images, crops)):
-                line["modalities"][str(i)] = screening.modality_of(seen)
-                if not seen.keep:
-                    line["unwanted"][str(i)] = seen.kind
-        elif found.panels:
-            line["modalities"]["0"] = told["modality"]
+        crops = [crop(image, rectangle(p, found.width, found.height)) for p in found.panels]
+        for i, seen in enumerate(screening.look(self.images, crops)):
+            line["modalities"][str(i)] = screening.modality_of(seen)
+            if not seen.keep:
+                line["unwanted"][str(i)] = seen.kind
         if self.compare:
             line["xy_cut"] = [as_json(panel) for panel in xy_cut(image)]
         return line

@@ -1,6 +1,6 @@
 """Asks the services: bounded in time, bytes and attempts, within the rate, with checked digests.
 
-httpx2 in one event loop, which the package needs anyway (:mod:`data_gen.chat.server`): it knows
+httpx2 in one event loop, which the package needs anyway (:mod:`data_gen.chat.http`): it knows
 proxies and certificates as users have them, and one deadline from connecting to the last byte ends
 a request whatever the server does. ``http.client`` in threads has a time-out for each read alone,
 so a server that sends a byte now and then would hold a thread for ever.
@@ -9,9 +9,6 @@ so a server that sends a byte now and then would hold a thread for ever.
 import asyncio
 import dataclasses
 import hashlib
-import logging
-import os
-import re
 import time
 import urllib.parse
 from collections.abc import Callable, Mapping
@@ -20,12 +17,12 @@ from typing import Any, BinaryIO
 
 import httpx2
 
-from data_gen.chat.server import PASSING, Secret, retry_after
+from data_gen.chat.http import PASSING, Secret, client, retry_after
 from data_gen.pipelines.pubmed.collect.config import CollectConfig
 from data_gen.pipelines.pubmed.collect.items import CollectError
 from data_gen.pipelines.pubmed.collect.services.backoff import granted
 from data_gen.pipelines.pubmed.collect.services.slots import Slots, shared_folder
-from medvlp_jax.core.errors import UserError, reason
+from medvlp_jax.core.errors import reason
 
 _SHOWN = 160
 #: Raises if an answer is none, such as a page that says with status 200 that the service is busy.
@@ -77,35 +74,15 @@ class Client:
         UserError: the key or a proxy of the environment cannot be used.
         """
         self._config, self._pace = config, config.pace
-        self.secret = Secret(os.environ.get(config.key_variable, "").strip())
-        if not re.fullmatch(r"[!-~]*", self.secret.value):
-            raise UserError(
-                f"the environment variable {config.key_variable} holds blanks or characters that "
-                "no key has; set it again"
-            )
-        for name in ("httpx2", "httpcore2"):  # their lines show whole addresses, so the key too
-            logging.getLogger(name).setLevel(logging.WARNING)
+        self.secret = Secret.of(config.key_variable)
         ends, folder = config.endpoints, config.pace.folder
         searches = config.pace.searches or (10.0 if self.secret.value else 3.0)
         self._slots = {
             "search": Slots(shared_folder(ends.search, "search", folder), searches),
             "bucket": Slots(shared_folder(ends.bucket, "bucket", folder), config.pace.files),
         }
-        try:
-            self._http = httpx2.AsyncClient(
-                headers={
-                    "Accept-Encoding": "identity",
-                    "User-Agent": f"{config.tool} ({config.email})",
-                },
-                timeout=config.pace.timeout,
-                follow_redirects=False,
-                limits=httpx2.Limits(max_connections=None),
-            )
-        except Exception as error:  # of proxies in the environment and of certificate files
-            raise UserError(
-                f"no client can be made ({reason(error)}); look at the environment variables "
-                "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE"
-            ) from error
+        who = {"User-Agent": f"{config.tool} ({config.email})"}
+        self._http = client(who, config.pace.timeout, self._said)
 
     async def __aenter__(self) -> "Client":
         await self._http.__aenter__()

@@ -23,7 +23,7 @@ from data_gen.pipelines.pubmed.screen.open import open_images
 from data_gen.pipelines.pubmed.screen.pictures import phantom_of
 from data_gen.pipelines.pubmed.screen.zero_shot import PROMPTS, read_prompts
 from medvlp_jax.core.errors import UserError
-from medvlp_jax.run.compact import CARD, WEIGHTS
+from medvlp_jax.run.conversion.compact import CARD, WEIGHTS
 
 GRAY = np.full((20, 30, 3), 128, np.uint8)
 

@@ -16,9 +16,9 @@ from medvlp_jax.core.checkpoints.provenance import last_start
 from medvlp_jax.core.errors import UserError, one_net
 from medvlp_jax.core.files.opening import read_bytes
 from medvlp_jax.core.files.replacing import replace
-from medvlp_jax.run import programs
 from medvlp_jax.run.build import Run
 from medvlp_jax.run.config import workdir_of
+from medvlp_jax.run.conversion import programs
 from medvlp_jax.weights.inputs import Inputs
 
 FILE = "README.md"
