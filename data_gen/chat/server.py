@@ -57,7 +57,7 @@ class Server:
         self.url, self.timeout, self.max_bytes = url.rstrip("/"), timeout, max_bytes
         self.key_variable = key_variable
         self.secret = Secret.of(key_variable)
-        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+        headers = {"Content-Type": "application/json"}
         if self.secret.value:
             headers["Authorization"] = f"Bearer {self.secret.value}"
         self._http = client(headers, timeout, self.said, self.url)

@@ -106,10 +106,11 @@ def generate(
         settings = Settings(folder / SETTINGS, to_plain(config), _free(config))
         then = settings.begun()
         same = then is not None and then.get("corrected") == config.corrected
-        if config.update:  # whoever is interrupted here goes on, and takes nothing for finished
-            settings.write(finished=False)
-        elif same and config.until != "collect":
+        if same and not config.update and config.until != "collect":
             return _found(folder)
+        if config.update or config.until != "collect":
+            # Whoever is interrupted from here on takes nothing for finished.
+            settings.write(finished=False)
         made = _Run(config, folder, runner, progress).run()
         if made.summary is not None:
             settings.write(finished=True)

@@ -21,6 +21,7 @@ from medvlp_jax.data.store.dataset import open_dataset
 
 from . import pubmed_run
 
+pytestmark = pytest.mark.usefixtures("made_up")
 CONFIG = dataclasses.replace(pubmed_run.CONFIG, raw=False, truth=False)
 BOMB = (
     b'<?xml version="1.0"?><!DOCTYPE article [<!ENTITY a "'
@@ -31,15 +32,8 @@ BOMB = (
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def made_up():
-    with pytest.MonkeyPatch.context() as patch:
-        pubmed_run.install(patch.setattr)
-        yield
-
-
 @pytest.fixture(scope="module")
-def served(tmp_path_factory):
+def served(made_up, tmp_path_factory):
     """A folder that came from the services."""
     folder = tmp_path_factory.mktemp("served") / "data"
     pipeline.generate(CONFIG, folder, progress=False)

@@ -22,6 +22,7 @@ from medvlp_jax.data.store.dataset import open_dataset
 
 from . import pubmed_run
 
+pytestmark = pytest.mark.usefixtures("made_up")
 CONFIG = pubmed_run.CONFIG
 
 
@@ -37,15 +38,8 @@ def statuses(folder) -> list[dict]:
     return jsonl.read(folder / ARTICLES, "")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def made_up():
-    with pytest.MonkeyPatch.context() as patch:
-        pubmed_run.install(patch.setattr)
-        yield
-
-
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(made_up, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole") / "data"
     return folder, pipeline.generate(CONFIG, folder, progress=False)
 
