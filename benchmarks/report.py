@@ -31,6 +31,8 @@ _PACKAGES = (
     "open_clip_torch",
     "timm",
     "webdataset",
+    "lxml",
+    "pubmed_parser",
 )
 _NOTE_WIDTH = 96
 

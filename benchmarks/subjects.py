@@ -6,12 +6,14 @@ import importlib.util
 from collections.abc import Callable, Sequence
 
 from benchmarks import (
+    blip_step,
     bootstrap_auc,
     cpu_preset,
     curation,
     diffusion_step,
     dinov2_forward,
     features,
+    jats,
     lm_decode,
     local_step,
     loss_memory,
@@ -45,6 +47,7 @@ SUBJECTS: dict[str, Subject] = {
     "train_step_resnet": Subject(functools.partial(train_step.run, "resnet50"), _CLIP),
     "gloria_step": Subject(functools.partial(local_step.run, "gloria"), _LOCAL),
     "mgca_step": Subject(functools.partial(local_step.run, "mgca"), _LOCAL),
+    "blip_step": Subject(blip_step.run, ("torch", "transformers")),
     "text_buckets": Subject(text_buckets.run, _CLIP),
     "unimed_step": Subject(text_buckets.run_unimed, _CLIP),
     "pipeline": Subject(pipeline.run, (*_CLIP, "webdataset")),
@@ -58,6 +61,7 @@ SUBJECTS: dict[str, Subject] = {
     "loss_memory": Subject(loss_memory.run),
     "lm_decode": Subject(lm_decode.run, ("torch",)),
     "diffusion_step": Subject(diffusion_step.run, ("torch", "diffusers")),
+    "jats": Subject(jats.run, ("lxml", "pubmed_parser")),
     "dinov2_forward": Subject(dinov2_forward.run, ("torch", "transformers")),
 }
 
@@ -77,7 +81,7 @@ def chosen(names: Sequence[str]) -> dict[str, Subject]:
         if missing:
             alone = ",".join(n for n, s in SUBJECTS.items() if not s.needs)
             raise UserError(
-                f"{name} compares with PyTorch, and {', '.join(missing)} is not installed: "
+                f"{name} compares with a peer, and {', '.join(missing)} is not installed: "
                 f"EXTRAS=torch bash launch/setup.sh (or --only={alone}, which need no peer)"
             )
     return wanted

@@ -179,12 +179,10 @@ class OpenClipLoop:
 
         start = time.perf_counter()
         sentences = prompts()
-        templates = [lambda k, i=i: sentences[k][i] for i in range(len(sentences[0]))]
+        templates = [lambda k, i=i: sentences[int(k)][i] for i in range(len(sentences[0]))]
+        classes = [str(k) for k in range(len(sentences))]
         classifier = open_clip.build_zero_shot_classifier(
-            self._model,
-            self._words,
-            range(len(sentences)),
-            templates,  # type: ignore[arg-type]
+            self._model, self._words, classes, templates
         )
         self._prompts = time.perf_counter() - start
         rows, right = [], 0

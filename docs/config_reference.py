@@ -44,6 +44,7 @@ def pages() -> list[Page]:
     from data_gen.pipelines.captions.config import CaptionsConfig
     from data_gen.pipelines.pubmed.compose.config import CompositesConfig
     from data_gen.pipelines.pubmed.compose.letters import LettersConfig
+    from data_gen.pipelines.pubmed.config import PubMedConfig
     from data_gen.pipelines.syncxr.config import SynCXRConfig
     from data_gen.reports.sampling import SampleTextsConfig
     from data_gen.sources.registry import SOURCES
@@ -107,6 +108,7 @@ def pages() -> list[Page]:
                 Root("config", CurateConfig, "`generator='curate'`"),
                 Root("config", CaptionsConfig, "`generator='captions'`"),
                 Root("config", BankConfig, "`generator='entities'`"),
+                Root("config", PubMedConfig, "`generator='pubmed'`"),
                 Root("config", CompositesConfig, "`generator='composites'`"),
                 Root("config", LettersConfig, "`generator='letters'`"),
                 *(Root("config", s.config, f"`generator={n!r}`") for n, s in SOURCES.items()),

@@ -36,8 +36,8 @@ _CHECK = flags.DEFINE_bool("check", False, "compare source and result with their
 
 def main(_: list[str]) -> None:
     output_folder(_TO.value, "--to")
-    from medvlp_jax.run import convert as conversion
-    from medvlp_jax.run.model_card import Said
+    from medvlp_jax.run.conversion import convert as conversion
+    from medvlp_jax.run.conversion.model_card import Said
 
     with workdir_lock(_TO.value, "conversion"):
         converted = conversion.convert(

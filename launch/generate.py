@@ -38,6 +38,10 @@ def schema(config: Mapping[str, Any]) -> type | None:
         from data_gen.phantom.job import PhantomConfig
 
         return PhantomConfig
+    if generator == "figure_classes":
+        from data_gen.pipelines.pubmed.screen.job import FigureClassesConfig
+
+        return FigureClassesConfig
     if generator == "syncxr":
         from data_gen.pipelines.syncxr.config import SynCXRConfig
 
@@ -54,6 +58,10 @@ def schema(config: Mapping[str, Any]) -> type | None:
         from data_gen.entities.build import BankConfig
 
         return BankConfig
+    if generator == "pubmed":
+        from data_gen.pipelines.pubmed.config import PubMedConfig
+
+        return PubMedConfig
     if generator == "composites":
         from data_gen.pipelines.pubmed.compose.config import CompositesConfig
 
@@ -88,16 +96,33 @@ def verify_folder() -> None:
     print(f"{OUT.value}: {shards} shards and what lies beside them are what was written")
 
 
-def generate_phantom(config: dict[str, Any]) -> None:
+def make(parsed: Any, generate: Callable[..., Any], ray: Any = None) -> Any:
+    """What ``generate`` made of a config where --runner says; prints what is in the folder."""
     from data_gen.jobs import summary
     from data_gen.jobs.choice import chosen
+
+    with chosen(RUNNER.value, RAY_ADDRESS.value, ray) as runner:
+        result = generate(parsed, OUT.value, runner=runner)
+    if result.summary is not None:
+        print(summary.table(result.summary))
+    return result
+
+
+def made(result: Any, look: str = "") -> None:
+    """Prints the line of the shards, and where to look."""
+    print(f"{OUT.value}: {result.made} shards made, {result.found} found" + (look and f"; {look}"))
+
+
+def generate_phantom(config: dict[str, Any]) -> None:
     from data_gen.phantom.job import PhantomConfig, generate
 
-    parsed = parse(PhantomConfig, config)
-    with chosen(RUNNER.value, RAY_ADDRESS.value) as runner:
-        result = generate(parsed, OUT.value, runner=runner)
-    print(summary.table(result.summary))
-    print(f"{OUT.value}: {result.made} shards made, {result.found} found; see preview.png")
+    made(make(parse(PhantomConfig, config), generate), "see preview.png")
+
+
+def generate_figure_classes(config: dict[str, Any]) -> None:
+    from data_gen.pipelines.pubmed.screen.job import FigureClassesConfig, generate
+
+    made(make(parse(FigureClassesConfig, config), generate), "see preview.png")
 
 
 def generate_syncxr(config: dict[str, Any]) -> None:
@@ -147,58 +172,53 @@ def import_source(config: dict[str, Any]) -> None:
 def curate(config: dict[str, Any]) -> None:
     from data_gen.curation.clean import CurateConfig, clean
     from data_gen.data_page import write_data_report
-    from data_gen.jobs import summary
-    from data_gen.jobs.choice import chosen
 
-    parsed = parse(CurateConfig, config)
-    with chosen(RUNNER.value, RAY_ADDRESS.value) as runner:
-        cleaned = clean(parsed, OUT.value, runner=runner)
-    print(summary.table(cleaned.summary))
-    print(cleaned)
+    print(make(parse(CurateConfig, config), clean))
     print(f"see {write_data_report(OUT.value)}")
 
 
 def write_captions(config: dict[str, Any]) -> None:
-    from data_gen.jobs import summary
-    from data_gen.jobs.choice import chosen
     from data_gen.pipelines.captions.config import CaptionsConfig
     from data_gen.pipelines.captions.pipeline import generate
 
-    parsed = parse(CaptionsConfig, config)
-    with chosen(RUNNER.value, RAY_ADDRESS.value) as runner:
-        result = generate(parsed, OUT.value, runner=runner)
-    print(summary.table(result.summary))
+    result = make(parse(CaptionsConfig, config), generate)
     print(result)
-    print(f"{OUT.value}: {result.made} shards made, {result.found} found; see {result.report}")
+    made(result, f"see {result.report}")
+
+
+def generate_pubmed(config: dict[str, Any]) -> None:
+    from data_gen.pipelines.pubmed.config import read
+    from data_gen.pipelines.pubmed.outcome import as_lines, collected_lines, scores_lines
+    from data_gen.pipelines.pubmed.pipeline import generate
+
+    parsed = read(config)
+    result = make(parsed, generate, parsed.ray)
+    if result.summary is None:
+        print(collected_lines(result.collected))
+        return
+    print(as_lines(result.summary["pubmed"]))
+    print(scores_lines(result.summary["pubmed"].get("scores", {})), end="")
+    if result.seconds:
+        print("seconds: " + ", ".join(f"{name} {n:.0f}" for name, n in result.seconds.items()))
+    made(result, f"see {result.report}")
 
 
 def draw_composites(config: dict[str, Any]) -> None:
-    from data_gen.jobs import summary
-    from data_gen.jobs.choice import chosen
     from data_gen.pipelines.pubmed.compose.config import CompositesConfig
     from data_gen.pipelines.pubmed.compose.job import generate
     from data_gen.pipelines.pubmed.figures.measure import SCORES, measure, table
 
     parsed = parse(CompositesConfig, config)
-    with chosen(RUNNER.value, RAY_ADDRESS.value) as runner:
-        result = generate(parsed, OUT.value, runner=runner)
-    print(summary.table(result.summary))
-    print(f"{OUT.value}: {result.made} shards made, {result.found} found")
+    made(make(parsed, generate))
     if parsed.score is not None:
         print(table(measure(pathlib.Path(OUT.value), parsed.score)))
         print(f"see {OUT.value}/{SCORES}")
 
 
 def draw_letters(config: dict[str, Any]) -> None:
-    from data_gen.jobs import summary
-    from data_gen.jobs.choice import chosen
     from data_gen.pipelines.pubmed.compose.letters import LettersConfig, generate
 
-    parsed = parse(LettersConfig, config)
-    with chosen(RUNNER.value, RAY_ADDRESS.value) as runner:
-        result = generate(parsed, OUT.value, runner=runner)
-    print(summary.table(result.summary))
-    print(f"{OUT.value}: {result.made} shards made, {result.found} found")
+    made(make(parse(LettersConfig, config), generate))
 
 
 def build_entities(config: dict[str, Any]) -> None:
@@ -211,10 +231,12 @@ def build_entities(config: dict[str, Any]) -> None:
 
 GENERATORS: dict[str, Callable[[dict[str, Any]], None]] = {
     "phantom": generate_phantom,
+    "figure_classes": generate_figure_classes,
     "syncxr": generate_syncxr,
     "curate": curate,
     "captions": write_captions,
     "entities": build_entities,
+    "pubmed": generate_pubmed,
     "composites": draw_composites,
     "letters": draw_letters,
 }
@@ -240,20 +262,32 @@ def main(_: list[str]) -> None:
     if not isinstance(generator, str) or generator not in known:
         raise ConfigError(unknown_word("config.generator", generator, known, "generator"))
     known[generator](config)
-    print(f"next: {_next(generator, shlex.quote(OUT.value))}")
+    print(f"next: {_next(generator, shlex.quote(OUT.value), config)}")
 
 
-def _next(generator: str, out: str) -> str:
+def _next(generator: str, out: str, config: Mapping[str, Any]) -> str:
+    if generator == "figure_classes":
+        return (
+            f".venv/bin/python launch/train.py --config=configs/brain/screen.py:{out} "
+            "--workdir=runs/screen"
+        )
     if generator == "entities":
         return (
             ".venv/bin/python launch/generate.py --config=configs/data_gen/syncxr.py "
             f"--config.bank={out}/bank.jsonl --out=data/syncxr"
         )
-    if generator in ("composites", "letters"):
-        config = "panels" if generator == "composites" else "labels"
+    if generator == "pubmed" and config.get("until") == "collect":
+        return "the same command with --config.until=records goes on from the articles"
+    if generator == "pubmed":
         return (
-            f".venv/bin/python launch/train.py --config=configs/brain/{config}.py:{out} "
-            f"--workdir=runs/{config}"
+            f".venv/bin/python launch/train.py --config=configs/brain/blip.py:small:{out} "
+            "--workdir=runs/blip"
+        )
+    if generator in ("composites", "letters"):
+        net = "panels" if generator == "composites" else "labels"
+        return (
+            f".venv/bin/python launch/train.py --config=configs/brain/{net}.py:{out} "
+            f"--workdir=runs/{net}"
         )
     return (
         f".venv/bin/python launch/train.py --config=configs/cxr/clip.py:small:{out} "

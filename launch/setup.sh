@@ -41,11 +41,14 @@ fi
 log=.venv/setup.log
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 echo "setup: installing into .venv (extras: ${extras:-none}); the first time takes a minute or two"
-if ! .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+# Byte code comes afterwards, on all cores; what does not compile is a template, and never imported,
+# as the tests of the packages are.
+if ! .venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check \
     -c requirements.lock -e ".${extras:+[$extras]}" >"$log" 2>&1; then
   tail -n 15 "$log" >&2
   echo "setup: pip failed; the whole output is in $log" >&2
   exit 1
 fi
+.venv/bin/python -m compileall -q -j 0 -x '/tests?/' .venv/lib >>"$log" 2>&1 || true
 printf '%s\n%s\n' "$want" "$extras" >"$stamp"
 echo "setup: done"

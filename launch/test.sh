@@ -9,7 +9,7 @@
 # skipped, with that reason, elsewhere.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-EXTRAS="dev,demo,docs,faiss,ray${EXTRAS:+,$EXTRAS}" bash launch/setup.sh
+EXTRAS="dev,demo,docs,faiss,pubmed,ray${EXTRAS:+,$EXTRAS}" bash launch/setup.sh
 if ! command -v chromium >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   echo "test: installing Chromium for the test of the demo"
   { apt-get update && apt-get install -y --no-install-recommends chromium chromium-driver; } \

@@ -11,10 +11,13 @@ import shutil
 import sys
 import tempfile
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "helpers"))
+from quick_flags import QUICK
+
 # Before jax is imported: the count of devices is fixed when the backend starts.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+    os.environ.get("XLA_FLAGS", "") + f" {QUICK} --xla_force_host_platform_device_count=8"
 )
 # A run that is stopped, resumed and evaluated compiles the same programs again and again: the
 # workers of the tests, and the processes that tests start, share what was compiled in this run.
@@ -31,7 +34,6 @@ from absl import flags
 from jax.experimental import topologies
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "helpers"))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -72,6 +74,17 @@ def tpu_devices(monkeypatch) -> list[jax.Device]:
     monkeypatch.setenv("TPU_SKIP_MDS_QUERY", "1")
     monkeypatch.setenv("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
     return topologies.get_topology_desc(platform="tpu", topology_name="v5e:2x2").devices
+
+
+@pytest.fixture(scope="module")
+def all_compile_quickly():
+    """:func:`quick_compiles` for a whole module, its fixtures and the processes that it starts."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+        yield
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture

@@ -30,9 +30,9 @@ def get_config(arg: str = "runs/unimed_quickstart/data"):
     # By how many findings there are to learn, and how faint they are.
     weights = {"xray": 5, "ct": 6, "mri": 3, "ultrasound": 1, "pathology": 3, "fundus": 4}
     config.data.mixture = {"by": "modality", "weights": weights}
-    config.loop.steps = 1500
-    config.loop.eval_every = 500
-    config.loop.save_every = 500
+    config.loop.steps = 1800
+    config.loop.eval_every = 600
+    config.loop.save_every = 600
     config.eval.prompts = PROMPTS
     config.eval.subgroups = ()
     config.eval.sets = {

@@ -7,30 +7,18 @@ server says is printable and without the key before anybody sees it.
 """
 
 import asyncio
-import base64
-import datetime
-import email.utils
 import json
-import logging
-import math
-import os
 import re
-import urllib.parse
 from types import TracebackType
 from typing import Any
 
 import httpx2
 
+from data_gen.chat.http import PASSING, Secret, client, retry_after
 from medvlp_jax.core.errors import UserError, reason
 
-#: Statuses that a later attempt may not get.
-PASSING = (408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529)
 #: Bytes that are read of a refusal, and characters that are shown of it.
 _REFUSAL, _SHOWN = 1 << 14, 200
-#: What stands for the key.
-REDACTED = "[key]"
-#: A key this short is a placeholder ("EMPTY", "none"), which texts may hold as a word.
-_SECRET_LENGTH = 8
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
@@ -40,44 +28,6 @@ class PassingTroubleError(Exception):
     def __init__(self, reason: str, pause: float = 0.0) -> None:
         super().__init__(reason)
         self.pause = pause
-
-
-class Secret:
-    """A key, and the forms in which a server may send it back."""
-
-    def __init__(self, value: str) -> None:
-        self.value = value
-        self._forms = sorted(_forms(value), key=len, reverse=True) if value else []
-
-    def out_of(self, text: str) -> str:
-        """``text`` with every form of the key replaced."""
-        for form in self._forms:
-            text = text.replace(form, REDACTED)
-        return text
-
-    def out_of_start(self, text: str) -> str:
-        """The same for the start of a longer text, which may end in the middle of the key."""
-        text = self.out_of(text)
-        for form in self._forms:
-            for length in range(min(len(form) - 1, len(text)), 3, -1):
-                if text.endswith(form[:length]):
-                    return text[:-length] + REDACTED
-        return text
-
-    def out_of_answer(self, text: str) -> str:
-        """The same for a model's words, in which a placeholder is left alone."""
-        return self.out_of(text) if len(self.value) >= _SECRET_LENGTH else text
-
-
-def _forms(key: str) -> set[str]:
-    forms = {key, key.lower(), key.upper(), key.encode().hex(), key.encode().hex().upper()}
-    forms |= {urllib.parse.quote(key, safe=""), urllib.parse.quote_plus(key), json.dumps(key)[1:-1]}
-    for before in (b"", b" ", b"  "):  # base64 of a longer text holds one of three forms
-        for encode in (base64.b64encode, base64.urlsafe_b64encode):
-            whole = encode(before + key.encode()).decode().rstrip("=")
-            # Letters at both ends also depend on the neighbours of the key.
-            forms.add(whole[(0, 2, 3)[len(before)] : -1])
-    return {form for form in forms if len(form) >= min(4, len(key))}
 
 
 def flaw_of(text: str) -> str:
@@ -106,29 +56,11 @@ class Server:
         """
         self.url, self.timeout, self.max_bytes = url.rstrip("/"), timeout, max_bytes
         self.key_variable = key_variable
-        self.secret = Secret(os.environ.get(key_variable, "").strip())
-        if not re.fullmatch(r"[!-~]*", self.secret.value):
-            raise UserError(
-                f"the environment variable {key_variable} holds blanks or characters that no key "
-                "has; set it again"
-            )
-        # Their debug lines show headers, those of the server among them.
-        for name in ("httpx2", "httpcore2"):
-            logging.getLogger(name).setLevel(logging.WARNING)
-        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+        self.secret = Secret.of(key_variable)
+        headers = {"Content-Type": "application/json"}
         if self.secret.value:
             headers["Authorization"] = f"Bearer {self.secret.value}"
-        try:
-            httpx2.URL(self.url)
-            limits = httpx2.Limits(max_connections=None)
-            self._http = httpx2.AsyncClient(
-                headers=headers, timeout=timeout, follow_redirects=False, limits=limits
-            )
-        except Exception as error:  # also of proxies in the environment and of certificate files
-            raise UserError(
-                f"{self.url} cannot be asked ({self.said(reason(error))}); look at url and at the "
-                "environment variables HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE"
-            ) from error
+        self._http = client(headers, timeout, self.said, self.url)
 
     async def __aenter__(self) -> "Server":
         await self._http.__aenter__()
@@ -192,7 +124,7 @@ class Server:
         words = self.said(data.decode(errors="replace")) or self.said(response.reason_phrase)
         why = f"status {status} ({words})"
         if status in PASSING or status < 200:
-            raise PassingTroubleError(why, _retry_after(response.headers.get("retry-after", "")))
+            raise PassingTroubleError(why, retry_after(response.headers.get("retry-after", "")))
         hint = {
             401: f"; put the key into the environment variable {self.key_variable}",
             403: f"; put the right key into the environment variable {self.key_variable}",
@@ -209,16 +141,3 @@ async def _read(response: httpx2.Response, limit: int) -> tuple[bytes, bool]:
         if len(data) > limit:
             return bytes(data[:limit]), False
     return bytes(data), True
-
-
-def _retry_after(value: str) -> float:
-    """Seconds of a Retry-After header, which gives seconds or a date; 0 for neither."""
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            then = email.utils.parsedate_to_datetime(value)
-            seconds = (then - datetime.datetime.now(then.tzinfo)).total_seconds()
-        except (ValueError, TypeError, OverflowError):
-            return 0.0
-    return 0.0 if math.isnan(seconds) else max(0.0, seconds)

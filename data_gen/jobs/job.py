@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -148,6 +148,11 @@ def cut(dataset: str, split: str, count: int, per_shard: int) -> list[Shard]:
         Shard(ShardName(dataset, split, i, shards), i * per_shard, min((i + 1) * per_shard, count))
         for i in range(shards)
     ]
+
+
+def cut_splits(dataset: str, counts: Mapping[str, int], per_shard: int) -> list[Shard]:
+    """The shards of every split of ``counts``, in its order."""
+    return [s for split, count in counts.items() for s in cut(dataset, split, count, per_shard)]
 
 
 def make_shard(

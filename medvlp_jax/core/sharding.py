@@ -37,6 +37,7 @@ RULES: dict[str, Any] = {
     "layers": None,  # stacked layers
     "position": None,
     "norm": None,  # vectors: too small to split
+    "queue": "fsdp",  # remembered vectors, one a row
     # activations
     "batch": BATCH_AXES,
 }

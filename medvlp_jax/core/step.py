@@ -57,9 +57,21 @@ def abstract_model(model_def: ModelDef, mesh: Mesh) -> tuple[dict[str, Any], dic
 
 def init_state(model_def: ModelDef, optimizer: Optimizer, key: jax.Array, mesh: Mesh) -> TrainState:
     """A fresh state, created in place on the devices that will hold it."""
+    return make_init(model_def, optimizer, mesh)(key)
+
+
+def make_init(
+    model_def: ModelDef, optimizer: Optimizer, mesh: Mesh
+) -> Callable[[jax.Array], TrainState]:
+    """:func:`init_state` for several keys, compiled once."""
     places = shardings_of(abstract_state(model_def, optimizer, mesh))
-    with sharding.use_mesh(mesh):
-        return jax.jit(_init(model_def, optimizer), out_shardings=places)(key)
+    init = jax.jit(_init(model_def, optimizer), out_shardings=places)
+
+    def fresh(key: jax.Array) -> TrainState:
+        with sharding.use_mesh(mesh):
+            return init(key)
+
+    return fresh
 
 
 def _init(model_def: ModelDef, optimizer: Optimizer) -> Callable[[jax.Array], TrainState]:

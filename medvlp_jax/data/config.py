@@ -55,6 +55,8 @@ class DataConfig:
       labels: names in the order of ``batch["labels"]`` and of ``batch["box_label"]``.
       max_boxes: how many boxes a row holds.
       masks: names in the order of the last axis of ``batch["masks"]``.
+      group_by: key of the provenance (``a.b`` for one in a group) whose value is equal for records
+        that belong together, as the panels of one figure; see ``data.columns.record_keys``.
       latents: where cached arrays are; None: nowhere.
       seed: of the data order, text choice and augmentation.
       workers: worker processes; 0 loads in threads of the main process.
@@ -75,6 +77,7 @@ class DataConfig:
     labels: tuple[str, ...] = ()
     max_boxes: Extent = 16
     masks: tuple[str, ...] = ()
+    group_by: str = "figure"
     latents: LatentsConfig | None = None
     seed: Seed = 0
     workers: Workers = 0

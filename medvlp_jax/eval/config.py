@@ -8,6 +8,7 @@ from medvlp_jax.core.fields import Count, Folder, Positive, Seed, Size
 from medvlp_jax.eval.downstream.config import DownstreamConfig
 from medvlp_jax.eval.embedded import GROUPS
 from medvlp_jax.eval.grounding.heatmap import MapProtocol
+from medvlp_jax.eval.matching.config import RerankConfig
 from medvlp_jax.eval.metrics.bootstrap import Bootstrap
 from medvlp_jax.eval.metrics.scores import ThresholdRule
 from medvlp_jax.eval.suites.config import SuiteConfig
@@ -74,6 +75,7 @@ class EvalConfig:
       untrained: whether the final grounding is measured on the same network from random
         initialisation too.
       subgroups: columns of ``eval.embedded.GROUPS`` whose values are scored apart.
+      rerank: what two-stage retrieval looks at.
       downstream: what the evaluators that train do, see ``eval.downstream.config``.
       sets: name -> set.
       suites: name -> sets whose zero-shot scores are averaged.
@@ -97,6 +99,7 @@ class EvalConfig:
     untrained: bool = True
     subgroups: tuple[str, ...] = ("view",)
     bootstrap: Bootstrap = dataclasses.field(default_factory=Bootstrap)
+    rerank: RerankConfig = dataclasses.field(default_factory=RerankConfig)
     downstream: DownstreamConfig = dataclasses.field(default_factory=DownstreamConfig)
 
     def __post_init__(self) -> None:

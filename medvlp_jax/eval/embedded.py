@@ -55,6 +55,10 @@ INPUTS = {
     "logits": ("image",),
     "mask": ("image",),
     "boxes": ("image",),
+    "image_tokens": ("image",),
+    "match_logit": ("image_tokens", "text", "text_mask"),
+    "match_map": ("image", "text", "text_mask"),
+    "caption": ("image", "end"),
 }
 
 

@@ -14,6 +14,9 @@ from medvlp_jax.eval.grounding.phrase_pictures import PhrasePictures
 from medvlp_jax.eval.labelled.average_precision import AveragePrecision
 from medvlp_jax.eval.labelled.classification import Classification
 from medvlp_jax.eval.labelled.dice import Dice
+from medvlp_jax.eval.matching.captioning import Captioning
+from medvlp_jax.eval.matching.gradcam import GradCam
+from medvlp_jax.eval.matching.reranked import Reranked
 from medvlp_jax.eval.modalities.counterfactual import Counterfactual
 from medvlp_jax.eval.modalities.recognition import Recognition
 from medvlp_jax.eval.modalities.within import ByModality
@@ -28,7 +31,10 @@ EVALUATORS: dict[str, type[EvaluatorType]] = {
     "by_modality": ByModality,
     "counterfactual": Counterfactual,
     "retrieval": Retrieval,
+    "reranked": Reranked,
+    "captioning": Captioning,
     "grounding": Grounding,
+    "gradcam": GradCam,
     "baseline": Baseline,
     "pictures": PhrasePictures,
     "classification": Classification,

@@ -98,25 +98,29 @@ class BlockConfig:
 
 
 class Attention(nnx.Module):
-    """Multi-head attention of ``x`` on ``context`` (on itself by default)."""
+    """Multi-head attention of ``x`` on ``context`` (on itself by default).
+
+    ``context_width`` is the width of the context, where it is another than that of ``x``.
+    """
 
     def __init__(
         self,
         width: int,
         heads: int,
         *,
+        context_width: int | None = None,
         bias: bool = True,
         init: Initializer | None = None,
         dtype: str = "float32",
         rngs: nnx.Rngs,
     ):
-        def linear(axes: tuple[str, str]) -> Linear:
-            return Linear(width, width, axes=axes, bias=bias, init=init, dtype=dtype, rngs=rngs)
+        def linear(axes: tuple[str, str], inputs: int = width) -> Linear:
+            return Linear(inputs, width, axes=axes, bias=bias, init=init, dtype=dtype, rngs=rngs)
 
         self.heads = heads
         self.q = linear(("embed", "heads"))
-        self.k = linear(("embed", "heads"))
-        self.v = linear(("embed", "heads"))
+        self.k = linear(("embed", "heads"), context_width or width)
+        self.v = linear(("embed", "heads"), context_width or width)
         self.out = linear(("heads", "embed"))
 
     def __call__(

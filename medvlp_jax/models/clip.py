@@ -78,6 +78,8 @@ class CLIPConfig:
     """
 
     TOWERS: ClassVar[tuple[str, ...]] = ("vision", "text")
+    #: Keys that published weights of a whole model decide.
+    JOINT: ClassVar[tuple[str, ...]] = ("embed_dim", "vision_proj", "text_proj", "logit_bias")
 
     vision: VisionConfig = dataclasses.field(default_factory=ViTConfig)
     text: TextConfig = dataclasses.field(default_factory=TextConfig)

@@ -7,6 +7,7 @@ from flax import nnx
 
 from medvlp_jax.core.config import ConfigError, parse, to_plain, unknown_word
 from medvlp_jax.models.base import ModelConfig
+from medvlp_jax.models.blip.blip import Blip, BlipConfig
 from medvlp_jax.models.clip import CLIP, CLIPConfig
 from medvlp_jax.models.detector import Detector, DetectorConfig
 from medvlp_jax.models.heads import Classifier, ClassifierConfig
@@ -23,6 +24,7 @@ class Model(NamedTuple):
 
 MODELS: dict[str, Model] = {
     "clip": Model(CLIPConfig, CLIP),
+    "blip": Model(BlipConfig, Blip),
     "classifier": Model(ClassifierConfig, Classifier),
     "segmenter": Model(SegmenterConfig, Segmenter),
     "detector": Model(DetectorConfig, Detector),

@@ -139,12 +139,15 @@ PRESETS: dict[str, TextConfig] = {
 
 
 class TextEmbed(nnx.Module):
-    """Sum of word, position and type vectors, then LayerNorm where the config has one."""
+    """Sum of word, position and type vectors, then LayerNorm where the config has one.
 
-    def __init__(self, config: TextConfig, *, rngs: nnx.Rngs):
+    ``rows`` of the word table are more than ``config.vocab`` where a model has tokens of its own.
+    """
+
+    def __init__(self, config: TextConfig, *, rows: int | None = None, rngs: nnx.Rngs):
         c = config
         init = initializers.truncated_normal(c.init_std)
-        self.words = Embedding(c.vocab, c.width, init=init, dtype=c.dtype, rngs=rngs)
+        self.words = Embedding(rows or c.vocab, c.width, init=init, dtype=c.dtype, rngs=rngs)
         self.positions = param(init, rngs, (c.max_length, c.width), ("position", "embed"))
         self.types = param(init, rngs, (c.types, c.width), (None, "embed")) if c.types else None
         self.norm = (
@@ -152,8 +155,14 @@ class TextEmbed(nnx.Module):
         )
 
     def __call__(self, ids: Int[Array, "b t"]) -> Float[Array, "b t d"]:
-        x = self.words(ids)
-        x = x + self.positions[: ids.shape[1]].astype(x.dtype)
+        return self._sum(self.words(ids), self.positions[: ids.shape[1]])
+
+    def at(self, ids: Int[Array, " b"], position: Int[Array, ""]) -> Float[Array, "b d"]:
+        """Of one token a row, all at the same place."""
+        return self._sum(self.words(ids), self.positions[...][position])
+
+    def _sum(self, x: Array, positions: Array) -> Array:
+        x = x + positions.astype(x.dtype)
         if self.types is not None:
             x = x + self.types[0].astype(x.dtype)
         return x if self.norm is None else self.norm(x)

@@ -9,7 +9,7 @@ from PIL import ImageFont
 from medvlp_jax.pages.html import esc, tag
 
 #: Size of the letters of a name in units of the picture, and what its line takes in any font.
-_SIZE, _LINE = 10, 15
+_SIZE, LINE = 10, 15
 #: The shortest name worth writing, in letters; shorter ones are left to the legend.
 _LEAST = 3
 
@@ -126,7 +126,7 @@ def free_place(
     """Where a name of that width can stand near its box; None where there is no room."""
     for x, y in _wanted(box, wide, height):
         x = min(max(x, 2.0), width - 2 - wide)
-        place = Place(x, y, x + wide, y + _LINE)
+        place = Place(x, y, x + wide, y + LINE)
         inside = x >= 0 and y >= 0 and place.y1 <= height
         if inside and not any(place.meets(other) for other in taken):
             return place
@@ -136,10 +136,10 @@ def free_place(
 def _wanted(box: Place, wide: float, height: float) -> Iterator[tuple[float, float]]:
     """Left and top of a name: above the box, below, inside, then ever farther away from it."""
     starts = (box.x0, box.x1 - wide)
-    for y in (box.y0 - _LINE, box.y1 + 1, box.y0 + 1, box.y1 - _LINE):
+    for y in (box.y0 - LINE, box.y1 + 1, box.y0 + 1, box.y1 - LINE):
         for x in starts:
             yield x, y
     for away in range(1, int(height // 4)):
-        for y in (box.y0 - _LINE - 4.0 * away, box.y1 + 1 + 4.0 * away, box.y0 + 1 + 4.0 * away):
+        for y in (box.y0 - LINE - 4.0 * away, box.y1 + 1 + 4.0 * away, box.y0 + 1 + 4.0 * away):
             for x in starts:
                 yield x, y

@@ -43,7 +43,7 @@ def data_uri(image: Image.Image) -> str:
     """WebP where this Pillow can write it, PNG otherwise; as a ``data:`` address."""
     kind = "webp" if features.check("webp") else "png"
     buffer = io.BytesIO()
-    image.save(buffer, kind, **({"quality": 84, "method": 6} if kind == "webp" else {}))
+    image.save(buffer, kind, **({"quality": 84, "method": 4} if kind == "webp" else {}))
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 

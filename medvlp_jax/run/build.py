@@ -9,7 +9,7 @@ import itertools
 import json
 import logging
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -22,8 +22,14 @@ from medvlp_jax.core.errors import one_net
 from medvlp_jax.core.optim import make_optimizer
 from medvlp_jax.core.predict import Predictor
 from medvlp_jax.core.processes import distributed
-from medvlp_jax.core.state import ModelDef
-from medvlp_jax.core.step import TrainStep, abstract_model, make_train_step, shardings_of
+from medvlp_jax.core.state import ModelDef, TrainState
+from medvlp_jax.core.step import (
+    TrainStep,
+    abstract_model,
+    make_init,
+    make_train_step,
+    shardings_of,
+)
 from medvlp_jax.data.columns.registry import batch_spec, require_columns
 from medvlp_jax.data.config import DataConfig, SourceConfig
 from medvlp_jax.data.pipeline import find_tokenizer
@@ -103,6 +109,11 @@ class Run:
         self.optimizer = make_optimizer(
             c.optim, self.model_def.abstract_params, self.model_def.logical_axes, c.loop.steps
         )
+
+    @functools.cached_property
+    def fresh_state(self) -> Callable[[jax.Array], TrainState]:
+        """See :func:`medvlp_jax.core.step.make_init`."""
+        return make_init(self.model_def, self.optimizer, self.mesh)
 
     @functools.cached_property
     def train_step(self) -> TrainStep:

@@ -157,6 +157,7 @@ def _embedded(run: Run, name: str, tokenizer: Tokenizer | None) -> Embedded:
         masks = tuple(c for c in labels if c != NO_FINDING) if "masks" in truths else ()
     columns = ["image", "labels"]  # what evaluators read of any set
     columns += ["text", "text_key"] if tokenizer is not None else []
+    columns += ["texts"] if {"reranked", "captioning"} & set(one.evaluators) else []
     columns += ["boxes", "box_phrases"] if "boxes" in truths else []
     columns += ["masks"] if masks else []
     data = dataclasses.replace(
@@ -188,5 +189,5 @@ def _truths(sets: Mapping[str, EvalSetConfig], name: str) -> set[str]:
     return boxes | {
         other.truth
         for key, other in sets.items()
-        if "grounding" in other.evaluators and name in (key, other.validation)
+        if {"grounding", "gradcam"} & set(other.evaluators) and name in (key, other.validation)
     }

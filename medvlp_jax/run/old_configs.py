@@ -21,6 +21,7 @@ _GONE: dict[tuple[str, ...], dict[str, str]] = {
 #: Group -> key that is new -> what it means where it is absent.
 _NEW: dict[tuple[str, ...], dict[str, Any]] = {
     ("data",): {
+        "group_by": "figure",
         "latents": None,
         "mixture": {
             "by": "source",

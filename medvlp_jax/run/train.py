@@ -21,9 +21,9 @@ from medvlp_jax.core.processes import distributed
 from medvlp_jax.core.processes.lock import workdir_lock
 from medvlp_jax.core.profiling import Profiler
 from medvlp_jax.core.state import TrainState
-from medvlp_jax.core.step import init_state
 from medvlp_jax.data.device import prefetch_to_device
 from medvlp_jax.data.texts.tokenizer import Tokenizer
+from medvlp_jax.models.blip import momentum
 from medvlp_jax.run.batches import require, training_batches
 from medvlp_jax.run.build import Run
 from medvlp_jax.run.config import TOKENIZER
@@ -123,14 +123,14 @@ tuner = functools.partial(Tuner, train)
 def _first_state(run: Run, key: jax.Array, variant: Variant | None) -> TrainState:
     """A fresh state, with the weights that the run starts from."""
     c = run.config
-    state = init_state(run.model_def, run.optimizer, key, run.mesh)
+    state = run.fresh_state(key)
     if variant is not None:
         return variant.begin(state)
     if c.init_towers:
         state = towers.start(state, run.optimizer, run.model_config, c.init_towers)
     if c.init_from:
         state = pretrained.init_from(state, run.optimizer, c.init_from, only=c.init_only)
-    return state
+    return momentum.begin(state)
 
 
 def _told(run: Run, variant: Variant | None) -> str:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from medvlp_jax.core.config import ConfigError, parse, unknown_word
 from medvlp_jax.core.state import ModelDef
 from medvlp_jax.core.task import Task
+from medvlp_jax.tasks.blip import BlipTask, BlipTaskConfig
 from medvlp_jax.tasks.contrastive import ContrastiveConfig, ContrastiveTask
 from medvlp_jax.tasks.detection import DetectionConfig, DetectionTask
 from medvlp_jax.tasks.gloria import GloriaConfig, GloriaTask
@@ -27,6 +28,7 @@ TASKS: dict[str, TaskEntry] = {
     "gloria": TaskEntry(GloriaConfig, GloriaTask),
     "mgca": TaskEntry(MgcaConfig, MgcaTask),
     "medclip": TaskEntry(MedclipConfig, MedclipTask),
+    "blip": TaskEntry(BlipTaskConfig, BlipTask),
     "supervised": TaskEntry(SupervisedConfig, SupervisedTask),
     "segmentation": TaskEntry(SegmentationConfig, SegmentationTask),
     "detection": TaskEntry(DetectionConfig, DetectionTask),

@@ -252,8 +252,16 @@ def recognise(names: Collection[str]) -> str:
     """The publication whose names these are; empty where they are nobody's, or several ones'."""
     if any(re.match(r"text_encoder\.transformer\.", name) for name in names):
         return "unimed_clip"
+    if is_blip(names):
+        return "blip_authors"
     found = [p.name for p in PUBLICATIONS.values() if any(re.match(p.key, name) for name in names)]
     return found[0] if len(found) == 1 else ""
+
+
+def is_blip(names: Collection[str]) -> bool:
+    """Whether the names are those of one of BLIP's authors' files."""
+    inside = any(name.startswith("visual_encoder.patch_embed.") for name in names)
+    return inside and any(re.match(r"text_(en|de)coder\..*crossattention\.", n) for n in names)
 
 
 def is_clip(names: Collection[str]) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from medvlp_jax.core.errors import one_net
+from medvlp_jax.models.blip.blip import BlipConfig
 from medvlp_jax.models.clip import CLIPConfig
 from medvlp_jax.models.text_encoder import TextConfig
 from medvlp_jax.weights import saving
@@ -23,7 +24,7 @@ def family_of(layout: str, config: Any) -> Family:
     if layout not in FAMILIES:
         raise WeightsError(f"layout {layout!r} is not one of {', '.join(FAMILIES)}")
     family = FAMILIES[layout]
-    kinds = {CLIPConfig: "clip", TextConfig: "text"}
+    kinds = {CLIPConfig: "clip", BlipConfig: "blip", TextConfig: "text"}
     kind = kinds.get(type(config), "vision")
     if kind != family.part:
         raise WeightsError(
@@ -32,7 +33,12 @@ def family_of(layout: str, config: Any) -> Family:
     return family
 
 
-_WORDS = {"clip": "whole CLIP", "vision": "vision tower", "text": "text tower"}
+_WORDS = {
+    "clip": "whole CLIP",
+    "blip": "whole BLIP",
+    "vision": "vision tower",
+    "text": "text tower",
+}
 
 
 def check_fits(
@@ -73,6 +79,8 @@ def export(
     """
     family, folder = family_of(layout, config), pathlib.Path(folder)
     config, params, files = _prepared(family, config, params, inputs)
+    if family.part == "blip":
+        buffers = None  # averages and queue are of training
     saving.save(
         folder,
         family.table(config),

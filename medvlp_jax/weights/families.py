@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from flax import nnx
 
+from medvlp_jax.models.blip.blip import BlipConfig
 from medvlp_jax.models.clip import CLIPConfig
 from medvlp_jax.weights.fold import straight_pooler, to_colour, unit_layer_scale, without_local
 from medvlp_jax.weights.inputs import (
@@ -24,6 +25,7 @@ from medvlp_jax.weights.rows import Rename, Row
 from medvlp_jax.weights.settings import group, read_json
 from medvlp_jax.weights.tables import (
     bert,
+    blip,
     clip,
     densenet,
     dual_encoder,
@@ -53,7 +55,8 @@ class Family:
     """One layout of one architecture.
 
     Attributes:
-      part: what its weights are: a tower, a whole CLIP, or towers that make no CLIP together.
+      part: what its weights are: a tower, a whole CLIP or BLIP, or towers that make no CLIP
+        together.
       config_from: our config from the settings file, the shapes of the tensors by (renamed) name,
         and the folder.
       config_to: files of settings (name -> contents) from our config, and what is known of inputs.
@@ -66,7 +69,7 @@ class Family:
     """
 
     name: str
-    part: Literal["vision", "text", "clip", "towers"]
+    part: Literal["vision", "text", "clip", "blip", "towers"]
     config_from: Callable[[Settings, Shapes, pathlib.Path], Any]
     config_to: Callable[[Any, Inputs], dict[str, dict[str, Any]]]
     table: Callable[[Any], tuple[Row, ...]]
@@ -156,6 +159,24 @@ def _whole(
     )
 
 
+def _blip(name: str, *fold: Any) -> Family:
+    """A BLIP of transformers: of one branch, which the names of a file's tensors tell."""
+
+    def files(config: BlipConfig, inputs: Inputs) -> dict[str, dict[str, Any]]:
+        settings = {"config.json": blip.config_to(config, inputs)}
+        return settings | image_processor(inputs, config.vision.image_size)
+
+    return Family(
+        name,
+        "blip",
+        lambda given, shapes, _: blip.config_from(given, shapes),
+        files,
+        blip.table,
+        pixels=OPENAI,
+        fold=(blip.without_training, blip.without_temperature, *fold, to_colour),
+    )
+
+
 def _open_clip_from(given: Settings, shapes: Shapes, folder: pathlib.Path) -> CLIPConfig:
     # An export of ours keeps the BERT's settings beside the weights.
     own = folder / TEXT_FOLDER / "config.json"
@@ -215,6 +236,19 @@ FAMILIES: dict[str, Family] = {
             siglip.vision_table,
             siglip.RENAME_TOWER,
             HALF,
+        ),
+        _blip("blip"),
+        _blip("blip_retrieval", blip.only("encoder")),
+        _blip("blip_captions", blip.only("decoder")),
+        Family(
+            "blip_authors",
+            "blip",
+            lambda _given, shapes, _folder: blip.authors_config(shapes),
+            blip.authors_config_to,
+            blip.authors_table,
+            settings="",
+            pixels=OPENAI,
+            fold=(blip.without_training, to_colour),
         ),
         _vision(
             "dinov2",

@@ -106,7 +106,12 @@ class Source:
                 family, shapes = bare.tower(self.family.name, side, _raw_shapes(self.weights))
                 config = _checked(family.config_from({}, shapes, self.folder))
             return dataclasses.replace(self, family=family, config=config)
-        if self.family.part != "clip":
+        if self.family.part == "blip" and side == "text":
+            raise WeightsError(
+                f"{self.folder} is a BLIP, whose text side is no tower of its own; give it to "
+                "config.model.init of a model with name='blip', or use its vision tower alone"
+            )
+        if self.family.part not in ("clip", "blip"):
             raise WeightsError(f"{self.folder} is a {self.family.part} tower, no {side} tower")
         rows = tower_rows(self.family.table(self.config), side)
         family = dataclasses.replace(self.family, part=side, table=lambda _: rows)

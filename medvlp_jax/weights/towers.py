@@ -2,8 +2,8 @@
 
 ``config.model.vision.init`` and ``config.model.text.init`` name a folder or a hub id; the tower's
 sizes then come from there, and the run's config holds them in full, so that its checkpoints can be
-read without that folder. ``config.model.init`` does the same for a whole CLIP: both towers, both
-projections, scale and bias.
+read without that folder. ``config.model.init`` does the same for a whole CLIP (both towers, both
+projections, scale and bias) or a whole BLIP.
 """
 
 import dataclasses
@@ -17,7 +17,8 @@ import jax.numpy as jnp
 from medvlp_jax.core.config import ConfigError, to_plain
 from medvlp_jax.core.optim import Optimizer
 from medvlp_jax.core.state import ModelDef, Path, TrainState, combine, flatten, path_str, unflatten
-from medvlp_jax.models.clip import CLIPConfig
+from medvlp_jax.models.blip.momentum import NAME as MOMENTUM
+from medvlp_jax.models.blip.momentum import QUEUE
 from medvlp_jax.models.towers import TOWERS
 from medvlp_jax.models.vit import ViTConfig
 from medvlp_jax.weights import bare
@@ -48,8 +49,8 @@ _OWN = {
 }
 #: What a run may say differently from the weights' own settings.
 _MAY_SAY = {"pool", "activation", "max_length"}
-#: Keys of a whole model that its weights decide.
-_JOINT = ("embed_dim", "vision_proj", "text_proj", "logit_bias")
+#: Parameters that a run may have and weights may lack; they keep their fresh values.
+_LACKING = {("temperature",)}
 
 
 class Expanded(NamedTuple):
@@ -85,14 +86,18 @@ def expand(config: Mapping[str, Any], channels: int) -> Expanded:
     names = {side: model.get(side, {}).pop("init", "") for side in ("vision", "text")}
     if whole and any(names.values()):
         raise ConfigError("config.model.init names both towers; drop vision.init and text.init")
+    opened: Source | None = None
     if whole:
-        _joint(model, whole)
+        opened = _joint(model, whole)
         names = dict.fromkeys(names, whole)
     pixels, tokenizer = None, ""
     for side, name in names.items():
         if not name:
             continue
-        source = open_source(name).tower("vision" if side == "vision" else "text")
+        if opened is None:
+            source = open_source(name).tower("vision" if side == "vision" else "text")
+        else:
+            source = dataclasses.replace(opened, config=getattr(opened.config, side))
         group = model.get(side, {})
         model[side] = _tower(group, source.config, name, f"config.model.{side}")
         if side == "text":
@@ -108,7 +113,7 @@ def expand(config: Mapping[str, Any], channels: int) -> Expanded:
     return Expanded(model, inits, pixels, tokenizer)
 
 
-def _joint(model: dict[str, Any], name: str) -> None:
+def _joint(model: dict[str, Any], name: str) -> Source:
     source = open_source(name)
     if source.family.part == "towers":
         why = bare.PUBLICATIONS[source.family.name].whole
@@ -116,13 +121,20 @@ def _joint(model: dict[str, Any], name: str) -> None:
             f"config.model.init={name} is no whole CLIP ({why}); give it to "
             "config.model.vision.init or config.model.text.init"
         )
-    if not isinstance(source.config, CLIPConfig):
-        part = source.family.part
+    part, kind = source.family.part, type(source.config)
+    if not hasattr(kind, "JOINT"):
         raise ConfigError(
             f"config.model.init={name} is a {part} tower; give it to config.model.{part}.init"
         )
-    for key in _JOINT:
+    wanted = model.get("name", part)
+    if wanted != part:
+        raise ConfigError(
+            f"config.model.init={name} is a {part}, and config.model.name={wanted!r}; name the "
+            "weights of such a model"
+        )
+    for key in kind.JOINT:
         _agree(model, key, to_plain(getattr(source.config, key)), name, "config.model")
+    return source
 
 
 def _tower(group: Mapping[str, Any], config: Any, name: str, where: str) -> dict[str, Any]:
@@ -152,7 +164,7 @@ def _agree(group: dict[str, Any], key: str, value: Any, name: str, where: str) -
 
 
 def start(
-    state: TrainState, optimizer: Optimizer, config: CLIPConfig, inits: Mapping[str, str]
+    state: TrainState, optimizer: Optimizer, config: Any, inits: Mapping[str, str]
 ) -> TrainState:
     """A fresh state whose towers hold published weights.
 
@@ -195,7 +207,7 @@ Flat = dict[Path, Any]
 
 
 def _load(
-    source: Source, params: Flat, buffers: Flat, prefix: Path, config: CLIPConfig, where: str
+    source: Source, params: Flat, buffers: Flat, prefix: Path, config: Any, where: str
 ) -> tuple[Flat, Flat]:
     model = ModelDef.of(build(source.config))
     wanted = [
@@ -217,7 +229,8 @@ def _load(
                         f"{path_str(full)} is {ours[full].shape}, there {value.shape}",
                     )
                 found[full] = fitted
-        inside = {p for p in ours if p[: len(prefix)] == prefix}
+        inside = {p for p in ours if p[: len(prefix)] == prefix and p not in _LACKING}
+        inside -= {p for p in inside if p[0] in (MOMENTUM, QUEUE)}
         for path in sorted(inside - found.keys()):
             faults.add("parameters without weights", path_str(path))
         results.append(found)
@@ -237,7 +250,7 @@ def _like(abstract: Flat, ours: Flat, prefix: Path) -> Flat:
     return found
 
 
-def _fit(value: jax.Array, path: Path, own: jax.Array, source: Any, config: CLIPConfig) -> Any:
+def _fit(value: jax.Array, path: Path, own: jax.Array, source: Any, config: Any) -> Any:
     """``value`` in the shape and place of ``own``, or None if that cannot be."""
     if value.shape == own.shape:
         return value

@@ -45,6 +45,7 @@ def test_no_chip_talks_to_another(tpu_devices):
     assert "FITS" in str(report)
 
 
+@pytest.mark.slow
 def test_flops_of_the_published_networks():
     """803 and 2,515 GFLOP at 512 px were counted on the PyTorch networks, multiply-adds twice."""
     model = TextToImage(PRESETS["sd1.5"])

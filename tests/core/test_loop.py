@@ -21,6 +21,8 @@ from medvlp_jax.core.profiling import ProfileConfig, Profiler
 from medvlp_jax.core.sharding import MeshConfig, make_mesh
 from medvlp_jax.core.step import make_train_step
 
+pytestmark = pytest.mark.usefixtures("all_compile_quickly")
+
 _compiled = {}
 
 

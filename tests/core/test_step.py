@@ -13,6 +13,8 @@ from medvlp_jax.core.processes import distributed
 from medvlp_jax.core.sharding import MeshConfig, make_mesh
 from medvlp_jax.core.step import abstract_state, init_state, make_train_step
 
+pytestmark = pytest.mark.usefixtures("all_compile_quickly")
+
 ONE = MeshConfig(1, 1, 1)
 # eps far above rounding: Adam divides a gradient by its own size, so that with a tiny eps an
 # element whose gradient is nearly zero turns a rounding error into a step of full length.
@@ -234,6 +236,7 @@ def test_fresh_state_is_the_same_on_every_mesh(devices):
     assert np.std(states[0].params["vision"]["blocks"]["up"]) > 0.1
 
 
+@pytest.mark.slow
 def test_micro_batches_save_memory(devices):
     """What they are for: temporaries shrink with the piece that is embedded at a time."""
     shapes = {

@@ -67,6 +67,7 @@ def record(**changes) -> Record:
             Turn("user", "What changed?", (0, 2)),
             Turn("assistant", "Mild opacity."),
         ),
+        "provenance": {"figure": "PMC1.1/F1"},
     }
     return Record(**(fields | changes))
 
@@ -140,7 +141,7 @@ def test_no_array_belongs_to_two_columns(config):
     names = [a for c in make_columns([*COLUMNS], config) for a in (*c.spec(1, 1), *c.host)]
     assert len(names) == len(set(names))
     assert "valid" not in names
-    assert {*batch_spec([*COLUMNS], config, 1, 1)} == {*names, "valid"} - {"box_phrase"}
+    assert {*batch_spec([*COLUMNS], config, 1, 1)} == {*names, "valid"} - {"box_phrase", "texts"}
 
 
 def test_a_batch_holds_what_was_asked_for(config, tokenizer):
@@ -201,6 +202,27 @@ def test_what_the_text_says(config, tokenizer):
     drawn = filled(names, config, tokenizer, rng=np.random.default_rng(2))
     np.testing.assert_array_equal(drawn["text"], ids)
     assert (drawn["text_variant"] != ids).any()
+
+
+def test_who_a_record_is_and_where_it_belongs(config, tokenizer):
+    def keys(one, **changes):
+        row = filled(("record_keys",), dataclasses.replace(config, **changes), None, one)
+        return int(row["record_key"]), int(row["group_key"])
+
+    first = record(provenance={"figure": "PMC1.1/F2", "from": {"study": 7}})
+    other = record(id="b", provenance={"figure": "PMC1.1/F2"})
+    assert keys(first)[0] not in (0, keys(other)[0])
+    assert keys(first)[1] == keys(other)[1] != 0
+    assert keys(record())[1] != keys(first)[1]
+    assert keys(record(provenance={}))[1] == 0
+    nested = {"group_by": "from.study"}
+    assert (
+        keys(first, **nested)[1] == keys(record(provenance={"from": {"study": "7"}}), **nested)[1]
+    )
+    assert keys(other, **nested)[1] == 0
+    texts = (Text(REPORT, "findings"), Text("Else.", "caption"), Text("More.", "findings"))
+    row = filled(("texts",), config, tokenizer, record(texts=(*texts, texts[0])))
+    assert json.loads(row["texts"]) == [REPORT, "More."]
 
 
 def test_a_modality_is_a_label_that_every_text_affirms(config, tokenizer):

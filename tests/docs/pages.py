@@ -9,6 +9,8 @@ import subprocess
 import sys
 from typing import NamedTuple
 
+from quick_flags import QUICK
+
 _BLOCK = re.compile(
     r'^```(?P<kind>python|diff) title="(?P<file>[^"]+)"\n(?P<text>.*?)^```$', re.M | re.S
 )
@@ -79,7 +81,7 @@ class Copy:
             "PYTHONPATH": str(self.root),
             "JAX_PLATFORMS": "cpu",
             "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-            "XLA_FLAGS": "",
+            "XLA_FLAGS": QUICK,
         }
         done = subprocess.run(
             command,

@@ -170,7 +170,7 @@ def test_a_tower_with_weights(repo_root, copy, folder, tmp_path):
     copy.python(
         "import numpy as np\n"
         "from safetensors.numpy import load_file\n"
-        "from medvlp_jax.run.convert import convert\n"
+        "from medvlp_jax.run.conversion.convert import convert\n"
         f"convert({f'timm_mixer:{weights}'!r}, {str(tmp_path / 'back')!r}, layout='timm_mixer')\n"
         f"one, two = (load_file(f) for f in ({str(weights / 'model.safetensors')!r}, "
         f"{str(tmp_path / 'back' / 'model.safetensors')!r}))\n"

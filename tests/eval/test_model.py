@@ -17,6 +17,8 @@ from medvlp_jax.eval.zeroshot.promptbank import load_bank
 from medvlp_jax.models.clip import build_clip, clip_config
 from medvlp_jax.tasks.registry import make_task
 
+pytestmark = pytest.mark.usefixtures("all_compile_quickly")
+
 SIDE, LENGTH = 16, 16
 
 

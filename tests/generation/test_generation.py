@@ -86,6 +86,7 @@ def test_rows_that_the_mesh_does_not_divide(devices):
         Generator(LM, {}, CONFIG, mesh)
 
 
+@pytest.mark.slow
 def test_no_row_is_left_idle(params, mesh):
     """Texts of very different length, in an order that would starve whole batches."""
     lengths = [24, 2, 2, 2] * 6

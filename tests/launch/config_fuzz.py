@@ -105,6 +105,7 @@ def generators() -> Iterator[Start]:
     from data_gen.images.sampling import SampleImagesConfig
     from data_gen.phantom.job import PhantomConfig
     from data_gen.pipelines.captions.config import CaptionsConfig
+    from data_gen.pipelines.pubmed import config as pubmed
     from data_gen.pipelines.syncxr import config as syncxr
     from data_gen.reports.sampling import SampleTextsConfig
     from data_gen.sources.importing.job import SOURCES
@@ -131,6 +132,7 @@ def generators() -> Iterator[Start]:
     for name, schema, config in schemas:
         yield Start(name, _full(schema, config), parsing(schema))
     yield Start("syncxr", config_of("syncxr"), syncxr.read)
+    yield Start("pubmed", config_of("pubmed", "demo"), pubmed.read)
     for name, source in SOURCES.items():
         # The word behind the colon is a root, but of these two a set.
         words = () if name in ("medmnist", "suite") else ("data/x",)

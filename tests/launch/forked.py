@@ -13,7 +13,7 @@ import traceback
 import medvlp_jax.aot.image_sampling
 import medvlp_jax.aot.text_decoding
 import medvlp_jax.aot.train_step
-import medvlp_jax.run.convert
+import medvlp_jax.run.conversion.convert
 import medvlp_jax.run.demo.reader
 import medvlp_jax.run.evaluate
 import medvlp_jax.run.finetune

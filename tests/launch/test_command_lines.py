@@ -13,6 +13,7 @@ import pytest
 SCRIPTS = (
     "train", "evaluate", "finetune", "experiment", "compile", "generate", "sample", "convert",
     "convert_records", "demo", "benchmark", "quickstart", "leakage", "side_by_side",
+    "label_studio", "screen",
 )  # fmt: skip
 CLIP = "--config=configs/cxr/clip.py:small:/no/data"
 
@@ -57,6 +58,9 @@ WRONG = [
     (["generate", "--config=configs/data_gen/phantom.py:x", "--out={folder}/w"],
      "takes nothing behind a colon"),
     (["sample", "--config=configs/data_gen/texts.py:x", "--out={folder}/w"], "or grammar"),
+    (["screen", "--pictures={folder}/none", "--backend=rule", "--out={folder}/w"], "is no folder"),
+    (["screen", "--pictures={folder}", "--backend=clip", "--out={folder}/w"], "needs model"),
+    (["screen", "--pictures={folder}", "--keep=brain", "--out={folder}/w"], "no class of pictures"),
     # keys and values
     (["train", CLIP, "--workdir={folder}/w", "config.optim.lr=5"], "write --config.optim.lr=5"),
     (["train", CLIP, "--workdir={folder}/w", "--config.optim.lr"], "needs a value"),
@@ -96,6 +100,11 @@ WRONG = [
     (["convert_records", "--from=/no/data", "--to={folder}/w", "--format=webdataset"], "/no/data"),
     (["convert_records", "--from=/no/data", "--to={folder}/w", "--format=parquet"], "/no/data"),
     (["convert_records", "--from=/no/data", "--to={folder}/w", "--format=zip"], "tfrecord"),
+    (["label_studio", "--matched={file}", "--out={folder}/w"], "give --articles"),
+    (["label_studio", "--matched={file}", "--out={folder}/w", "--articles={folder}"], "line 1"),
+    (["label_studio", "--matched=/no/m.jsonl", "--out={folder}/w", "--corrected={file}"],
+     "/no/m.jsonl does not exist"),
+    (["label_studio", "--matched={file}", "--out={file}", "--articles={folder}"], "is a file"),
     (["generate", "--config=configs/data_gen/webdataset.py:{folder}/w", "--out={folder}/w"],
      "holds no .*tar"),
     (["generate", "--config=configs/data_gen/parquet.py:{folder}/w", "--out={folder}/w"],

@@ -358,6 +358,7 @@ def test_a_normalised_head_leaves_padding_out_of_its_statistics():
     assert model.token_proj.out_norm.scale is None
 
 
+@pytest.mark.slow
 def test_prototypes_start_as_unit_vectors():
     config = dataclasses.replace(TINY, prototypes=7)
     params, _ = jax.jit(ModelDef.of(build_clip(config)).init)(jax.random.key(0))

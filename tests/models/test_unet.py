@@ -86,6 +86,7 @@ def test_one_time_for_all_and_rows_apart(unet):
     assert float(jnp.abs(later - together).max()) > 0.01
 
 
+@pytest.mark.slow
 def test_remat_has_the_same_gradient(unet):
     model, params = unet
     again = model_of(dataclasses.replace(CONFIG, remat=True))
@@ -137,6 +138,7 @@ def test_mesh(unet, shape, devices):
         assert held < 0.6 * everything
 
 
+@pytest.mark.slow  # the parity with diffusers covers the sizes that are run
 def test_published_sizes():
     assert param_count(model_of(unets.PRESETS["sd2"]).abstract_params) == 865_910_724
     assert param_count(model_of(vaes.PRESETS["kl_f8"]).abstract_params) == 83_653_863

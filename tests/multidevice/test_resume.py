@@ -12,6 +12,7 @@ import sys
 import core_run
 import numpy as np
 import pytest
+from quick_flags import QUICK
 
 from medvlp_jax.core.loop import LoopConfig
 from medvlp_jax.core.metrics import read_metrics
@@ -19,14 +20,12 @@ from medvlp_jax.core.processes import preemption
 from medvlp_jax.core.sharding import MeshConfig
 
 STEPS = 12
-#: Compiles three times as fast; the programs of a test are too small to run slower for it.
-FAST = "--xla_backend_optimization_level=0"
 
 
 def start(workdirs, *args, devices=1, **env):
     """Starts ``core_run.py`` in a process of its own."""
     root = pathlib.Path(__file__).parents[2]
-    flags = f"--xla_force_host_platform_device_count={devices} {FAST}"
+    flags = f"--xla_force_host_platform_device_count={devices} {QUICK}"
     return subprocess.Popen(
         [sys.executable, pathlib.Path(core_run.__file__), *map(str, workdirs), *args],
         env=os.environ
@@ -164,7 +163,7 @@ def test_twenty_kills_at_random_moments_are_bitwise_the_uninterrupted_run(tmp_pa
     process = subprocess.run(
         [sys.executable, script, tmp_path / "kills", "20", "1"],
         env=os.environ
-        | {"XLA_FLAGS": FAST, "PYTHONPATH": str(script.parents[2]), "JAX_PLATFORMS": "cpu"},
+        | {"XLA_FLAGS": QUICK, "PYTHONPATH": str(script.parents[2]), "JAX_PLATFORMS": "cpu"},
         capture_output=True,
         text=True,
         check=False,

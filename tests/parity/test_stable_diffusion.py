@@ -99,6 +99,7 @@ def test_same_images(version, method):
     assert np.mean(difference > 0) < 0.01
 
 
+@pytest.mark.slow
 def test_other_numbers_give_other_images():
     """The comparison above notices a wrong guidance, spacing or time step."""
     folder, model, params, case = loaded("sd1")

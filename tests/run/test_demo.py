@@ -14,6 +14,7 @@ import pydicom
 import pytest
 from chromium import Chromium
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+from quick_flags import QUICK
 
 from data_gen.phantom.job import PhantomConfig, SplitCounts, generate
 from medvlp_jax.core.errors import UserError
@@ -285,7 +286,11 @@ def served(trained):
     root = pathlib.Path(__file__).resolve().parents[2]
     command = [sys.executable, "launch/demo.py", f"--checkpoint={trained[0]}", "--port=0",
                "--library=16"]  # fmt: skip
-    environment = os.environ | {"PYTHONPATH": str(root), "XLA_FLAGS": "", "PYTHONUNBUFFERED": "1"}
+    environment = os.environ | {
+        "PYTHONPATH": str(root),
+        "XLA_FLAGS": QUICK,
+        "PYTHONUNBUFFERED": "1",
+    }
     log = (trained[0] / "demo.log").open("w+")
     process = subprocess.Popen(command, cwd=root, env=environment, stdout=log, stderr=log)
     try:

@@ -25,6 +25,8 @@ from medvlp_jax.run.build import Run
 from medvlp_jax.run.evaluate import evaluate_checkpoint
 from medvlp_jax.run.sets import film_configs, set_configs
 
+pytestmark = pytest.mark.usefixtures("all_compile_quickly")
+
 LABELS = ("atelectasis", "edema", "pleural effusion", "no finding")
 SIDE, COUNT = 16, 24
 
@@ -177,6 +179,7 @@ def test_masks_as_truth_and_the_maps_of_a_protocol(run, tmp_path):
     assert "pointing_random" not in alone["toy-grounding"]["overall"]
 
 
+@pytest.mark.slow
 def test_an_ensemble_of_checkpoints(run, tmp_path):
     workdir, data, _ = run
     other = _start(tmp_path / "other", data, seed=1)

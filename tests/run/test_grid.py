@@ -99,6 +99,40 @@ def test_the_shipped_grid_is_valid():
     assert grid.sets["real"].validation == "real_validation"
 
 
+def test_a_condition_trains_on_its_splits_and_is_compared_with_its_own(tmp_path):
+    grid = grid_of(
+        tmp_path,
+        splits={"synthetic": ["train1", "train2"]},
+        against={"synthetic": "mixed"},
+    )
+    config = training_config(grid, find(grid, "tiny-synthetic-steps-0"))
+    assert config["data"]["sources"] == [
+        {"path": grid.data["synthetic"], "split": split} for split in ("train1", "train2")
+    ]
+    found = {t: outcome(t.seed, shift=len(t.condition) / 10) for t in trials(grid)}
+    rows = summarise(grid, found)["rows"]
+    minus = {r["condition"]: r["minus"] for r in rows if r["evaluation"] == "real-zeroshot"}
+    assert minus == {"real": "", "synthetic": "mixed", "mixed": "real"}
+    with pytest.raises(ConfigError, match=r"did you mean against\.synthetic\.mixed"):
+        grid_of(tmp_path, against={"synthetic": "mixd"})
+    with pytest.raises(ConfigError, match=r"did you mean splits\.mixed"):
+        grid_of(tmp_path, splits={"mixd": ["train1"]})
+
+
+def test_retrieval_is_measured_by_the_mean_of_both_ways():
+    arrays = {
+        "ids": np.array(["a", "b", "c", "d"]),
+        "rank_image_to_text": np.array([1, 5, 6, 9]),
+        "rank_text_to_image": np.array([2, 7, 3, 8]),
+    }
+    measure = Measure(arrays)
+    assert measure.value == pytest.approx(0.5)
+    only_b = np.array([[0], [4], [0], [0]], np.int32)
+    assert measure(only_b)[0] == pytest.approx(0.5)
+    only_a = np.array([[4], [0], [0], [0]], np.int32)
+    assert measure(only_a)[0] == pytest.approx(1.0)
+
+
 def outcome(seed, shift=0.0, n=60):
     """A made-up run: AUC grows with ``shift``; the records are the same for every seed."""
     labels = np.random.default_rng(7).integers(0, 2, (n, 2))
@@ -236,7 +270,9 @@ def test_a_small_experiment(tmp_path):
         generate(small, tmp_path / name, progress=False)
     grid = grid_of(tmp_path, conditions={"real": ["real"], "synthetic": ["synthetic"]}, seeds=[0])
     out = tmp_path / "out"
-    assert steps_of(Budget(epochs=1.5), [*grid.data.values()], 8) == 9
+    assert (
+        steps_of(Budget(epochs=1.5), [(folder, "train") for folder in grid.data.values()], 8) == 9
+    )
     done = {t: run.run_trial(grid, t, out) for t in trials(grid)}
     assert all(run.is_done(out, t) for t in done)
     summary = summarise(grid, done)

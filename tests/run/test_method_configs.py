@@ -18,6 +18,8 @@ from medvlp_jax.run.build import Run
 from medvlp_jax.run.config import parse_config
 
 NAMES = ("clip", "siglip", "convirt", "gloria", "mgca", "medclip", "chexzero")
+#: What is compiled each time; ``run/test_every_task.py`` trains every task.
+QUICK = ("clip", "mgca")
 ROWS, SIDE, LENGTH = 8, 32, 12
 
 
@@ -82,7 +84,9 @@ def test_arguments_that_are_wrong():
 
 
 @pytest.mark.usefixtures("quick_compiles")
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in NAMES]
+)
 def test_a_tiny_version_learns_a_step(name):
     config = config_of(name, "small:unused")
     config.model.vision.update({"width": 8, "stage_sizes": (1, 1)})

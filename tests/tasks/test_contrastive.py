@@ -374,7 +374,9 @@ def test_config_errors_name_the_key_and_the_mend():
     for change, message in cases:
         with pytest.raises(ConfigError, match=message):
             make_task(plain, BASE | change)
-    with pytest.raises(ConfigError, match=r"config\.task\.name is missing; one of contrastive"):
+    with pytest.raises(
+        ConfigError, match=r"config\.task\.name is missing; one of blip, contrastive"
+    ):
         make_task(plain, {})
     assert "contrastive" in TASKS
 

@@ -21,6 +21,8 @@ from medvlp_jax.tasks.segmentation import (
 )
 from medvlp_jax.tasks.supervised import bce, targets
 
+pytestmark = pytest.mark.usefixtures("all_compile_quickly")
+
 
 def sigmoid(x):
     return 1 / (1 + np.exp(-x))
@@ -62,6 +64,7 @@ def tiny_classifier():
     return ModelDef.of(lambda rngs: ClassifierConfig(vision, 2).build(rngs=rngs))
 
 
+@pytest.mark.slow
 def test_what_is_validated_has_passed_through_one_sigmoid_as_in_training():
     model_def = tiny_classifier()
     task = make_task(model_def, {"name": "supervised"})

@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 from medvlp_jax.core.config import to_plain
 from medvlp_jax.models.clip import CLIPConfig
 from medvlp_jax.models.vit import ViTConfig
-from medvlp_jax.run import comparison
+from medvlp_jax.run.conversion import comparison
 from medvlp_jax.weights.faults import WeightsError
 from medvlp_jax.weights.origin import inputs as origin_inputs
 from medvlp_jax.weights.origin import library as origin

@@ -10,6 +10,7 @@ import drawn
 import numpy as np
 import pytest
 from folders import change, write
+from quick_flags import QUICK
 from safetensors.numpy import load_file, save_file
 
 from medvlp_jax.data.texts.tokenizer import train_wordpiece
@@ -24,7 +25,7 @@ def run(tmp_path_factory):
     cache = {
         "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("xla")),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "XLA_FLAGS": "",
+        "XLA_FLAGS": QUICK,
         "PYTHONPATH": str(ROOT),
     }
 
@@ -115,6 +116,7 @@ def test_the_trained_tower_moved(trained, run):
     assert 0 < np.abs(before[name] - after[name]).max() < 0.01
 
 
+@pytest.mark.slow
 def test_a_run_of_a_dinov2_and_a_bert(trained, run):
     """The whole is written in the one layout that holds any ViT beside any BERT."""
     folder, _ = trained

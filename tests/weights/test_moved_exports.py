@@ -23,9 +23,9 @@ from medvlp_jax.core.state import ModelDef, flatten, unflatten
 from medvlp_jax.data.texts.tokenizer import train_wordpiece
 from medvlp_jax.models.lm.config import LMConfig
 from medvlp_jax.models.lm.decoder import build_lm
-from medvlp_jax.run import convert as conversion
-from medvlp_jax.run import programs
 from medvlp_jax.run.build import Run
+from medvlp_jax.run.conversion import convert as conversion
+from medvlp_jax.run.conversion import programs
 from medvlp_jax.weights import lm
 from medvlp_jax.weights.export import check_fits, export
 from medvlp_jax.weights.faults import WeightsError

@@ -20,7 +20,7 @@ from safetensors.numpy import save_file
 
 from medvlp_jax.core.config import ConfigError
 from medvlp_jax.core.state import ModelDef
-from medvlp_jax.run import comparison
+from medvlp_jax.run.conversion import comparison
 from medvlp_jax.weights import towers
 from medvlp_jax.weights.families import HALF, OPENAI, build
 from medvlp_jax.weights.faults import Faults, WeightsError

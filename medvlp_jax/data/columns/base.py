@@ -132,7 +132,7 @@ class ArrayColumn:
 
     def arrays(self, rows: int, text_len: int) -> Mapping[str, Cells]:
         """The arrays of the column for so many rows and tokens."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} describes no arrays")
 
     @property
     def host(self) -> tuple[str, ...]:

@@ -13,9 +13,11 @@ from medvlp_jax.data.columns.image import ImageColumn
 from medvlp_jax.data.columns.labels import LabelsColumn, StatementsColumn
 from medvlp_jax.data.columns.latents import LatentsColumn
 from medvlp_jax.data.columns.masks import MasksColumn
+from medvlp_jax.data.columns.record_keys import RecordKeysColumn
 from medvlp_jax.data.columns.text import TextColumn
 from medvlp_jax.data.columns.text_key import TextKeyColumn
 from medvlp_jax.data.columns.text_variant import TextVariantColumn
+from medvlp_jax.data.columns.texts import TextsColumn
 from medvlp_jax.data.columns.views import ViewsColumn
 from medvlp_jax.data.columns.words import WordsColumn
 from medvlp_jax.data.config import DataConfig
@@ -31,6 +33,8 @@ COLUMNS: dict[str, Callable[[DataConfig, Tokenizer | None], Column]] = {
     "box_phrases": BoxPhrasesColumn,
     "text": TextColumn,
     "text_key": TextKeyColumn,
+    "record_keys": RecordKeysColumn,
+    "texts": TextsColumn,
     "words": WordsColumn,
     "text_variant": TextVariantColumn,
     "statements": StatementsColumn,

@@ -11,7 +11,7 @@ from scipy.special import ndtri
 
 from medvlp_jax.core.fields import Channels, Extent, Fraction, NonNegative, Positive
 from medvlp_jax.data.images import geometry, pillow
-from medvlp_jax.data.images.decoding import decode, probe_size
+from medvlp_jax.data.images.decoding import decode, probe_size, to_gray
 from medvlp_jax.data.images.geometry import GeometryConfig, Matrix
 
 
@@ -109,6 +109,25 @@ def load_image(
     if rng is not None:
         out = change_grays(out, config.photometric, rng)
     return _in_channels(out, gray), m
+
+
+def prepared(
+    pixels: UInt8[np.ndarray, "h w *c"], config: ImageConfig
+) -> UInt8[np.ndarray, "s s c"]:
+    """Pixels that are decoded already as evaluation shows them: cropped and resized.
+
+    Args:
+      pixels: gray [h, w] or RGB [h, w, 3].
+    """
+    gray = config.channels == 1
+    if gray and pixels.ndim == 3:
+        pixels = to_gray(pixels)
+    if config.filter != "fast":
+        out, _ = pillow.resize(pixels, config.resize, config.size, config.filter)
+        return _in_channels(out, gray)
+    m = geometry.matrix(config.resize, pixels.shape[1], pixels.shape[0], config.geometry, None)
+    m = geometry.snap(m, pixels.shape[1], pixels.shape[0])
+    return _in_channels(geometry.warp(pixels, m, config.size), gray)
 
 
 def _in_channels(image: UInt8[np.ndarray, "h w *c"], gray: bool) -> UInt8[np.ndarray, "h w c"]:

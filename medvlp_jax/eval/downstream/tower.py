@@ -5,6 +5,7 @@ initialisation, treated alike in all else.
 """
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -138,6 +139,13 @@ def settled(tower: Tower, images: Iterable[Image], mesh: Mesh) -> Tower:
     return dataclasses.replace(tower, buffers=buffers)
 
 
+@functools.lru_cache(maxsize=1)
+def _untrained(config: VisionConfig, seed: int) -> tuple[Any, Any]:
+    """Arrays of a tower on the host; every evaluator of a run asks for the same ones."""
+    model_def = ModelDef.of(lambda rngs: TowerOnly(config, rngs=rngs))
+    return jax.device_get(jax.jit(model_def.init)(jax.random.key(seed)))
+
+
 def random_tower(
     like: Tower,
     seed: int,
@@ -146,8 +154,7 @@ def random_tower(
     rows: Sequence[Int[np.ndarray, "m"]],
 ) -> Tower:
     """The same network from random initialisation, with the batch statistics of training images."""
-    model_def = ModelDef.of(lambda rngs: TowerOnly(like.config, rngs=rngs))
-    params, buffers = jax.device_get(jax.jit(model_def.init)(jax.random.key(seed)))
+    params, buffers = _untrained(like.config, seed)
     fresh = dataclasses.replace(like, params=params["vision"], buffers=buffers.get("vision", {}))
     data = dataclasses.replace(sets.data, seed=seed, batch_size=sets.eval_batch)
     with labelled_iterator(

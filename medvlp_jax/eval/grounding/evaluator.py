@@ -81,6 +81,7 @@ class Grounding:
         set; None: the comparison is left out.
       bootstrap: of the intervals; resamples records (patients), not pairs.
       not_scored: other findings of the set -> why they are not looked for, for the result.
+      column: makes the maps of ``query``, in place of those above.
 
     Raises:
       EvalError: the set or the bank lacks a class.
@@ -107,6 +108,7 @@ class Grounding:
         untrained: Callable[[PredictFn, Embedded], PredictFn] | None = None,
         bootstrap: Bootstrap | None = None,
         not_scored: Mapping[str, str] | None = None,
+        column: Column | None = None,
     ):
         if truth not in ("boxes", "masks"):
             raise ValueError(f"truth {truth!r} must be 'boxes' or 'masks'")
@@ -126,7 +128,9 @@ class Grounding:
         self._tokenize, self._among = tokenize, tuple(among or classes)
         self._cut_prompts: dict[str, Any] = {}
         self._maps: Column
-        if query == "phrases":
+        if column is not None:
+            self._maps = column
+        elif query == "phrases":
             self._maps = PhraseMaps(tokenize)
         else:
             self._maps = class_maps(bank, self.classes, tokenize, query, among)

@@ -86,14 +86,22 @@ class ClassDetections:
             out[:, some] = 0.0
             return out
         ranked = self.score[order]
-        ends = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1)
+        new = np.append(True, ranked[1:] != ranked[:-1])
+        group = np.cumsum(new) - 1  # of each detection: those of one score
+        ends = np.append(np.flatnonzero(new)[1:] - 1, len(ranked) - 1)
         drawn = counts[self.record[order]]
-        called = np.cumsum(drawn, 0, dtype=np.int64)[ends]
+        called = np.cumsum(drawn, 0, dtype=np.int64)
         for t in range(self.hit.shape[1]):
-            true = np.cumsum(drawn * self.hit[order, t, None], 0, dtype=np.int64)[ends]
-            precision = true / np.maximum(called, 1)
+            # Precision rises at a hit alone, so that no other point counts.
+            hits = np.flatnonzero(self.hit[order, t])
+            if not len(hits):
+                out[t, some] = 0.0
+                continue
+            groups, first = np.unique(group[hits], return_index=True)
+            gained = np.add.reduceat(drawn[hits], first, 0, dtype=np.int64)
+            true = np.cumsum(gained, 0)
+            precision = true / np.maximum(called[ends[groups]], 1)
             best = np.maximum.accumulate(precision[::-1], 0)[::-1]
-            gained = np.diff(true, axis=0, prepend=0)
             area = (gained * best).sum(0)
             out[t, some] = area[some] / total[some]
         return out

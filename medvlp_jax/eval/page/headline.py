@@ -102,6 +102,31 @@ def _retrieval(shown: Shown, name: str, entry: Entry) -> str:
     return _card(f"Image → report {measure.upper()}", entry, part, what, scale, line, kind)
 
 
+def _reranked(shown: Shown, name: str, entry: Entry) -> str:
+    both = entry["image_to_text"]
+    measure = "r@5" if "r@5" in both["chance"] else next(iter(both["chance"]))
+    part, chance, first = both[measure], both["chance"][measure], both[f"first_{measure}"]
+    marks = [Mark(chance, "chance", "chance"), Mark(first["value"], "rule", "by cosine alone")]
+    scale = whisker(**part, domain=(0, 1), marks=marks, width=230)
+    what = f"{count(entry['records'])} images, {count(entry['distinct_texts'])} texts"
+    gain = both[f"gain_{measure}"]
+    line = (
+        f"by cosine alone {number(first['value'])}: {signed(gain['value'])}{_ends(gain, signed)}; "
+        f"chance is {number(chance)}"
+    )
+    title = f"Image → text {measure.upper()}, re-ranked"
+    return _card(title, entry, part, what, scale, line, verdict(gain))
+
+
+def _captioning(shown: Shown, name: str, entry: Entry) -> str:
+    scores = entry["scores"]
+    part, other = scores["rouge_l"], scores["rouge_l_commonest"]
+    marks = [Mark(other["value"], "rule", "the commonest text")]
+    scale = whisker(**part, domain=(0, 1), marks=marks, width=230)
+    line = f"the commonest text for every image {number(other['value'])}"
+    return _card("Captions, ROUGE-L", entry, part, _size(entry), scale, line, "open")
+
+
 def _modality(shown: Shown, name: str, entry: Entry) -> str:
     top1 = entry["top1"]
     part, chance = top1["accuracy"], top1["chance"]
@@ -199,6 +224,9 @@ CARDS: dict[str, tuple[Draw, dict[str, str]]] = {
     "average_precision": (_predicted, {}),
     "grounding": (_grounding, _CHANCE),
     "retrieval": (_retrieval, _CHANCE),
+    "reranked": (_reranked, _BEATS | _CHANCE),
+    "captioning": (_captioning, _BEATS),
+    "gradcam": (_grounding, _CHANCE),
     "modality": (_modality, _CHANCE),
     "by_modality": (_by_modality, {"reference": "an AUC of 0.5"}),
     "counterfactual": (_counterfactual, _CHANCE),

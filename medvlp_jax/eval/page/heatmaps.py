@@ -87,7 +87,11 @@ def heatmaps_of_set(shown: Shown, name: str) -> str:
 
 def other_heatmaps(shown: Shown) -> str:
     """The pictures of sets whose phrases were not scored, set by set."""
-    scored = {entry["set"] for entry in shown.of_kind.get("grounding", {}).values()}
+    scored = {
+        entry.get("pictures_of", entry["set"])
+        for kind in ("grounding", "gradcam")
+        for entry in shown.of_kind.get(kind, {}).values()
+    }
     names = dict.fromkeys(h.set for h in shown.heatmaps if h.set not in scored)
     return "".join(
         tag("h3", esc(name or "Heat-maps")) + heatmaps_of_set(shown, name) for name in names

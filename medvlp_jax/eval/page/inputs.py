@@ -84,7 +84,7 @@ def heatmaps_of(result: EvalResult) -> list[Heatmap]:
             boxes=a["shown_boxes"][i][np.isfinite(a["shown_boxes"][i]).all(1)],
             hit=float(a["shown_hit"][i]),
             id=str(a["shown_id"][i]),
-            set=result.details["set"],
+            set=result.details.get("pictures_of", result.details["set"]),
         )
         for i in range(len(a["shown_map"]))
     ]

@@ -6,6 +6,11 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from medvlp_jax.eval.matching.sections import (
+    captioning_section,
+    gradcam_section,
+    reranked_section,
+)
 from medvlp_jax.eval.modalities.sections import (
     by_modality_section,
     counterfactual_section,
@@ -73,7 +78,10 @@ SECTIONS: dict[str, tuple[str, Draw]] = {
     "by_modality": ("Zero-shot within each modality", by_modality_section),
     "counterfactual": ("Counterfactual pairs", counterfactual_section),
     "retrieval": ("Image-report retrieval", retrieval_section),
+    "reranked": ("Two-stage retrieval", reranked_section),
+    "captioning": ("Captions", captioning_section),
     "grounding": ("Phrases on images", grounding_section),
+    "gradcam": ("Phrases on images, by cross-attention", gradcam_section),
     "classification": ("Classification", zeroshot_section),
     "dice": ("Segmentation, as trained", dice_section),
     "average_precision": ("Detection, as trained", average_precision_section),

@@ -205,7 +205,7 @@ def grounding_section(shown: Shown, name: str, entry: Entry) -> str:
             chance="chance: area of the boxes",
             rule="the same boxes under other phrases",
         )
-        + heatmaps_of_set(shown, entry["set"])
+        + heatmaps_of_set(shown, entry.get("pictures_of", entry["set"]))
     )
 
 

@@ -103,10 +103,12 @@ def choose(
             _log.warning("%s: %r has %s and is not measured", where, name, reason)
     known = [c for c in labels if c in maps.classes and c != NO_FINDING]
     shown = located(counts, labelled if named else known)
-    if "grounding" in evaluators and not shown:
+    maps_of = [word for word in ("grounding", "gradcam") if word in evaluators]
+    if maps_of and not shown:
         asked = ", ".join(named or known) or "no label with a prompt"
         raise ConfigError(
-            f"{where}: grounding has nothing to look for: {asked} is no finding of a record there"
+            f"{where}: {maps_of[0]} has nothing to look for: {asked} is no finding of a record "
+            "there"
         )
     left, unseen = {}, {}
     for name in counts:

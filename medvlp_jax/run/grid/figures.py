@@ -8,6 +8,8 @@ import matplotlib
 import matplotlib.figure
 
 matplotlib.use("agg")
+#: Evaluations whose number is no AUC, so that one half means nothing.
+NO_AUC = ("grounding", "retrieval")
 _COLOURS = ("#4c72b0", "#dd8452", "#55a868", "#8172b3", "#937860", "#da8bc3")
 
 
@@ -34,7 +36,7 @@ def values(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any], evalua
                     dots = [v for v in r["values"] if v is not None]
                     axes.plot([x] * len(dots), dots, "o", ms=2.5, color="#111")
         axes.plot([], [], "D", color=_COLOURS[c % len(_COLOURS)], label=condition)
-    if not evaluation.endswith("grounding"):  # an AUC
+    if not evaluation.endswith(NO_AUC):
         axes.axhline(0.5, color="#999", lw=0.8, ls="--")
     axes.set_xticks(range(len(arms)), [f"{m}\n{b}" for b, m in arms])
     axes.set_title(f"{evaluation}, interval over records and seeds", fontsize=9)
@@ -63,11 +65,13 @@ def differences(
         f"{r['method']} minus {r['minus']}"
         if summary.get("compares_methods")
         else f"{r['method']} {r['budget']}: {r['condition']}"
+        + (f" minus {r['minus']}" if summary.get("compares_conditions") else "")
         for r in shown
     ]
     axes.set_yticks(range(len(shown)), names, fontsize=8)
     axes.invert_yaxis()
-    what = "differences" if summary.get("compares_methods") else f"minus {summary['reference']}"
+    own = summary.get("compares_methods") or summary.get("compares_conditions")
+    what = "differences" if own else f"minus {summary['reference']}"
     axes.set_title(f"{evaluation}: {what}, in pairs", fontsize=9)
     return _png(figure)
 

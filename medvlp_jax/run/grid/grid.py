@@ -48,7 +48,9 @@ class GridConfig:
       budgets: name -> how long.
       seeds: of initialisation, order and augmentation; three or more.
       sets: what every run is measured on; a ``path`` that is a name in ``data`` means that folder.
+      splits: condition -> the splits of its folders that it trains on; "train" where none is named.
       reference: the condition that the others are compared with.
+      against: condition -> another one that it is compared with instead.
       compared: method -> the method that it is compared with, on the reference condition.
       bootstrap: of the intervals.
     """
@@ -60,7 +62,9 @@ class GridConfig:
     sets: dict[str, EvalSetConfig]
     budgets: dict[str, Budget]
     seeds: tuple[Seed, ...] = (0, 1, 2)
+    splits: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     reference: str = "real"
+    against: dict[str, str] = dataclasses.field(default_factory=dict)
     compared: dict[str, str] = dataclasses.field(default_factory=dict)
     bootstrap: Bootstrap = dataclasses.field(default_factory=Bootstrap)
 
@@ -73,6 +77,13 @@ class GridConfig:
                     raise ValueError(unknown_key(f"compared.{method}", name, self.methods))
             if method == other:
                 raise ValueError(f"compared.{method} is the method itself")
+        for key in ("splits", "against"):
+            for condition in getattr(self, key):
+                if condition not in self.conditions:
+                    raise ValueError(unknown_key(key, condition, self.conditions))
+        for condition, other in self.against.items():
+            if other not in self.conditions:
+                raise ValueError(unknown_key(f"against.{condition}", other, self.conditions))
         for condition, names in self.conditions.items():
             for name in names:
                 if name not in self.data:
@@ -104,6 +115,15 @@ class Trial:
 def conditions(grid: GridConfig) -> list[str]:
     """The reference first, as the others are read against it."""
     return [grid.reference, *(c for c in grid.conditions if c != grid.reference)]
+
+
+def sources(grid: GridConfig, condition: str) -> list[tuple[str, str]]:
+    """(folder, split) of all that a condition trains on."""
+    return [
+        (grid.data[name], split)
+        for name in grid.conditions[condition]
+        for split in grid.splits.get(condition, ("train",))
+    ]
 
 
 def parse_grid(config: Mapping[str, Any]) -> GridConfig:
@@ -149,14 +169,14 @@ def training_config(grid: GridConfig, trial: Trial) -> dict[str, Any]:
     """The config of one run, as ``run.build.Run`` takes it.
 
     Raises:
-      DatasetError: a data folder is missing or has no training split.
+      DatasetError: a data folder is missing or has no such split.
     """
     config = copy.deepcopy(grid.methods[trial.method])
-    folders = [grid.data[name] for name in grid.conditions[trial.condition]]
+    trained_on = sources(grid, trial.condition)
     config["name"] = trial.name
     config["seed"] = trial.seed
-    config["data"]["sources"] = [{"path": path, "split": "train"} for path in folders]
-    steps = steps_of(grid.budgets[trial.budget], folders, config["data"]["batch_size"])
+    config["data"]["sources"] = [{"path": path, "split": split} for path, split in trained_on]
+    steps = steps_of(grid.budgets[trial.budget], trained_on, config["data"]["batch_size"])
     loop, optim = config.setdefault("loop", {}), config.setdefault("optim", {})
     loop["steps"] = steps
     loop["eval_every"] = steps
@@ -171,9 +191,9 @@ def training_config(grid: GridConfig, trial: Trial) -> dict[str, Any]:
     return config
 
 
-def steps_of(budget: Budget, folders: Sequence[str], batch_size: int) -> int:
-    """Optimizer steps of a budget on these data."""
+def steps_of(budget: Budget, data: Sequence[tuple[str, str]], batch_size: int) -> int:
+    """Optimizer steps of a budget on these (folder, split)."""
     if budget.steps:
         return budget.steps
-    records = sum(len(open_dataset(folder, "train")) for folder in folders)
+    records = sum(len(open_dataset(folder, split)) for folder, split in data)
     return max(1, math.ceil(budget.epochs * records / batch_size))

@@ -17,7 +17,11 @@ from medvlp_jax.eval.metrics.scores import mean_defined
 
 FILE = "outcome.npz"
 #: Arrays of an evaluation that are kept.
-_KEPT = ("ids", "labels", "scores", "clusters", "pair_record", "pair_values")
+_KEPT = (
+    *("ids", "labels", "scores", "clusters", "pair_record", "pair_values"),
+    *("rank_image_to_text", "rank_text_to_image"),
+)
+_AT = 5  # of the recall that is compared
 
 
 class OutcomeError(UserError):
@@ -94,7 +98,8 @@ class Outcome:
 class Measure:
     """One number of one evaluation under resampling: ``measure(counts [n, r]) -> [r]``.
 
-    A zero-shot or probe evaluation is its macro AUC, a grounding evaluation its pointing game.
+    A zero-shot or probe evaluation is its macro AUC, a grounding evaluation its pointing game, a
+    retrieval evaluation the mean of R@5 of both ways.
 
     Attributes:
       records: ids that the columns of ``counts`` weigh, in order.
@@ -105,6 +110,11 @@ class Measure:
             self.records, self.clusters = arrays["ids"], arrays.get("clusters")
             pairs = zip(arrays["labels"].T, arrays["scores"].T, strict=True)
             self._classes = [AucCounts(y, s) for y, s in pairs]
+        elif "rank_image_to_text" in arrays:
+            self.records, self.clusters = arrays["ids"], arrays.get("clusters")
+            ranks = np.stack([arrays["rank_image_to_text"], arrays["rank_text_to_image"]], 1)
+            self._classes, self._pair = [], np.arange(len(ranks))
+            self._values = (ranks <= _AT).mean(1, keepdims=True)
         else:
             self.records, pair = np.unique(arrays["pair_record"], return_inverse=True)
             self.clusters, self._classes = None, []
@@ -112,7 +122,7 @@ class Measure:
 
     @staticmethod
     def fits(arrays: Mapping[str, np.ndarray]) -> bool:
-        return "scores" in arrays or "pair_values" in arrays
+        return any(name in arrays for name in ("scores", "pair_values", "rank_image_to_text"))
 
     def __call__(self, counts: Int[np.ndarray, "n r"]) -> Float[np.ndarray, "r"]:
         if self._classes:

@@ -94,12 +94,17 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _against(summary: Mapping[str, Any]) -> str:
     """Head of the differences."""
-    return "difference" if summary.get("compares_methods") else f"minus {summary['reference']}"
+    return "difference" if _each_its_own(summary) else f"minus {summary['reference']}"
+
+
+def _each_its_own(summary: Mapping[str, Any]) -> bool:
+    """Whether differences are to several methods or conditions."""
+    return bool(summary.get("compares_methods") or summary.get("compares_conditions"))
 
 
 def _lead(row: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
     """What stands before a difference where each is to something of its own."""
-    return f"minus {row['minus']}: " if summary.get("compares_methods") else ""
+    return f"minus {row['minus']}: " if _each_its_own(summary) else ""
 
 
 def _cells(row: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
@@ -172,7 +177,11 @@ def _sections(
 
 
 #: Word of an evaluator -> the number that a grid compares.
-_NUMBERS = {"zeroshot": "zero-shot macro AUC", "grounding": "pointing game"}
+_NUMBERS = {
+    "zeroshot": "zero-shot macro AUC",
+    "grounding": "pointing game",
+    "retrieval": "R@5, mean of both ways",
+}
 
 
 def _title(evaluation: str) -> str:
@@ -183,7 +192,7 @@ def _title(evaluation: str) -> str:
 
 def _table(evaluation: str, rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> str:
     """Values with their intervals and seeds, and the differences to the reference."""
-    chance = None if evaluation.endswith("grounding") else 0.5  # of an AUC
+    chance = None if evaluation.endswith(figures.NO_AUC) else 0.5
     values = [v for r in rows for v in (r["value"], r["low"], r["high"], *r["values"])]
     domain = _domain([*values, chance])
     against = [v for r in rows if r["difference"] for v in r["difference"].values()]

@@ -62,8 +62,8 @@ def summarise(grid: GridConfig, outcomes: Mapping[Trial, Outcome]) -> dict[str, 
       ``{"rows": [{evaluation, budget, method, condition, seeds, steps, value, low, high, sd,
       values, difference: {value, low, high} | None, minus, metrics: {name: mean over seeds}}],
       "finished", "trials", "reference"}``; ``difference`` is to what ``minus`` names: the reference
-      condition of the same method, budget and evaluation, or, on the reference condition, the
-      method that ``grid.compared`` says.
+      condition (or that of ``grid.against``) of the same method, budget and evaluation, or, on the
+      reference condition, the method that ``grid.compared`` says.
     """
     rows = []
     arms: dict[tuple[str, str, str, str], Arm] = {}
@@ -97,11 +97,11 @@ def summarise(grid: GridConfig, outcomes: Mapping[Trial, Outcome]) -> dict[str, 
     for row in rows:
         key = row["evaluation"], row["budget"]
         method, condition = row["method"], row["condition"]
-        against = (method, grid.reference)
-        row["minus"] = grid.reference
-        if condition == grid.reference:
-            row["minus"] = grid.compared.get(method, "")
-            against = (row["minus"], grid.reference)
+        row["minus"] = grid.against.get(condition, grid.reference)
+        against = (method, row["minus"])
+        if row["minus"] == condition:
+            row["minus"] = grid.compared.get(method, "") if condition == grid.reference else ""
+            against = (row["minus"], condition)
         arm, other = arms.get((*key, method, condition)), arms.get((*key, *against))
         row["difference"] = None
         if arm is not None and other is not None:
@@ -110,6 +110,7 @@ def summarise(grid: GridConfig, outcomes: Mapping[Trial, Outcome]) -> dict[str, 
         "rows": rows,
         "reference": grid.reference,
         "compares_methods": bool(grid.compared),
+        "compares_conditions": bool(grid.against),
         "finished": len(outcomes),
         "level": grid.bootstrap.level,
         "resamples": grid.bootstrap.resamples,

@@ -10,12 +10,12 @@ from medvlp_jax.core.processes import distributed
 from medvlp_jax.data.pipeline import all_texts
 from medvlp_jax.data.store.dataset import open_dataset
 from medvlp_jax.data.texts.tokenizer import Tokenizer, train_wordpiece
-from medvlp_jax.run.grid.grid import GridConfig
+from medvlp_jax.run.grid.grid import GridConfig, sources
 
 
 def shared_tokenizer(grid: GridConfig, vocab: int, out: pathlib.Path) -> Tokenizer:
-    """The WordPiece in ``out``; where it is missing, it is trained on the training splits of all
-    data folders of the grid.
+    """The WordPiece in ``out``; where it is missing, it is trained on all that any condition of the
+    grid trains on.
 
     Args:
       vocab: size limit; every size has a folder.
@@ -26,8 +26,8 @@ def shared_tokenizer(grid: GridConfig, vocab: int, out: pathlib.Path) -> Tokeniz
     """
     folder = out / f"tokenizer-{vocab}"
     if distributed.is_main() and not folder.exists():
-        sources = [open_dataset(path, "train") for path in sorted(set(grid.data.values()))]
+        every = sorted({one for condition in grid.conditions for one in sources(grid, condition)})
         out.mkdir(parents=True, exist_ok=True)
-        train_wordpiece(all_texts(sources), folder, vocab)
+        train_wordpiece(all_texts([open_dataset(*one) for one in every]), folder, vocab)
     distributed.barrier("tokenizer of the experiment")
     return Tokenizer.load(os.path.abspath(folder))

@@ -188,6 +188,22 @@ def clip_outputs(model: Any, x: Any) -> dict[str, Any]:
     return {"image_embed": image, "text_embed": text, "logits": logits}
 
 
+def _blip(folder: pathlib.Path, x: Any) -> Any:
+    given = read_json(folder / "config.json")
+    cls = given["architectures"][0]
+    model = _transformers(cls, folder)
+    text = given["text_config"]
+    mask, ids = x.get("mask"), x["ids"].clone()
+    if cls == "BlipForConditionalGeneration":
+        ids[:, 0] = text["bos_token_id"]
+        out = model(pixel_values=x["image"], input_ids=ids, attention_mask=mask)
+        return {"logits": out.logits}
+    cosine = model(ids, x["image"], use_itm_head=False, attention_mask=mask).itm_score
+    ids[:, 0] = text["vocab_size"] - 1  # [ENC]
+    match = model(ids, x["image"], use_itm_head=True, attention_mask=mask).itm_score
+    return {"cosine": cosine, "match": match}
+
+
 def _lm(folder: pathlib.Path, x: Any) -> Any:
     # Fused attention leaves out the caps on Gemma 2's scores.
     model = _transformers("AutoModelForCausalLM", folder, attn_implementation="eager")
@@ -222,6 +238,9 @@ _RUN: dict[str, Callable[[pathlib.Path, Any], Any]] = {
     "torchvision_resnet": _timm,
     "timm_vit": _timm,
     "open_clip": _open_clip,
+    "blip": _blip,
+    "blip_retrieval": _blip,
+    "blip_captions": _blip,
     "lm": _lm,
     "unet": _unet,
     "vae": _vae,

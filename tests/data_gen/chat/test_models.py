@@ -141,6 +141,7 @@ def test_a_prompt_without_room_is_its_own_error(config):
     assert replies["id left"].text
 
 
+@pytest.mark.slow
 def test_int8_runs(config):
     assert len(answers(dataclasses.replace(config, storage="int8"))) == len(PROMPTS)
 

@@ -8,8 +8,9 @@ import pytest
 
 from data_gen.chat.base import ChatConfig, Prompt
 from data_gen.chat.cache import AnswerCache
+from data_gen.chat.http import Secret
 from data_gen.chat.openai import OpenAIChat
-from data_gen.chat.server import Secret, flaw_of
+from data_gen.chat.server import flaw_of
 from data_gen.reports.base import ReportWriterConfig
 from data_gen.reports.registry import make_writer
 from data_gen.reports.sampling import SampleTextsConfig, sample_texts

@@ -126,6 +126,7 @@ def ray():
     runner.close()
 
 
+@pytest.mark.slow  # of the engine; tests/data_gen/jobs/test_runners.py has its Ray in every run
 class TestRay:
     def test_the_same_files(self, ray, whole, tmp_path):
         done = sample(ToySampler(), tmp_path, runner=ray, progress=False)

@@ -48,6 +48,8 @@ from medvlp_jax.run.train import train
 from medvlp_jax.run.train import tuner as make_tuner
 from medvlp_jax.tasks.images import PixelConfig
 
+pytestmark = pytest.mark.usefixtures("all_compile_quickly")
+
 TRAINS = [word for word, kind in EVALUATORS.items() if kind.trains]
 LABELS = ("square", "bright", "no finding")
 VISION = ResNetConfig(
@@ -334,6 +336,7 @@ def test_an_untrained_network_has_the_statistics_of_the_films(folder):
     assert not np.allclose(norm["var"], plain["var"], rtol=0.1)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_fine_tuned_by_its_config_and_goes_on(folder, tmp_path):
     from configs.cxr.finetune import get_config
 

@@ -159,7 +159,7 @@ def test_our_exports(layout, tmp_path, monkeypatch):
     import suite_layouts
     import test_moved_exports as exports
 
-    from medvlp_jax.run import convert as conversion
+    from medvlp_jax.run.conversion import convert as conversion
     from medvlp_jax.weights.export import export
 
     if layout == "clip":  # transformers resizes tensors, and not as Pillow does

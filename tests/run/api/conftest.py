@@ -7,8 +7,8 @@ import medvlp_jax as mv
 from data_gen.phantom.job import PhantomConfig, SplitCounts, generate
 from medvlp_jax.data.store.dataset import open_dataset
 from medvlp_jax.eval.embedded import Predicted
-from medvlp_jax.run import convert as conversion
 from medvlp_jax.run.build import Run
+from medvlp_jax.run.conversion import convert as conversion
 from medvlp_jax.run.evaluators import evaluators_of
 from medvlp_jax.run.train import train, tuner
 

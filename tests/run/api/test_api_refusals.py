@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import medvlp_jax as mv
-from medvlp_jax.run import convert as conversion
+from medvlp_jax.run.conversion import convert as conversion
 
 from .films import SIDE
 

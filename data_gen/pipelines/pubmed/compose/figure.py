@@ -86,7 +86,7 @@ def compose(
     low, high = (max(v * longer / 1000, _SMALLEST) for v in sizes.letters)
     pixels = (low, max(high, low + 1))
     if real:
-        layout = place_real(rng, real[rng.integers(len(real))], longer, vary)
+        layout = place_real(rng, real[int(rng.integers(len(real)))], longer, vary)
         smallest = min(min(r.width, r.height) for slot in layout.slots for r in slot)
         inside = True  # nothing was left free for labels
         labelled = labelled and smallest >= 3 * _SMALLEST
@@ -140,7 +140,7 @@ def _draw(
             x0, y0 = round(place.x0), round(place.y0)
             canvas[y0 : y0 + shown.shape[0], x0 : x0 + shown.shape[1]] = shown
             if bordered and min(place.width, place.height) > 12 and not chart:
-                paint.frame(canvas, place, (border[1],) * 3, border[0])
+                paint.frame(canvas, place, (border[1], border[1], border[1]), border[0])
         drawn.append((images, chart))
     decorator = Decorator(rng, canvas, [images for images, _ in drawn], layout, lettering)
     texts = _labels(rng, lettering, [hull(images) for images, _ in drawn])

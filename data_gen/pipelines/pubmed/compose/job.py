@@ -12,7 +12,7 @@ import numpy as np
 
 import medvlp_jax
 from data_gen.jobs import run as jobs
-from data_gen.jobs.job import Runner, Shard, cut
+from data_gen.jobs.job import Runner, Shard, cut_splits
 from data_gen.jobs.run import JobResult
 from data_gen.phantom.job import SPLIT_START
 from data_gen.pipelines.pubmed.compose.config import CompositesConfig
@@ -58,8 +58,7 @@ class CompositesJob:
 
     def shards(self) -> list[Shard]:
         c = self.config
-        counts = dataclasses.asdict(c.splits)
-        return [s for split, n in counts.items() for s in cut(c.name, split, n, c.per_shard)]
+        return cut_splits(c.name, dataclasses.asdict(c.splits), c.per_shard)
 
     def records(self, shard: Shard) -> Iterator[Record]:
         for i in range(shard.start, shard.stop):
@@ -139,9 +138,10 @@ def make_pools(config: Any, folder: pathlib.Path) -> pathlib.Path:
     pool = PoolConfig(config.pool.per_modality, config.pool.drawings, config.pool.side)
     key = fingerprint(medvlp_jax.__version__, to_plain(pool) | {"seed": config.seed})[:16]
     home = folder / f"pool-{key}"
-    parts = {part_of(s) for s, n in dataclasses.asdict(config.splits).items() if n}
-    for part in sorted(parts):
-        if not (home / part / "pool.zip").exists():
+    wanted = {part_of(s) for s, n in dataclasses.asdict(config.splits).items() if n}
+    parts: tuple[Part, ...] = ("held_out", "train")
+    for part in parts:
+        if part in wanted and not (home / part / "pool.zip").exists():
             save_pool(make_pool(pool, part, config.seed), home / part)
     return home
 

@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 
 import medvlp_jax
 from data_gen.jobs import run as jobs
-from data_gen.jobs.job import Runner, Shard, cut
+from data_gen.jobs.job import Runner, Shard, cut_splits
 from data_gen.jobs.run import JobResult
 from data_gen.phantom.job import SPLIT_START, SplitCounts
 from data_gen.pipelines.pubmed.compose import paint
@@ -215,8 +215,7 @@ class LettersJob:
 
     def shards(self) -> list[Shard]:
         c = self.config
-        counts = dataclasses.asdict(c.splits)
-        return [s for split, n in counts.items() for s in cut(c.name, split, n, c.per_shard)]
+        return cut_splits(c.name, dataclasses.asdict(c.splits), c.per_shard)
 
     def records(self, shard: Shard) -> Iterator[Record]:
         """The glyphs of a shard: those of as many scenes as it takes."""

@@ -15,6 +15,7 @@ from jaxtyping import UInt8
 from data_gen.phantom.registry import PHANTOMS
 from data_gen.pipelines.pubmed.drawings import KINDS, draw
 from medvlp_jax.core.errors import UserError
+from medvlp_jax.core.fields import Extent, Size
 from medvlp_jax.core.files.replacing import replacing
 
 Part = Literal["train", "held_out"]
@@ -40,9 +41,9 @@ class PoolConfig:
       side: pixels a side of phantoms; the longer side of drawings is twice as long.
     """
 
-    per_modality: int
-    drawings: int
-    side: int
+    per_modality: Size
+    drawings: Size
+    side: Extent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,8 +108,8 @@ def make_pool(config: PoolConfig, part: Part, seed: int) -> Pool:
             height, width = _shape(config.side, i)
             drawn = np.asarray(draw(kind, _seed(seed, start, i), (height, width)))
             pixels = drawn if photograph else cut_margins(drawn)
-            name: Kind = "photograph" if photograph else "chart"
-            out.append(Picture(name, kind, _encoded(pixels)))
+            sort: Kind = "photograph" if photograph else "chart"
+            out.append(Picture(sort, kind, _encoded(pixels)))
     return Pool(tuple(out))
 
 

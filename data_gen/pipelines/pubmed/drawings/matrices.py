@@ -15,13 +15,14 @@ def heat_map(rng: np.random.Generator, canvas: Canvas) -> None:
         ["expression", "correlation", "confusion", "spectrogram"], p=[0.4, 0.2, 0.2, 0.2]
     )
     palette = str(rng.choice(list(MAPS)[:-1]))
+    values: np.ndarray
     if kind == "expression":
         rows, columns = int(rng.integers(10, 60)), int(rng.integers(4, 30))
         values = _blocks(rng, rows, columns)
     elif kind == "correlation":
         rows = columns = int(rng.integers(6, 40))
         side = rng.normal(0, 1, (rows, 3))
-        values = np.corrcoef(side + rng.normal(0, 0.5, side.shape)) * 0.5 + 0.5
+        values = np.asarray(np.corrcoef(side + rng.normal(0, 0.5, side.shape))) * 0.5 + 0.5
     elif kind == "confusion":
         rows = columns = int(rng.integers(2, 8))
         values = rng.uniform(0, 0.25, (rows, columns)) + np.eye(rows) * rng.uniform(0.5, 0.75)

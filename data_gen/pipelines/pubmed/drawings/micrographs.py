@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from data_gen.pipelines.pubmed.drawings.noise import blend, blob, clouds, grid, picture, soft
+from data_gen.pipelines.pubmed.drawings.noise import blend, blob, clouds, grain, grid, picture, soft
 
 _DYES = ((0, 1, 0), (1, 0, 0), (0.15, 0.3, 1), (0, 1, 1), (1, 0, 1), (1, 1, 0), (1, 1, 1))
 
@@ -104,7 +104,7 @@ def electron_micrograph(
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Sections with membranes, mitochondria and vesicles, or surfaces of a scanning microscope."""
     grey = _scanned(rng, height, width) if rng.random() < 0.35 else _section(rng, height, width)
-    grey = grey + rng.normal(0, rng.uniform(0.02, 0.06), (height, width))
+    grey = grey + grain(rng, height, width, rng.uniform(0.02, 0.06))
     shot = picture(np.repeat(np.clip(grey, 0, 1)[..., None] * 255, 3, 2))
     if rng.random() < 0.5:
         bar = max(4, height // 12)

@@ -49,12 +49,18 @@ def blob(rng: np.random.Generator, y: Field, x: Field, rough: float = 0.12) -> F
 
 def soft(distance: np.ndarray, edge: float) -> np.ndarray:
     """1 where ``distance`` is below 1, 0 above, over a width of ``edge``."""
-    return np.clip((1 - distance) / edge + 0.5, 0, 1)
+    return np.clip((1 - distance) / np.float32(edge) + np.float32(0.5), 0, 1)
 
 
 def blend(under: np.ndarray, over: object, share: np.ndarray) -> np.ndarray:
     """``over`` (a picture or a colour) laid upon ``under``."""
-    return under + (np.asarray(over, np.float32) - under) * share[..., None]
+    below = np.asarray(under, np.float32)
+    return below + (np.asarray(over, np.float32) - below) * share[..., None].astype(np.float32)
+
+
+def grain(rng: np.random.Generator, height: int, width: int, strength: float) -> Field:
+    """Independent normal noise."""
+    return rng.standard_normal((height, width), np.float32) * np.float32(strength)
 
 
 def picture(values: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:

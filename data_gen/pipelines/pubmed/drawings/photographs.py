@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from data_gen.pipelines.pubmed.drawings.noise import blend, blob, clouds, grid, picture, soft
+from data_gen.pipelines.pubmed.drawings.noise import blend, blob, clouds, grain, grid, picture, soft
 
 Rgb = Float[np.ndarray, "h w 3"]
 _SKINS = ((236, 200, 180), (222, 175, 150), (190, 140, 110), (140, 95, 70), (95, 62, 48))
@@ -44,8 +44,9 @@ def _shot(rng: np.random.Generator, scene: Rgb) -> UInt8[np.ndarray, "h w 3"]:
         + rng.normal(0, 0.08) * y
         - rng.uniform(0, 0.12) * (x * x + y * y)
     )
-    scene = scene * light[..., None] * rng.uniform(0.9, 1.08, 3)
-    scene = scene + rng.normal(0, rng.uniform(1, 6), (height, width, 1))
+    scene = np.asarray(scene, np.float32) * np.asarray(light, np.float32)[..., None]
+    scene *= rng.uniform(0.9, 1.08, 3).astype(np.float32)
+    scene += grain(rng, height, width, rng.uniform(1, 6))[..., None]
     if rng.random() < 0.12:
         scene = np.repeat(scene @ np.array([0.3, 0.59, 0.11])[:, None], 3, 2)
     return picture(scene)

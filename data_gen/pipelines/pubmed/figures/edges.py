@@ -36,8 +36,8 @@ class Edges:
             size = (max(round(width * self.scale), 2), max(round(height * self.scale), 2))
             small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         grey = cv2.cvtColor(np.ascontiguousarray(small), cv2.COLOR_RGB2GRAY)
-        across = cv2.min(cv2.absdiff(grey[:, 1:], grey[:, :-1]), _STRONG)
-        down = cv2.min(cv2.absdiff(grey[1:], grey[:-1]), _STRONG)
+        across = np.minimum(cv2.absdiff(grey[:, 1:], grey[:, :-1]), np.uint8(_STRONG))
+        down = np.minimum(cv2.absdiff(grey[1:], grey[:-1]), np.uint8(_STRONG))
         #: Sums along the border, of what changes from column to column and from row to row.
         self._across = np.cumsum(across, 0, dtype=np.int32)
         self._down = np.cumsum(down, 1, dtype=np.int32)

@@ -90,8 +90,12 @@ def measure(folder: pathlib.Path, config: MeasureConfig, progress: bool = True) 
     for name in ("own layouts", "real layouts"):
         mine = [i for i, group in enumerate(groups) if group == name]
         if mine:
-            chosen = ([part[i] for i in mine] for part in (truth, found, cut))
-            out[name] = score_figures(*chosen, bootstrap)
+            out[name] = score_figures(
+                [truth[i] for i in mine],
+                [found[i] for i in mine],
+                [cut[i] for i in mine],
+                bootstrap,
+            )
     lines = (json.dumps({"id": i, **as_json(s)}) for i, s in zip(ids, found, strict=True))
     replace(folder / SEPARATED, "\n".join(lines) + "\n")
     replace(folder / SCORES, json.dumps(out, indent=1) + "\n")

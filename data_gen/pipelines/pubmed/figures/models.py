@@ -11,9 +11,9 @@ from data_gen.pipelines.pubmed.figures.alphabet import CLASSES, SIGNS
 from data_gen.pipelines.pubmed.figures.words import Answers
 from medvlp_jax.core.errors import UserError
 from medvlp_jax.data.images import geometry
-from medvlp_jax.run.compact import Opened, open_model
+from medvlp_jax.run.conversion.compact import Opened, open_model
 
-_SHIPPED = pathlib.Path(__file__).parent / "weights"
+SHIPPED = pathlib.Path(__file__).parent / "weights"
 #: Rows of a batch: each size is compiled once.
 _GLYPHS = 128
 
@@ -21,7 +21,7 @@ _GLYPHS = 128
 @functools.lru_cache(maxsize=4)
 def opened(name: str, path: str) -> Opened:
     """The model of a run's workdir or compact folder; for "" the one of the package."""
-    return open_model(path or _SHIPPED / name)
+    return open_model(path or SHIPPED / name)
 
 
 class PanelDetector:

@@ -240,6 +240,7 @@ def test_a_counterfactual_is_the_same_picture_far_from_the_finding():
         np.testing.assert_array_equal(before.masks["left lung"][i], after.masks["left lung"][i])
 
 
+@pytest.mark.slow
 def test_sizes_show_the_same_patient():
     studies = [sample_study(8, i) for i in range(4)]
     small, large = render_batch(studies, 64), render_batch(studies, SIZE)

@@ -142,6 +142,7 @@ def test_a_picture_does_not_depend_on_its_batch(pairs):
         assert again.boxes[k] == r.boxes[i]
 
 
+@pytest.mark.slow
 def test_sizes_show_the_same_eye(pairs):
     _, studies, r = pairs
     small = render_batch(studies[:4], SIZE // 2)

@@ -144,6 +144,7 @@ def test_a_picture_does_not_depend_on_its_batch(pairs):
         assert again.boxes[k] == r.boxes[i]
 
 
+@pytest.mark.slow
 def test_sizes_show_the_same_field(pairs):
     studies, r = pairs
     chosen = [0, len(studies) - 2]

@@ -1,0 +1,1 @@
+"""Articles that lie on disk: archives of strangers, and folders of JATS files."""

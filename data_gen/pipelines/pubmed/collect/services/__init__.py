@@ -1,0 +1,1 @@
+"""The two services, asked politely: within the rate, patiently, and nothing believed unseen."""

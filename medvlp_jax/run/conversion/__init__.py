@@ -1,0 +1,1 @@
+"""Models from one folder and layout to another, our runs to published layouts, and the proof."""
