@@ -10,6 +10,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import signal
 import statistics
 import subprocess
 import sys
@@ -89,7 +90,7 @@ class Worker:
         """Calls a method of what the side made and waits for its value.
 
         Raises:
-          UserError: raised in the worker.
+          UserError: raised in the worker, or it was killed.
           RuntimeError: the worker met a defect or died; with what it wrote last.
         """
         self.send(call=method, args=args)
@@ -102,13 +103,13 @@ class Worker:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise RuntimeError(self._last_words()) from None
+            raise self._died() from None
 
     def receive(self) -> Any:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(self._last_words())
+            raise self._died()
         answer = json.loads(line)
         if "user_error" in answer:
             raise UserError(answer["user_error"])
@@ -116,11 +117,17 @@ class Worker:
             raise RuntimeError(f"{self.side.name} failed:\n{answer['defect']}")
         return answer["value"]
 
-    def _last_words(self) -> str:
+    def _died(self) -> Exception:
         status = self._process.wait()
+        if status == -signal.SIGKILL:
+            return UserError(
+                f"{self.side.name} was killed, as the system does where memory ends; close other "
+                "programs, or measure with --quick"
+            )
         self._log.seek(0)
         lines = self._log.read().splitlines()[-15:]
-        return "\n".join([f"{self.side.name} died with status {status}:", *lines])
+        said = "\n".join([f"{self.side.name} died with status {status}:", *lines])
+        return RuntimeError(said)
 
     def __enter__(self) -> "Worker":
         return self

@@ -63,8 +63,10 @@ ENSEMBLE = flags.DEFINE_multi_string(
 )
 OUT = flags.DEFINE_string("out", None, "folder for results.json and report.html", required=True)
 STEP = flags.DEFINE_string("step", "latest", "latest, best, or a step number")
-DATA = flags.DEFINE_multi_string("data", [], "a data folder instead of the run's own sets")
-SPLIT = flags.DEFINE_string("split", "test", "split of --data")
+DATA = flags.DEFINE_multi_string(
+    "data", [], "a data folder, or FOLDER:SPLIT, instead of the run's own sets"
+)
+SPLIT = flags.DEFINE_string("split", "test", "split of --data that names none")
 VALIDATION = flags.DEFINE_string("validation", "", "FOLDER:SPLIT that thresholds are taken from")
 CLASSES = flags.DEFINE_list("classes", [], "labels to score; default: all that the set has")
 EVALUATORS = flags.DEFINE_list(

@@ -68,9 +68,9 @@ def get_config(data: str = "runs/quickstart/data"):
     config.optim.lr = 3e-3
     config.optim.warmup_steps = 20
     config.optim.weight_decay = 0.05
-    config.loop.steps = 720
-    config.loop.eval_every = 180
-    config.loop.save_every = 180
+    config.loop.steps = 660
+    config.loop.eval_every = 165
+    config.loop.save_every = 165
     config.loop.log_every = 20
     config.log.tensorboard = False
     config.eval.batch_size = 128
@@ -113,14 +113,14 @@ def downstream() -> dict:
                 "optim": optim}  # fmt: skip
 
     return {
-        "fractions": (0.01, 0.1, 1.0),
+        "fractions": (0.01, 1.0),
         # Regions of some size; lungs and heart are found by their place, without looking.
         "masks": (
             "cardiomegaly", "consolidation", "emphysema", "mass", "pleural effusion",
             "pneumothorax",
         ),
         "probe": {"l2": (1e-2, 1e-1, 1.0)},  # weaker ones fit longest and were never chosen
-        "finetune": run(60, 32, 1e-3),
+        "finetune": run(80, 32, 1e-3),
         "segmentation": run(140, 16, 2e-3) | {"stride": 2, "widths": (48, 32, 24, 16)},
-        "detection": run(140, 16, 2e-3) | {"frozen": True, "width": 32},
+        "detection": run(200, 16, 2e-3) | {"frozen": True, "width": 32},
     }  # fmt: skip

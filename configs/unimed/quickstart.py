@@ -28,11 +28,11 @@ def get_config(arg: str = "runs/unimed_quickstart/data"):
     config.data.image.channels = 3
     config.data.batch_size = 128
     # By how many findings there are to learn, and how faint they are.
-    weights = {"xray": 5, "ct": 6, "mri": 3, "ultrasound": 1, "pathology": 3, "fundus": 4}
+    weights = {"xray": 8, "ct": 7, "mri": 2, "ultrasound": 1, "pathology": 2, "fundus": 4}
     config.data.mixture = {"by": "modality", "weights": weights}
-    config.loop.steps = 1800
-    config.loop.eval_every = 600
-    config.loop.save_every = 600
+    config.loop.steps = 1900
+    config.loop.eval_every = 475
+    config.loop.save_every = 475
     config.eval.prompts = PROMPTS
     config.eval.subgroups = ()
     config.eval.sets = {

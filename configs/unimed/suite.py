@@ -37,15 +37,21 @@ def get_config(given: str = "data/suite") -> ml_collections.ConfigDict:
         there = [m for m in members if pathlib.Path(root, m.name, MANIFEST).is_file()]
         for one in there:
             sets |= _set(pathlib.Path(root), one, words)
-        if there or suite == "unimed":
-            suites[suite] = {
-                "sets": tuple(one.name for one in members),
-                "modalities": tuple(one.modality for one in members),
-                "multilabel": tuple(one.name for one in members if not one.exclusive),
-            }
+        if there:
+            suites[suite] = _members(members)
+    if not suites:  # none of them is there: it says what should be
+        suites["unimed"] = _members(SUITES["unimed"])
     return ml_collections.ConfigDict(
         {"sets": sets, "suites": suites, "batch_size": 64, "bootstrap": {"resamples": 1000}}
     )
+
+
+def _members(members) -> dict[str, tuple[str, ...]]:
+    return {
+        "sets": tuple(one.name for one in members),
+        "modalities": tuple(one.modality for one in members),
+        "multilabel": tuple(one.name for one in members if not one.exclusive),
+    }
 
 
 def _set(root: pathlib.Path, one, words: list[str]) -> dict[str, dict]:

@@ -119,9 +119,9 @@ def _named(row: np.ndarray, facts: dict[str, Any]) -> dict[str, int] | None:
     names = facts["labels"]
     if facts["task"] == "multi-label":
         return dict(zip(names, row.tolist(), strict=True)) if set(row.tolist()) <= {0, 1} else None
-    number = int(row[0])
-    if not 0 <= number < len(names):
+    if not float(row[0]).is_integer() or not 0 <= row[0] < len(names):
         return None
+    number = int(row[0])
     return {name: int(i == number) for i, name in enumerate(names)}
 
 

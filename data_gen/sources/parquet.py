@@ -10,6 +10,7 @@ field.
 import dataclasses
 import functools
 import json
+import math
 import pathlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -256,6 +257,10 @@ def _class(config: ParquetConfig, about: _File, row: dict[str, Any]) -> dict[str
     if value is None:
         return {}
     names = [normalise(name) for name in about.classes]
+    if isinstance(value, float):  # what pandas makes of whole numbers where one is missing
+        if math.isnan(value):
+            return {}
+        value = int(value) if value.is_integer() else value
     if isinstance(value, int) and not isinstance(value, bool):
         if not 0 <= value < len(names):
             raise ValueError(

@@ -81,10 +81,14 @@ class WebDatasetConfig(SourceConfig):
 
 @dataclasses.dataclass
 class _Sample:
-    """The members of one key: extension -> member; and the extensions of those that are lost."""
+    """The members of one key: extension -> member; and the extensions of those that are lost.
+
+    ``cut``: the archive stops within it, so that more members may have followed.
+    """
 
     whole: dict[str, Member] = dataclasses.field(default_factory=dict)
     lost: list[str] = dataclasses.field(default_factory=list)
+    cut: bool = False
 
 
 def items(config: WebDatasetConfig, rejects: Rejects) -> Iterator[Item]:
@@ -104,6 +108,9 @@ def items(config: WebDatasetConfig, rejects: Rejects) -> Iterator[Item]:
                 detail = "its .json is damaged, in which patient and split stand"
                 rejects.refuse(where, "damaged sample", detail)
                 continue
+            if sample.cut:
+                rejects.refuse(where, "damaged sample", "the tar stops in the middle of it")
+                continue
             try:
                 yield _item(config, tar, key, sample, where, counts)
             except (UserError, ValueError) as e:
@@ -121,8 +128,11 @@ def _samples(tar: pathlib.Path, root: pathlib.Path, rejects: Rejects) -> dict[st
         stem, _, extension = file.partition(".")
         key = f"{folder}/{stem}" if folder else stem
         if isinstance(member, Damage):
-            where = f"{tar.relative_to(root)}/{name or '(name not readable)'}"
+            unknown = "(end)" if member.end else "(name not readable)"
+            where = f"{tar.relative_to(root)}/{name or unknown}"
             rejects.add(where, "damaged member", member.detail)
+            if member.end:
+                _cut(samples)
             if stem and extension:
                 samples.setdefault(key, _Sample()).lost.append(extension.lower())
         elif stem and extension:
@@ -132,6 +142,15 @@ def _samples(tar: pathlib.Path, root: pathlib.Path, rejects: Rejects) -> dict[st
                 rejects.add(f"{tar.relative_to(root)}/{name}", "duplicate member", detail)
             sample.whole.setdefault(extension.lower(), member)
     return samples
+
+
+def _cut(samples: dict[str, _Sample]) -> None:
+    """Marks the last sample of an archive that stops, unless it has all that the others have."""
+    if not samples:
+        return
+    *others, last = samples.values()
+    usual = set.intersection(*(set(one.whole) for one in others)) if others else None
+    last.cut = usual is None or not usual <= set(last.whole)
 
 
 def _item(

@@ -1,6 +1,7 @@
 """Evaluation sets that are named on a command line."""
 
 import pathlib
+import re
 from collections.abc import Collection, Sequence
 from typing import Literal
 
@@ -24,6 +25,8 @@ def set_configs(
     """Sets given on a command line, named after their folders.
 
     Args:
+      folders: ``FOLDER`` or ``FOLDER:SPLIT``.
+      split: of those that name none.
       validation: ``FOLDER:SPLIT`` or empty; it is scored as well, under ``validation``, where the
         set is.
 
@@ -38,12 +41,16 @@ def set_configs(
     words = tuple(dict.fromkeys(evaluators))
     classes = class_names(classes)
     sets = {}
-    for folder in folders:
+    for place in folders:
+        folder, part = place, split
+        # A folder whose name has a colon is taken as it is.
+        if re.fullmatch(r".+:\w+", place) and not pathlib.Path(place).exists():
+            folder, part = _folder_and_split("data", place)
         name = pathlib.Path(folder).name
         if name in sets:
             raise ConfigError(f"two data folders are called {name!r}; rename one")
         sets[name] = EvalSetConfig(
-            folder, split, "validation" if validation else "", words, classes,
+            folder, part, "validation" if validation else "", words, classes,
             truth, per_class,
         )  # fmt: skip
     if validation:

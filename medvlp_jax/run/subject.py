@@ -58,8 +58,9 @@ def of_checkpoint(
     """
     if not stored["eval"].get("sets"):
         raise ConfigError(
-            f"{checkpoint} was trained without config.eval.sets, so there is nothing to evaluate; "
-            "name a labelled data folder: --data=FOLDER --split=test"
+            f"there is nothing to evaluate {checkpoint} on: config.eval.sets is empty, as the run "
+            "or --config gave it (that of a suite whose folder holds none of its sets is empty "
+            "too); name a labelled data folder: --data=FOLDER --split=test"
         )
     folder = pretrained.resolve(checkpoint, step)
     run = Run(stored)

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -161,6 +162,9 @@ class Adder:
         print("last words", file=sys.stderr, flush=True)
         os._exit(7)
 
+    def want_memory(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+
 
 def make_adder():
     return Adder()
@@ -183,3 +187,8 @@ def test_worker_answers_and_reports(monkeypatch, repo_root):
         assert worker.call("add", a=1, b=1) == 2
         with pytest.raises(RuntimeError, match=r"status 7[\s\S]*last words"):
             worker.call("die")
+    with (
+        Worker(adder(monkeypatch, repo_root), threads=1) as worker,
+        pytest.raises(UserError, match="adder was killed, as the system does where memory ends"),
+    ):
+        worker.call("want_memory")

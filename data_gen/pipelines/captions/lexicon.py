@@ -1,6 +1,7 @@
 """The words of captions as data: modalities, places, findings, details and abbreviations."""
 
 import dataclasses
+import difflib
 import functools
 import json
 import pathlib
@@ -248,6 +249,15 @@ class Lexicon:
         found = self.place_terms.find(words_of(plain))
         stated = frozenset(m.id for m in found)
         return Place(plain, f"the {plain}", plain, stated, stated)
+
+    def knows_place(self, key: str) -> bool:
+        """Whether a word for an anatomy is one of ours, or made of such words."""
+        place = self.place(key)
+        return place.name in self.places or bool(place.stated_by)
+
+    def place_like(self, key: str) -> str:
+        """The word of ours that one that is not known may be meant for, or ""."""
+        return next(iter(difflib.get_close_matches(key.lower(), self._place_keys, 1, 0.75)), "")
 
     def expand(self, text: str) -> str:
         """A label or anatomy with its abbreviations written out."""

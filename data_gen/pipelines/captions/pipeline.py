@@ -17,6 +17,7 @@ from data_gen.jobs.local import local
 from data_gen.pipelines.captions.bank import FILE, Bank
 from data_gen.pipelines.captions.config import POLICIES, CaptionsConfig
 from data_gen.pipelines.captions.job import CaptionsJob, scan, source_digest, texts_digest
+from data_gen.pipelines.captions.lexicon import lexicon
 from data_gen.pipelines.captions.subject import CaptionError, Subject
 from medvlp_jax.core.config import to_plain
 from medvlp_jax.core.errors import one_net
@@ -57,6 +58,29 @@ class Captioned:
         return "\n".join([*lines, *self.warnings])
 
 
+def _words(config: CaptionsConfig) -> list[str]:
+    """Warnings of anatomies in the config that captions would say as they stand.
+
+    Raises:
+      CaptionError: a modality that is not known, or what looks like a slip of the pen.
+    """
+    words = lexicon()
+    for key in filter(None, (config.modality, *config.modalities.values())):
+        if words.modality(key) is None:
+            raise CaptionError(
+                f"modality {key!r} of the config is not known; use one of "
+                f"{', '.join(words.modalities)}"
+            )
+    warnings = []
+    for key in dict.fromkeys(filter(None, (config.anatomy, *config.anatomies.values()))):
+        if words.knows_place(key):
+            continue
+        if meant := words.place_like(key):
+            raise CaptionError(f"anatomy {key!r} of the config is not known; {meant!r} is")
+        warnings.append(f"anatomy {key!r} is not known: captions say it as it stands")
+    return warnings
+
+
 def generate(
     config: CaptionsConfig,
     out: str | os.PathLike[str],
@@ -75,6 +99,7 @@ def generate(
     folder = jobs.make_folder(out)
     if folder.resolve() == pathlib.Path(config.source).resolve():
         raise JobError(f"{out} is the source itself; captions need a folder of their own")
+    unsure = _words(config)
     with jobs.output(folder, "captions"):
         content = source_digest(config)
         bank = Bank(folder / FILE, config, _key(config, content))
@@ -83,12 +108,13 @@ def generate(
             why = ", ".join(f"{n} {reason}" for reason, n in asked.without.items())
             raise CaptionError(
                 f"{config.source}: none of {asked.total} records can have a caption ({why}); set "
-                "config.modality and config.anatomy, or give records positive labels"
+                "config.modality and config.anatomy (of several modalities config.anatomies, e.g. "
+                "{'xray': 'chest'}), or give records positive labels"
             )
         bank.scan = {"records": asked.total, "without": asked.without}
         bank.fill(asked.subjects, progress)
         write_rejects(folder, _rejects(bank, asked.subjects))
-        warnings = _check(config, bank, asked.subjects, folder)
+        warnings = (*unsure, *_check(config, bank, asked.subjects, folder))
         captions = {key: made.kept for key, made in bank.made.items()}
         job = CaptionsJob(config, str(folder), content, texts_digest(captions))
         made, found = jobs.make_missing(

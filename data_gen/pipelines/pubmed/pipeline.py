@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, get_args
 
+from absl import logging
+
 from data_gen.curation.rejects import write_rejects
 from data_gen.jobs import run as jobs
 from data_gen.jobs import summary
@@ -28,7 +30,7 @@ from data_gen.pipelines.pubmed.paged import PAGE, write_page
 from data_gen.pipelines.pubmed.served import library_of, served
 from data_gen.pipelines.pubmed.stages import screening, separating
 from data_gen.pipelines.pubmed.stages.lines import Place, Stage, StageJob
-from data_gen.pipelines.pubmed.stages.matched import every_figure
+from data_gen.pipelines.pubmed.stages.matched import MEND, corrections, every_figure
 from data_gen.pipelines.pubmed.stages.matching import Matching
 from data_gen.pipelines.pubmed.stages.reading import Reading
 from data_gen.pipelines.pubmed.stages.recording import Arm, RecordsJob, pieces_of
@@ -37,8 +39,10 @@ from data_gen.pipelines.pubmed.stages.separating import Separating
 from data_gen.pipelines.pubmed.stages.splitting import Splitting
 from data_gen.pipelines.pubmed.truth_job import TruthJob, What
 from medvlp_jax.core.config import to_plain
+from medvlp_jax.core.errors import one_net
 from medvlp_jax.data.store.dataset import splits
 from medvlp_jax.data.store.manifest import read_lines
+from medvlp_jax.data.store.shards import file_sha256
 
 #: What the folder is a data set of, and whether all of it is there.
 SETTINGS = "pubmed.json"
@@ -47,6 +51,9 @@ WORK, RAW, TRUTH = "work", "raw", "truth"
 MATCHED = "matched.jsonl"
 #: Name of the folder of the collected articles within ``work``.
 COLLECTED = "collect"
+#: Key of the settings: digest of what a person set right.
+_RIGHT = "corrected_sha256"
+_NAMED = 3  # figures that a warning names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,9 +110,10 @@ def generate(
     """
     with jobs.output(out, "data generation") as given:
         folder = given.absolute()
-        settings = Settings(folder / SETTINGS, to_plain(config), _free(config))
+        right = _digest(config.corrected)
+        settings = Settings(folder / SETTINGS, to_plain(config) | {_RIGHT: right}, _free(config))
         then = settings.begun()
-        same = then is not None and then.get("corrected") == config.corrected
+        same = then is not None and then.get(_RIGHT, "") == right
         if same and not config.update and config.until != "collect":
             return _found(folder)
         if config.update or config.until != "collect":
@@ -120,7 +128,15 @@ def generate(
 def _free(config: PubMedConfig) -> tuple[str, ...]:
     """Keys that may differ from those of the command that began the folder."""
     more = ("collect.date", "collect.until", "synthetic.edition") if config.update else ()
-    return (*FREE, "corrected", *more)
+    return (*FREE, "corrected", _RIGHT, *more)
+
+
+def _digest(corrected: str) -> str:
+    """Of the figures that a person set right: the file of that name may have become another."""
+    if not corrected:
+        return ""
+    with one_net(corrected, MEND):
+        return file_sha256(corrected)
 
 
 def _found(folder: pathlib.Path) -> Made:
@@ -240,6 +256,8 @@ class _Run:
             write_rejects(self.folder, told.rejects)
             write_matched(self.folder / MATCHED, (one.matched for one in every_figure(place)))
             numbers = dict(told.numbers)
+            if c.corrected:
+                numbers["corrected"] = _taken(c.corrected, place)
             if c.library == "synthetic":
                 library = library_of(c, self.work)
                 numbers["scores"] = scored.score(place, collected, library)
@@ -249,6 +267,19 @@ class _Run:
             whole = summary.finish(self.folder, job.description, {"pubmed": numbers})
             report = write_page(self.folder, place, c, whole, told)
         return Made(new, found, whole, collected.counts, report, self.seconds)
+
+
+def _taken(corrected: str, place: Place) -> dict[str, int]:
+    """How many figures of the file were given and taken; warns of those that are not here."""
+    given = corrections(corrected)
+    missing = sorted(given.keys() - {one.matched.key for one in every_figure(place)})
+    if missing:
+        named = ", ".join(missing[:_NAMED]) + (", ..." if len(missing) > _NAMED else "")
+        logging.warning(
+            "%s: %d of its %d figures are none of this folder (%s); they were left out",
+            corrected, len(missing), len(given), named,
+        )  # fmt: skip
+    return {"given": len(given), "taken": len(given) - len(missing)}
 
 
 def _clear_others(folder: pathlib.Path, fingerprint: str) -> None:

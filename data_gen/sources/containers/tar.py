@@ -36,10 +36,14 @@ class Member:
 
 @dataclasses.dataclass(frozen=True)
 class Damage:
-    """A member that is lost; ``name`` is "" where none can be read."""
+    """A member that is lost; ``name`` is "" where none can be read.
+
+    ``end``: not a member but the rest of the archive, which stops without the zeros at its end.
+    """
 
     name: str
     detail: str
+    end: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,12 +116,13 @@ class _Scan:
         self._name, self._size = "", -1  # of an extended header, for the next member
 
     def run(self) -> Iterator[Member | Damage]:
-        at, last = 0, None
+        at, last, ended = 0, None, False
         while at < self._end:
             header = self._header(at)
             if header is None:
                 found = self._resume(at, last)
                 if found is None:
+                    ended = True
                     break
                 at, damage, lost = found
                 if last is not None and not lost:
@@ -145,6 +150,14 @@ class _Scan:
             at = data + _padded(size)
         if last is not None:
             yield last
+        if not ended and not self._closed():
+            detail = f"the archive stops at byte {self._end} without its end; what followed is lost"
+            yield Damage("", detail, end=True)
+
+    def _closed(self) -> bool:
+        """Whether the last two blocks are zeros, though a damaged member came before them."""
+        start = self._end - 2 * _BLOCK
+        return start >= 0 and self._zeros(start, self._end)
 
     def _header(self, at: int) -> tarfile.TarInfo | None:
         try:

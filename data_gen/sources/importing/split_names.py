@@ -1,5 +1,6 @@
 """Splits as tables and paths spell them."""
 
+import difflib
 import re
 from collections.abc import Mapping
 
@@ -22,9 +23,17 @@ def spelled_split(cell: str, column: str, more: Mapping[str, str] | None = None)
     """The split that a cell names, in the spelling of ``more`` or one of the usual ones.
 
     Raises:
-      ValueError: it is no split name.
+      ValueError: it is no split name, or one of the usual ones with an error of spelling. ``more``
+        may give a word as itself.
     """
     name = (more or {}).get(cell) or SPELLINGS.get(cell.lower(), cell.lower())
+    if cell not in (more or {}) and not name.startswith(_USUAL):
+        near = difflib.get_close_matches(name, (*_USUAL, *SPELLINGS), 1, 0.7)
+        if near:
+            raise ValueError(
+                f"column {column!r} is {shown(cell, 40)!r}, which looks like {near[0]!r}; correct "
+                "the cell, or say what it is with config.splits"
+            )
     if not SPLIT_PATTERN.fullmatch(name):
         raise ValueError(
             f"column {column!r} is {shown(cell, 40)!r}, no split name; see config.splits"

@@ -136,6 +136,7 @@ def _base(root: pathlib.Path, images: str) -> pathlib.Path:
 
 
 def _walked(config: RadImageNetConfig, base: pathlib.Path, rejects: Rejects) -> Iterator[Item]:
+    _refuse_others(base, rejects)
     for name in (n for n in _MODALITIES if (base / n).is_dir()):
         for folder, inner, files in os.walk(base / name):
             inner.sort()
@@ -150,6 +151,16 @@ def _walked(config: RadImageNetConfig, base: pathlib.Path, rejects: Rejects) -> 
                     yield _item(base, below, below, _folders(below), split)
                 except ValueError as e:
                     rejects.refuse(below, "no label", str(e))
+
+
+def _refuse_others(base: pathlib.Path, rejects: Rejects) -> None:
+    """Refuses the images below folders of no modality, one by one."""
+    for other in sorted(p for p in base.iterdir() if p.is_dir() and p.name not in _MODALITIES):
+        for path in sorted(other.rglob("*")):
+            if path.suffix.lower() in _IMAGES and path.is_file():
+                rejects.rows += 1
+                detail = f"folder {other.name!r} is none of {', '.join(_MODALITIES)}; rename it"
+                rejects.refuse(path.relative_to(base).as_posix(), "unknown modality", detail)
 
 
 def _listed(

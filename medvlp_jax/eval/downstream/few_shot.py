@@ -69,7 +69,12 @@ class FewShot:
         classes = c.classes or context.chosen.labelled
         if len(classes) < 2:
             raise ConfigError(f"{context.where}: few_shot asks for one of two or more classes")
-        sets.require("label", classes, classes)
+        try:
+            sets.require("label", classes, classes)
+        except EvalError as e:
+            raise EvalError(
+                f"{e}; or take few_shot out of config.eval.sets.{context.test.name}.evaluators"
+            ) from e
         one = cls(
             sets,
             context.test,

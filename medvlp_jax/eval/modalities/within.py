@@ -78,6 +78,15 @@ class ByModality:
         )
         return {"by_modality": one}
 
+    def _nothing(self, rows: Rows) -> str:
+        """Why no class was so much as looked at."""
+        if not modalities_of(rows):
+            return "its records name no modality"
+        return (
+            "none of its labels is a class of the run; name some with --classes, and a bank with "
+            "prompts for them with --prompts"
+        )
+
     def __call__(self, predict: PredictFn) -> EvalResult:
         rows = self.test.rows(predict)
         found: dict[str, EvalResult] = {}
@@ -94,7 +103,7 @@ class ByModality:
         if not found:
             raise EvalError(
                 f"set {self.test.name!r}, split {self.test.split!r}, has no modality with a class "
-                f"to score: {not_scored or 'its records name no modality, or have no labels'}"
+                f"to score: {not_scored or self._nothing(rows)}"
             )
         averages = self._averages(rows, found, places)
         metrics = {"auc_macro": averages["modalities"]["value"]}

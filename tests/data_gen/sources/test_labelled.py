@@ -53,6 +53,9 @@ def test_radimagenet_folders_give_the_165_keys_of_the_captions(tmp_path):
         wanted = read(*key)
         for field in ("modality", "place", "kind", "names", "doubt"):
             assert getattr(found, field) == getattr(wanted, field), (path, field)
+    image_file(tmp_path / "radiology_ai" / "XR" / "chest" / "normal" / "a.png", size=8)
+    records, rejects, _ = checked(radimagenet.SOURCE, tmp_path)
+    assert (len(records), rejects) == (165, [("XR/chest/normal/a.png", "unknown modality")])
     config = radimagenet.SOURCE.config(root=str(tmp_path))
     lines = check_counts(radimagenet.SOURCE, config, listed(radimagenet.SOURCE, config, Rejects()))
     assert lines == ("the whole set: 165 records, published 1,350,000",)

@@ -32,6 +32,15 @@ def archive(root, name, pixels=28, colour=False, save=np.savez_compressed, label
     return arrays
 
 
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 2.5, -0.5, 99.0])
+def test_a_label_that_is_no_class_costs_its_image(tmp_path, wrong):
+    labels = np.array([[0.0], [1.0], [wrong], [2.0], [3.0]])
+    archive(tmp_path, "pathmnist", colour=True, labels={"train_labels": labels})
+    records, rejects = checked(tmp_path, "pathmnist")
+    assert len(records) == 9
+    assert [kind for _, kind in rejects] == ["class without a name"]
+
+
 def checked(root, name, **settings):
     records, places, rejects = run(SOURCE, root=root, set=name, check_counts=False, **settings)
     check_rows(rejects, len(records))

@@ -102,6 +102,17 @@ def test_other_kinds_of_images_and_columns(tmp_path):
     assert rejects == [("t.parquet row 1", "missing image"), ("t.parquet row 2", "no image")]
 
 
+def test_whole_numbers_that_pandas_made_fractions_are_classes(tmp_path):
+    image_file(tmp_path / "a.png")
+    table = pa.table({"file": ["a.png"] * 4, "label": [1.0, None, float("nan"), 0.5]})
+    pq.write_table(table, tmp_path / "t.parquet")
+    how = {"image": "file", "texts": {}, "class_column": "label"}
+    how["classes"] = ("benign", "malignant")
+    records, rejects, _ = checked(tmp_path, **how)
+    assert [r.labels for r in records.values()] == [{"benign": 0, "malignant": 1}, {}, {}]
+    assert rejects == [("t.parquet row 3", "bad row")]
+
+
 def test_bytes_and_lists_of_images(tmp_path):
     struct = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     several = [{"bytes": encoded(i), "path": None} for i in range(2)]

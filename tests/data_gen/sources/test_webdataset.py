@@ -222,8 +222,34 @@ def test_a_cut_file_costs_its_last_member(tmp_path):
     places = tar_file(tmp_path / "x.tar", pairs())
     data = (tmp_path / "x.tar").read_bytes()
     (tmp_path / "x.tar").write_bytes(data[: places["000002.jpg"] + _BLOCK + 100])
-    rejects = [("x.tar/000002", "no image"), ("x.tar/000002.jpg", "damaged member")]
+    rejects = [
+        ("x.tar/(end)", "damaged member"),
+        ("x.tar/000002", "damaged sample"),
+        ("x.tar/000002.jpg", "damaged member"),
+    ]
     assert lost(tmp_path, places, rejects) == {"000000", "000001"}
+
+
+@pytest.mark.parametrize(
+    ("before", "kept"),
+    [
+        ("000002.jpg", ["000000", "000001"]),  # whole samples alone
+        ("000002.txt", ["000000", "000001"]),
+        ("000000.txt", []),  # nothing tells what a sample has
+        ("000000.jpg", []),
+    ],
+)
+def test_a_file_that_stops_between_two_members_is_told(tmp_path, before, kept):
+    places = tar_file(tmp_path / "x.tar", pairs())
+    tar_file(tmp_path / "y.tar", {f"9{name}": data for name, data in pairs(1).items()})
+    data = (tmp_path / "x.tar").read_bytes()
+    (tmp_path / "x.tar").write_bytes(data[: places[before]])
+    records, rejects, _ = checked(tmp_path)
+    assert {id for id in records if id.startswith("x/")} == {f"x/{name}" for name in kept}
+    assert ("x.tar/(end)", "damaged member") in rejects
+    refused = [where for where, kind in rejects if kind == "damaged sample"]
+    stem = before.partition(".")[0]
+    assert refused == ([f"x.tar/{stem}"] if before.endswith("txt") else [])
 
 
 def test_bytes_missing_in_the_middle_cost_one_member(tmp_path):

@@ -102,6 +102,16 @@ def measured(made, tmp_path_factory):
     return out, done, found
 
 
+def test_a_folder_with_one_of_the_two_suites_is_scored_by_it_alone(tmp_path):
+    folder = tmp_path / "pathmnist"
+    folder.mkdir()
+    (folder / "manifest.jsonl").touch()
+    config = get_config(str(tmp_path))
+    assert [*config.suites] == ["medmnist"]
+    assert [*config.sets] == ["pathmnist"]
+    assert [*get_config(str(tmp_path / "nowhere")).suites] == ["unimed"]
+
+
 def test_means_are_over_what_is_there(measured):
     _, done, found = measured
     entry = found["unimed-suite"]

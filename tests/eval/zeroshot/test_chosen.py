@@ -121,6 +121,16 @@ def test_classes_as_typed():
         set_configs(["toy"], evaluators=[], **common)
 
 
+def test_a_folder_may_name_its_split(tmp_path):
+    (tmp_path / "odd:name").mkdir()
+    common = {"split": "test", "validation": "", "classes": (), "evaluators": ["zeroshot"]}
+    odd = f"{tmp_path}/odd:name"
+    sets = set_configs(["toy:train", "other", odd, "gs://bucket/far"], **common)
+    assert [(one.path, one.split) for one in sets.values()] == [
+        ("toy", "train"), ("other", "test"), (odd, "test"), ("gs://bucket/far", "test"),
+    ]  # fmt: skip
+
+
 WORDS = [f"word{i}" for i in range(40)]
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 import pathlib
 from collections.abc import Iterator, Mapping
 
@@ -16,7 +17,10 @@ from data_gen.pipelines.pubmed.base import (
 from data_gen.pipelines.pubmed.match.matched import MatchedFigure, read_matched
 from data_gen.pipelines.pubmed.stages import matching, reading, screening, separating, splitting
 from data_gen.pipelines.pubmed.stages.lines import Place, Row, gone
+from medvlp_jax.core.errors import one_net
 
+#: Of a file of corrections that cannot be read.
+MEND = "give the file that launch/label_studio.py wrote"
 NEEDS = (reading.NAME, screening.NAME, separating.NAME, splitting.NAME, matching.NAME)
 
 
@@ -47,7 +51,7 @@ def figures_of(row: Row, corrected: str = "") -> Iterator[Whole]:
     """
     if gone(row):
         return
-    right = _corrections(corrected) if corrected else {}
+    right = corrections(corrected) if corrected else {}
     told = row.before[reading.NAME]
     article = from_json(Article, told["article"])
     images = dict(screening.numbered(row))
@@ -76,8 +80,16 @@ def figures_of(row: Row, corrected: str = "") -> Iterator[Whole]:
         yield Whole(matched, row.folder / screened["graphic"], modalities, number, cut)
 
 
+def corrections(path: str) -> dict[str, MatchedFigure]:
+    """The figures of a file that a person set right, by their key."""
+    with one_net(path, MEND):
+        written = os.stat(path).st_mtime_ns
+    return _corrections(path, written)
+
+
 @functools.lru_cache(maxsize=1)
-def _corrections(path: str) -> dict[str, MatchedFigure]:
+def _corrections(path: str, written: int) -> dict[str, MatchedFigure]:
+    del written  # the file of that name may have become another
     return {one.key: one for one in read_matched(path)}
 
 

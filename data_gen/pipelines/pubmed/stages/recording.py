@@ -11,7 +11,7 @@ from data_gen.jobs.job import JobError, Shard
 from data_gen.pipelines.pubmed.records.build import Built, build, build_raw, rows_of
 from data_gen.pipelines.pubmed.records.config import RecordsConfig
 from data_gen.pipelines.pubmed.stages.lines import Place, Row
-from data_gen.pipelines.pubmed.stages.matched import NEEDS, Whole, figures_of
+from data_gen.pipelines.pubmed.stages.matched import MEND, NEEDS, Whole, figures_of
 from data_gen.sources.importing.base import patient_split
 from medvlp_jax.core.config import to_plain
 from medvlp_jax.core.errors import one_net
@@ -107,7 +107,7 @@ class RecordsJob:
         content = [(split, [to_plain(p) for p in some]) for split, some in self.pieces.items()]
         settings = [to_plain(self.config)]
         if self.corrected:
-            with one_net(self.corrected, "give the file that launch/label_studio.py wrote"):
+            with one_net(self.corrected, MEND):
                 settings.append(file_sha256(self.corrected))
         return fingerprint(medvlp_jax.__version__, self.arm, self.chain, settings, content)
 

@@ -165,6 +165,18 @@ def test_what_cannot_be_captioned_is_an_error_that_says_why(source, tmp_path):
         generate(CaptionsConfig(source=str(source)), source, False)
 
 
+def test_words_of_the_config_are_checked(source, tmp_path):
+    for key, said in [("modality", "modality 'xrayy'"), ("anatomy", "'chest' is")]:
+        config = CaptionsConfig(
+            source=str(source), **{key: {"modality": "xrayy"}.get(key, "chestt")}
+        )
+        with pytest.raises(CaptionError, match=said):
+            generate(config, tmp_path / "a", False)
+    config = CaptionsConfig(source=str(source), anatomies={"xray": "gadget"}, lacking="warn")
+    made = generate(config, tmp_path / "a", False)
+    assert "anatomy 'gadget' is not known: captions say it as it stands" in made.warnings
+
+
 class Server(http.server.ThreadingHTTPServer):
     """Answers with captions of the grammar and what the test adds, by label and question."""
 

@@ -16,6 +16,7 @@ import pytest
 from data_gen.pipelines.pubmed import pipeline
 from data_gen.pipelines.pubmed.match.matched import read_matched, write_matched
 from data_gen.pipelines.pubmed.outcome import ARTICLES
+from data_gen.pipelines.pubmed.stages.recording import RecordsJob
 from medvlp_jax.core.files import jsonl
 from medvlp_jax.data.store.dataset import open_dataset
 
@@ -143,21 +144,73 @@ def test_hostile_archives_cost_themselves_and_the_rest_becomes_records(served, t
     assert not list(tmp_path.rglob("cron.jpg"))
 
 
+def reject_one(folder: pathlib.Path, path: pathlib.Path, number: int = 0) -> None:
+    """Writes a figure whose pair ``number`` a person took back."""
+    chosen = next(
+        one
+        for one in read_matched(folder / "matched.jsonl")
+        if sum(p.status == "label_match" for p in one.pairs) > 1
+    )
+    pairs = list(chosen.pairs)
+    place = [i for i, pair in enumerate(pairs) if pair.status == "label_match"][number]
+    pairs[place] = dataclasses.replace(pairs[place], status="rejected", reason="by hand")
+    write_matched(path, [dataclasses.replace(chosen, pairs=tuple(pairs))])
+
+
 def test_what_a_person_set_right_takes_the_place_of_what_was_found(served, tmp_path):
-    folder = tmp_path / "data"
+    folder, path = tmp_path / "data", tmp_path / "corrected.jsonl"
     shutil.copytree(served, folder)
     before = records(folder)
-    matched = read_matched(folder / "matched.jsonl")
-    chosen = next(one for one in matched if sum(p.status == "label_match" for p in one.pairs) > 1)
-    pairs = [dataclasses.replace(pair, reason="by hand") for pair in chosen.pairs]
-    first = next(i for i, pair in enumerate(pairs) if pair.status == "label_match")
-    pairs[first] = dataclasses.replace(pairs[first], status="rejected", reason="by hand")
-    right = dataclasses.replace(chosen, pairs=tuple(pairs))
-    write_matched(tmp_path / "corrected.jsonl", [right])
-    config = dataclasses.replace(CONFIG, corrected=str(tmp_path / "corrected.jsonl"))
-    pipeline.generate(config, folder, progress=False)
+    reject_one(folder, path)
+    config = dataclasses.replace(CONFIG, corrected=str(path))
+    made = pipeline.generate(config, folder, progress=False)
     after = records(folder)
     assert len(after) == len(before) - 1
     assert all(after[key][1:] == before[key][1:] for key in after)
-    rejects = (folder / "rejects.jsonl").read_text()
-    assert "by hand" in rejects
+    assert "by hand" in (folder / "rejects.jsonl").read_text()
+    assert made.summary["pubmed"]["corrected"] == {"given": 1, "taken": 1}
+    # The same name, but another content.
+    reject_one(folder, path, 1)
+    pipeline.generate(config, folder, progress=False)
+    other = records(folder)
+    assert len(other) == len(after)
+    assert other.keys() != after.keys()
+
+
+def test_corrections_that_were_interrupted_go_on(served, tmp_path, monkeypatch):
+    folder, path = tmp_path / "data", tmp_path / "corrected.jsonl"
+    shutil.copytree(served, folder)
+    before = records(folder)
+    reject_one(folder, path)
+    config = dataclasses.replace(CONFIG, corrected=str(path))
+    build, built = RecordsJob._build, []
+
+    def ends(job, one):
+        built.append(one)
+        if len(built) > 8:
+            raise KeyboardInterrupt
+        return build(job, one)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RecordsJob, "_build", ends)
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.generate(config, folder, progress=False)
+    pipeline.generate(config, folder, progress=False)
+    assert len(records(folder)) == len(before) - 1
+    pipeline.generate(CONFIG, folder, progress=False)
+    assert records(folder) == before
+
+
+def test_corrections_of_other_figures_are_named(served, tmp_path, caplog):
+    folder, path = tmp_path / "data", tmp_path / "corrected.jsonl"
+    shutil.copytree(served, folder)
+    reject_one(folder, path)
+    text = path.read_text()
+    name = next(iter(read_matched(path))).article.pmcid
+    path.write_text(text.replace(name, "PMC77777777"))
+    before = records(folder)
+    config = dataclasses.replace(CONFIG, corrected=str(path))
+    made = pipeline.generate(config, folder, progress=False)
+    assert records(folder) == before
+    assert made.summary["pubmed"]["corrected"] == {"given": 1, "taken": 0}
+    assert "none of this folder" in caplog.text

@@ -10,6 +10,7 @@ from data_gen.sources import nih, rsna, siim
 from data_gen.sources.csv import SOURCE
 from data_gen.sources.importing import job
 from data_gen.sources.importing.base import ImageFile, Item, Rejects, SourceError
+from data_gen.sources.importing.split_names import spelled_split
 from data_gen.sources.importing.splits import (
     Count,
     NamedSplit,
@@ -23,6 +24,20 @@ from data_gen.sources.importing.splits import (
 from data_gen.sources.nih import FINDINGS
 
 from ..layouts import image_file, run, write
+
+
+@pytest.mark.parametrize(
+    ("cell", "split"),
+    [("Train", "train"), ("val", "validation"), ("train2", "train2"), ("test_external",) * 2,
+     ("fold", "fold"), ("hospital b", None), ("tset", None), ("trian", None), ("vaild", None)],
+)  # fmt: skip
+def test_splits_as_spelled(cell, split):
+    if split is None:
+        with pytest.raises(ValueError, match=r"no split name|looks like"):
+            spelled_split(cell, "part")
+    else:
+        assert spelled_split(cell, "part") == split
+    assert spelled_split(cell, "part", {cell: "tset"}) == "tset"
 
 
 @pytest.mark.parametrize("held_out", [0.3, 0.15, 41])
