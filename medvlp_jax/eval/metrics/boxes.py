@@ -18,7 +18,8 @@ def iou(a: Boxes, b: Float[np.ndarray, "m 4"]) -> Float[np.ndarray, "n m"]:
     both = np.prod(np.clip(high - low, 0, None), -1)
     area_a, area_b = (np.prod(np.clip(x[:, 2:] - x[:, :2], 0, None), -1) for x in (a, b))
     union = area_a[:, None] + area_b[None] - both
-    return np.divide(both, union, out=np.zeros_like(both), where=union > 0)
+    out = np.zeros(both.shape, np.result_type(both, np.float32))  # whole pixels divide too
+    return np.divide(both, union, out=out, where=union > 0)
 
 
 def suppress(boxes: Boxes, scores: Float[np.ndarray, "n"], limit: float) -> Int[np.ndarray, "k"]:
