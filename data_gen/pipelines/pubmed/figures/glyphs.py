@@ -106,8 +106,11 @@ def find_glyphs(ink: Strokes, zone: UInt8[np.ndarray, "h w"] | None = None) -> l
             fits = (h <= tallest) & (w <= 1.6 * tallest) & (area >= 4)
             boxes = np.stack([x, y, x + w, y + h], 1)[fits]
             whole, apart = _joined(boxes[:_MOST])
-            out += [Glyph(*map(int, box), bright, level) for box in whole]
-            out += [Glyph(*map(int, box), bright, level, True) for box in apart]
+            for found, parted in ((whole, False), (apart, True)):
+                out += [
+                    Glyph(int(x0), int(y0), int(x1), int(y1), bright, level, parted)
+                    for x0, y0, x1, y1 in found
+                ]
     return [g for g in out if g.height >= _LOWEST and 0.08 <= g.width / g.height <= 2.0]
 
 
